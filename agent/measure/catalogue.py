@@ -1,0 +1,240 @@
+"""Every metric there is: one row each, in the order of the page. Names are public: added, never renamed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+PREFIX = "rackwatt_"
+
+
+class MetricType(StrEnum):
+    """How a metric behaves."""
+
+    GAUGE = "gauge"
+    COUNTER = "counter"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric family; its exported name is PREFIX + name."""
+
+    name: str
+    type: MetricType
+    labels: tuple[str, ...]
+    doc: str
+
+
+_G, _C = MetricType.GAUGE, MetricType.COUNTER
+_ENGINE = ("engine", "engine_instance", "model")
+
+CATALOGUE: tuple[Metric, ...] = (
+    Metric("build_info", _G, ("version", "revision"), "1; the running version of rackwatt."),
+    Metric(
+        "node_info",
+        _G,
+        ("node", "rack", "chassis", "tray", "domain"),
+        "1; which node this is, its rack, and where NVML says that it stands.",
+    ),
+    Metric(
+        "node_state",
+        _G,
+        ("state",),
+        "1 for what the node is doing: serving, idle, asleep or unknown (a failed read is never idle).",
+    ),
+    Metric(
+        "node_tokens_per_second",
+        _G,
+        ("kind",),
+        "Live rate over the window, summed over the engines that report. Kinds are never added.",
+    ),
+    Metric(
+        "node_tokens_per_joule",
+        _G,
+        ("kind", "boundary"),
+        "Tokens per joule over the window (the same number as tokens/s per watt): ratio of sums over "
+        "common edges. Absent unless every known GPU and engine is valid.",
+    ),
+    Metric(
+        "power_watts",
+        _G,
+        ("boundary", "source"),
+        "Power now at one boundary, summed over what reports. Boundaries contain each other: never add them.",
+    ),
+    Metric(
+        "energy_joules_total",
+        _C,
+        ("boundary", "source"),
+        "Energy at one boundary since it was first seen; survives restarts.",
+    ),
+    Metric("figure_valid", _G, ("figure",), "1 while nothing speaks against a figure."),
+    Metric("figure_invalid_reason", _G, ("figure", "reason"), "1 while this reason makes a figure invalid."),
+    Metric(
+        "figure_flag",
+        _G,
+        ("figure", "flag"),
+        "1 while this is to be known about a figure; it does not make it invalid.",
+    ),
+    Metric("figure_window_seconds", _G, ("figure",), "Interval that a live figure speaks of."),
+    Metric(
+        "figure_uncertainty_ratio",
+        _G,
+        ("figure",),
+        "How wrong a live figure may be, as a share of it, because engines take time to answer.",
+    ),
+    Metric("gpu_info", _G, ("gpu", "uuid", "product", "serial", "pci", "driver"), "1; who a GPU is."),
+    Metric("gpu_up", _G, ("gpu",), "1 while a known GPU answers its driver."),
+    Metric(
+        "gpu_state",
+        _G,
+        ("gpu", "state"),
+        "1 for how a GPU stands: ok, lost, reset_required, wedged (a driver call hangs), failed, unknown.",
+    ),
+    Metric("gpu_power_watts", _G, ("gpu",), "Mean power of the last second, memory included."),
+    Metric(
+        "gpu_power_instant_watts",
+        _G,
+        ("gpu",),
+        "Power over a short window of the driver's; aliases with periodic load, do not integrate.",
+    ),
+    Metric("gpu_memory_power_watts", _G, ("gpu",), "Mean power of the memory: a part of gpu_power_watts."),
+    Metric("gpu_power_limit_watts", _G, ("gpu",), "Enforced power limit."),
+    Metric(
+        "gpu_energy_joules_total",
+        _C,
+        ("gpu",),
+        "Energy by the driver's own counter, since the GPU was first seen; survives restarts and resets.",
+    ),
+    Metric(
+        "gpu_energy_integrated_joules_total",
+        _C,
+        ("gpu",),
+        "Energy integrated from mean power by the trapezoid rule, over gaps of at most 3 s.",
+    ),
+    Metric(
+        "gpu_energy_crosscheck",
+        _G,
+        ("gpu", "verdict"),
+        "1 for what 60 s windows of counter against integrated power say: unknown, agrees, mismatch, "
+        "unverified.",
+    ),
+    Metric("gpu_utilization_ratio", _G, ("gpu",), "Share of time in which at least one kernel ran."),
+    Metric(
+        "gpu_memory_used_bytes", _G, ("gpu",), "Memory in use, without what the driver reserves if it tells."
+    ),
+    Metric("gpu_memory_total_bytes", _G, ("gpu",), "Memory size."),
+    Metric("gpu_temperature_celsius", _G, ("gpu", "sensor"), "Temperature by sensor: gpu, memory."),
+    Metric("gpu_thermal_margin_celsius", _G, ("gpu",), "Degrees left to the nearest slowdown threshold."),
+    Metric("gpu_clock_hertz", _G, ("gpu", "clock"), "Clock by domain: graphics, sm, memory, video."),
+    Metric("gpu_throttled", _G, ("gpu", "reason"), "1 while this reason holds the clocks down."),
+    Metric(
+        "gpu_throttled_seconds_total",
+        _C,
+        ("gpu", "reason"),
+        "Time for which this reason held the clocks down.",
+    ),
+    Metric("gpu_ecc_errors_total", _C, ("gpu", "severity"), "Memory errors: corrected, uncorrected."),
+    Metric(
+        "gpu_remapped_rows",
+        _G,
+        ("gpu", "kind"),
+        "Memory rows remapped (correctable, uncorrectable), and 1 for pending or failure.",
+    ),
+    Metric(
+        "gpu_recovery_action",
+        _G,
+        ("gpu", "action"),
+        "1 for the recovery that the driver asks for; none is healthy.",
+    ),
+    Metric(
+        "gpu_xid_errors_total",
+        _C,
+        ("gpu", "xid"),
+        "Xid events seen by rackwatt, in the driver's events or in the kernel log, each once.",
+    ),
+    Metric(
+        "gpu_fabric_info",
+        _G,
+        ("gpu", "cluster_uuid", "clique", "state"),
+        "1; the NVLink domain a GPU belongs to. An all-zero cluster UUID is none.",
+    ),
+    Metric(
+        "gpu_fabric_healthy", _G, ("gpu",), "1 while the fabric manager reports this GPU's links healthy."
+    ),
+    Metric("gpu_processes", _G, ("gpu",), "Processes with a compute context on a GPU."),
+    Metric("engine_up", _G, _ENGINE, "1 while an engine's page can be read and believed."),
+    Metric(
+        "engine_state",
+        _G,
+        (*_ENGINE, "state"),
+        "1 for what an engine is doing: serving, idle, asleep or unknown.",
+    ),
+    Metric(
+        "engine_tokens_total",
+        _C,
+        (*_ENGINE, "kind"),
+        "Tokens produced since the engine was first seen; survives restarts of both. prompt includes cached, "
+        "prompt_cached is a part of it.",
+    ),
+    Metric(
+        "engine_tokens_uncertainty",
+        _G,
+        (*_ENGINE, "kind"),
+        "Tokens the engine may have produced beyond engine_tokens_total by the next reading: unfinished "
+        "requests, printed precision, and the time since the page was rendered.",
+    ),
+    Metric(
+        "engine_tokens_unobserved_total",
+        _C,
+        (*_ENGINE, "kind"),
+        "Upper estimate of tokens produced but never seen, because the engine restarted after its last page.",
+    ),
+    Metric("engine_tokens_per_second", _G, (*_ENGINE, "kind"), "Live rate over the window."),
+    Metric("engine_restarts_total", _C, _ENGINE, "Counter resets seen: restarts of the engine."),
+    Metric("engine_requests", _G, (*_ENGINE, "state"), "Requests in the engine: running, waiting."),
+    Metric("engine_kv_cache_usage_ratio", _G, _ENGINE, "Share of the KV cache in use."),
+    Metric(
+        "engine_page_first_byte_seconds",
+        _G,
+        _ENGINE,
+        "Time until the engine began its page: what being watched costs it, and how late its values are.",
+    ),
+    Metric("engine_page_bytes", _G, _ENGINE, "Size of the engine's page."),
+    Metric(
+        "collector_success",
+        _G,
+        ("collector",),
+        "1 while the last collection of every source of it succeeded.",
+    ),
+    Metric(
+        "collector_duration_seconds", _G, ("collector",), "Longest of the last collections of its sources."
+    ),
+    Metric(
+        "collector_last_success_timestamp_seconds",
+        _G,
+        ("collector",),
+        "When the last collection succeeded; of the source for which that is longest ago.",
+    ),
+    Metric(
+        "collector_failures_total", _C, ("collector", "reason"), "Failed collections since rackwatt started."
+    ),
+    Metric(
+        "source_calls_total",
+        _C,
+        ("collector", "function"),
+        "Calls into a source's library since rackwatt started.",
+    ),
+    Metric(
+        "source_call_seconds_total",
+        _C,
+        ("collector", "function"),
+        "Time spent in a source's library since rackwatt started.",
+    ),
+    Metric(
+        "state_writable", _G, (), "1 while totals can be kept on disk; 0 means that a restart loses them."
+    ),
+    Metric("state_saved_timestamp_seconds", _G, (), "When totals were last kept on disk."),
+    Metric("config_reload_success", _G, (), "1 unless the last reload of the configuration was refused."),
+)
+
+BY_NAME = {metric.name: metric for metric in CATALOGUE}

@@ -1,0 +1,110 @@
+"""Live figures over one window: rates, energy, and their ratio as a ratio of sums (T3, T5, T10)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.measure.series import max_gap_seconds
+from agent.measure.validity import Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.measure.series import Series
+
+JOULES_PER_KWH = 3.6e6
+CADENCES_PER_WINDOW = 3.0
+"""A window holds at least this many samples of its slowest input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One contributor to a sum: a GPU's energy or an engine's tokens."""
+
+    series: Series | None
+    """None while it does not report."""
+    cadence_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The interval that a figure speaks of, on the monotonic clock."""
+
+    start: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """What covered members added up to over a window, and what speaks against it."""
+
+    amount: float | None
+    """None when no member is covered."""
+    uncertainty: float
+    reasons: frozenset[Invalid]
+
+
+def window_of(members: Sequence[Member], window_seconds: float, now: float) -> Window | None:
+    """Choose common edges: the newest moment that every member still reporting has reached.
+
+    A member whose samples stopped does not hold the window back. None when nobody reports.
+    """
+    reporting = [
+        (member.series.last.seconds, member.cadence_seconds)
+        for member in members
+        if member.series is not None and member.series.last is not None
+    ]
+    fresh = [(last, cadence) for last, cadence in reporting if now - last <= max_gap_seconds(cadence)]
+    if not fresh:
+        return None
+    slowest = max(cadence for _, cadence in fresh)
+    end = min(last for last, _ in fresh)
+    return Window(end - max(window_seconds, CADENCES_PER_WINDOW * slowest), end)
+
+
+def sum_over(members: Sequence[Member], window: Window | None, nobody: Invalid) -> Sum:
+    """Add up what each member grew by over one window; `nobody` is the reason when there is none."""
+    if not members:
+        return Sum(None, 0.0, frozenset({nobody}))
+    reasons: set[Invalid] = set()
+    amounts: list[float] = []
+    uncertainty = 0.0
+    for member in members:
+        why_not = _why_not(member, window, nobody)
+        if why_not is not None:
+            reasons.add(why_not)
+            continue
+        grown = member.series.grown(window.start, window.end, max_gap_seconds(member.cadence_seconds))  # type: ignore[union-attr]  # _why_not saw both
+        if grown is None or grown.below_step:
+            reasons.add(Invalid.GAP if grown is None else Invalid.BELOW_RESOLUTION)
+            continue
+        amounts.append(grown.amount)
+        uncertainty += grown.uncertainty
+    return Sum(sum(amounts) if amounts else None, uncertainty, frozenset(reasons))
+
+
+def tokens_per_joule(tokens: float, joules: float) -> float | None:
+    """Return tokens per joule, the same number as tokens per second per watt; None at zero energy."""
+    return tokens / joules if joules > 0.0 else None
+
+
+def joules_per_token(tokens: float, joules: float) -> float | None:
+    """Return joules per token; None at zero tokens."""
+    return joules / tokens if tokens > 0.0 else None
+
+
+def _why_not(member: Member, window: Window | None, nobody: Invalid) -> Invalid | None:
+    """Tell why a member cannot be read over a window; None when it can be tried."""
+    if member.series is None:
+        return Invalid.MEMBER_MISSING
+    if member.series.first is None:
+        return nobody
+    if window is None:
+        return Invalid.GAP
+    return Invalid.WARMING_UP if member.series.first.seconds > window.start else None

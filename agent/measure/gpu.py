@@ -1,0 +1,119 @@
+"""What a GPU source says of one GPU. Counters here are raw: the ledger turns them into totals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.measure.reading import Moment
+
+
+class GpuState(StrEnum):
+    """Whether a GPU answers its driver."""
+
+    OK = "ok"
+    LOST = "lost"  # fell off the bus (NVML 15); only a reset or reboot brings it back
+    RESET_REQUIRED = "reset_required"  # NVML 16
+    WEDGED = "wedged"  # a driver call for it did not return within its deadline
+    FAILED = "failed"  # the driver answers with errors
+
+
+class PowerScope(StrEnum):
+    """What a power reading covers; scopes contain each other and are never added (T7)."""
+
+    GPU = "gpu"  # the GPU and its circuitry, memory included
+    MODULE = "module"  # the superchip: both GPUs, the Grace CPU and regulators (T8)
+    MEMORY = "memory"  # a part of GPU
+
+
+@dataclass(frozen=True, slots=True)
+class GpuIdentity:
+    """Who a GPU is, for as long as the driver runs."""
+
+    uuid: str
+    product: str
+    pci: str
+    """PCI bus id as NVML prints it, e.g. 00000008:06:00.0."""
+    driver: str
+    serial: str | None = None
+    """Board serial; the two GPUs of a superchip share it."""
+    minor: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """Power of one scope in watts; None is unsupported or failed, never 0."""
+
+    average_watts: float | None = None
+    """Mean of the last second (NVML field 185, nvmlDeviceGetPowerUsage)."""
+    instant_watts: float | None = None
+    """NVML field 186: a short window, aliases with periodic load; never integrated when a mean exists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a GPU sits: rack, tray and NVLink domain, as NVML tells it (Blackwell and later)."""
+
+    chassis_serial: str | None = None
+    slot: int | None = None
+    tray: int | None = None
+    host: int | None = None
+    module: int | None = None
+    """Module id printed on the board; not the device index."""
+    cluster_uuid: str | None = None
+    """NVLink domain; None when all zero (no multi-node fabric)."""
+    clique: int | None = None
+    fabric_state: str | None = None
+    """unsupported, not_started, in_progress or completed."""
+    fabric_healthy: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GpuProcess:
+    """One process with a compute context on a GPU."""
+
+    pid: int
+    memory_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class GpuReading:
+    """One GPU at one moment; everything it could not tell is None or missing from its mapping."""
+
+    identity: GpuIdentity
+    at: Moment
+    """Taken between the energy and the power call of this GPU."""
+    state: GpuState = GpuState.OK
+    trouble: str = ""
+    """What is wrong and what to do, when `state` is not OK."""
+    power: Mapping[PowerScope, Power] = field(default_factory=dict)
+    energy_joules: float | None = None
+    """Raw, since the driver was loaded (NVML field 83)."""
+    power_limit_watts: Mapping[PowerScope, float] = field(default_factory=dict)
+    utilization_ratio: float | None = None
+    memory_used_bytes: float | None = None
+    memory_total_bytes: float | None = None
+    temperature_celsius: Mapping[str, float] = field(default_factory=dict)
+    """By sensor: gpu, memory."""
+    thermal_margin_celsius: float | None = None
+    """Degrees to the nearest slowdown threshold."""
+    clock_hertz: Mapping[str, float] = field(default_factory=dict)
+    """By clock: graphics, sm, memory, video."""
+    throttle_active: frozenset[str] | None = None
+    """Clock event reasons that hold now (idle excluded); None is unknown."""
+    throttled_seconds: Mapping[str, float] = field(default_factory=dict)
+    """Raw, by reason."""
+    ecc_errors: Mapping[str, int] = field(default_factory=dict)
+    """Raw since boot, by severity: corrected, uncorrected."""
+    remapped_rows: Mapping[str, int] = field(default_factory=dict)
+    """By kind: correctable, uncorrectable, pending, failure."""
+    recovery_action: str | None = None
+    """What NVML recommends: none, gpu_reset, node_reboot, drain_p2p, drain_and_reset, …"""
+    xid_errors: Mapping[int, int] = field(default_factory=dict)
+    """Events counted by this process since it started, by Xid."""
+    placement: Placement | None = None
+    processes: tuple[GpuProcess, ...] | None = None

@@ -1,0 +1,179 @@
+"""GPU readings into totals, per GPU: energy, its cross-check, throttling, errors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.measure.counters import Change
+from agent.measure.energy import CrossCheck, PowerIntegral, Verdict
+from agent.measure.gpu import GpuState, Power, PowerScope
+from agent.measure.series import Point, Series
+from agent.measure.snapshot import GpuFigures
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.measure.gpu import GpuReading
+    from agent.measure.ledger import Ledger
+    from agent.measure.reading import Moment
+
+MAX_WATTS = 3000.0
+"""No GPU draws this much: a counter that grows faster is not believed (GB300: 1,400 W)."""
+HARDWARE_XIDS = (48, 63, 64, 74, 79, 92, 94, 95, 119, 120, 145, 149, 154)
+"""Xids that speak of hardware; their counters exist at 0 from the start."""
+
+
+class GpuBook:
+    """What is remembered of one GPU between readings."""
+
+    def __init__(self, gpu: int, uuid: str, ledger: Ledger, horizon_seconds: float) -> None:
+        self.gpu = gpu
+        self.uuid = uuid
+        self.energy = Series(horizon_seconds)
+        """Joules by the best source there is: the counter, else the integral of the mean."""
+        self.reading: GpuReading | None = None
+        self.serial: str | None = None
+        """Of its board, as last told."""
+        self.integrated_only = False
+        self._ledger = ledger
+        self._horizon_seconds = horizon_seconds
+        self._integral = PowerIntegral()
+        self._check = CrossCheck()
+        self._counts = {what: self._kept(what) for what in ("throttled", "ecc", "xid")}
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the cross-check says of the energy counter."""
+        return self._check.verdict
+
+    def take(self, reading: GpuReading, epoch: str, run: str) -> float:
+        """Book one reading; `epoch` is the kernel's boot, `run` this process. Returns the joules it adds."""
+        self.reading, self.serial = reading, reading.identity.serial
+        xids = {str(xid): reading.xid_errors.get(xid, 0) for xid in {*HARDWARE_XIDS, *reading.xid_errors}}
+        self._book_counts("xid", xids, reading.at, run, from_zero=True)
+        if reading.state is not GpuState.OK:
+            return 0.0
+        self._book_counts("throttled", reading.throttled_seconds, reading.at, epoch)
+        self._book_counts("ecc", reading.ecc_errors, reading.at, epoch)
+        return self._book_energy(reading, epoch)
+
+    def miss(self) -> None:
+        """Note that its source failed: nothing is known of it now."""
+        self.reading = None
+
+    def figures(self) -> GpuFigures:
+        """Return what outputs may see."""
+        reading = self.reading
+        told = reading is not None and reading.state is GpuState.OK
+        return GpuFigures(
+            gpu=self.gpu,
+            uuid=self.uuid,
+            state=None if reading is None else reading.state,
+            reading=reading,
+            energy_joules_total=self._ledger.total(self._key("energy")) if told else None,
+            energy_integrated_joules_total=self._ledger.total(self._key("integrated")) if told else None,
+            verdict=self._check.verdict,
+            throttled_seconds_total=dict(self._counts["throttled"]) if told else {},
+            ecc_errors_total=dict(self._counts["ecc"]) if told else {},
+            xid_errors_total={int(xid): total for xid, total in self._counts["xid"].items()},
+        )
+
+    def _book_energy(self, reading: GpuReading, epoch: str) -> float:
+        """Book energy by its counter, else by integrated mean power; return the joules added.
+
+        A counter that is silent for once is waited for: what it says next holds all that came between.
+        """
+        power = reading.power.get(PowerScope.GPU, Power())
+        integral = self._integrate(power, reading.at)
+        if reading.energy_joules is not None:
+            counted = self._count(reading.energy_joules, reading.at, epoch)
+            self._verify(reading, power)
+            return self._extend(reading.at, counted)
+        self.integrated_only = self._ledger.get(self._key("energy")) is None
+        if not self.integrated_only or power.average_watts is None:
+            return 0.0
+        if integral is None:
+            self.energy = Series(self._horizon_seconds)
+        return self._extend(reading.at, integral or 0.0)
+
+    def _extend(self, at: Moment, joules: float) -> float:
+        last = self.energy.last
+        self.energy.add(Point(at.monotonic_seconds, (0.0 if last is None else last.value) + joules))
+        return joules
+
+    def _integrate(self, power: Power, at: Moment) -> float | None:
+        """Book the integral of the mean; None when it is unknown what the GPU drew since the last."""
+        if power.average_watts is None:
+            return None
+        joules = self._integral.add(at.monotonic_seconds, power.average_watts)
+        self._ledger.add(self._key("integrated"), joules or 0.0, at)
+        if joules is None:
+            self._check.restart()
+        return joules
+
+    def _count(self, raw_joules: float, at: Moment, epoch: str) -> float:
+        self.integrated_only = False
+        step = self._ledger.observe(self._key("energy"), raw_joules, at, epoch, max_rate=MAX_WATTS)
+        if step.change in {Change.RESET, Change.IMPLAUSIBLE}:
+            self._check.restart()
+        return step.delta
+
+    def _verify(self, reading: GpuReading, power: Power) -> None:
+        counted = self._ledger.total(self._key("energy"))
+        integrated = self._ledger.total(self._key("integrated"))
+        if counted is None or integrated is None or power.average_watts is None:
+            self._check.verdict = Verdict.UNVERIFIED
+            return
+        limit = reading.power_limit_watts.get(PowerScope.GPU)
+        self._check.add(reading.at.monotonic_seconds, counted, integrated, power.average_watts, limit)
+
+    def _book_counts(
+        self, what: str, raws: Mapping[str, float], at: Moment, epoch: str, *, from_zero: bool = False
+    ) -> None:
+        totals = self._counts[what]
+        for name, raw in raws.items():
+            step = self._ledger.observe(self._key(f"{what}/{name}"), raw, at, epoch, from_zero=from_zero)
+            totals[name] = step.counter.total
+
+    def _kept(self, what: str) -> dict[str, float]:
+        prefix = self._key(f"{what}/")
+        return {key.removeprefix(prefix): self._ledger.total(key) or 0.0 for key in self._ledger.keys(prefix)}
+
+    def _key(self, what: str) -> str:
+        return f"gpu/{self.uuid}/{what}"
+
+
+class ModuleBook:
+    """Power of one superchip, told by both of its GPUs: counted once per board serial (T8)."""
+
+    def __init__(self, serial: str, ledger: Ledger, horizon_seconds: float) -> None:
+        self.serial = serial
+        self.energy = Series(horizon_seconds)
+        self.power_watts: float | None = None
+        self._ledger = ledger
+        self._horizon_seconds = horizon_seconds
+        self._integral = PowerIntegral()
+
+    def take(self, readings: tuple[GpuReading, ...]) -> float:
+        """Book what the GPUs of one board say of their module; return the joules it adds."""
+        told = [
+            (reading.at, reading.power[PowerScope.MODULE].average_watts)
+            for reading in readings
+            if PowerScope.MODULE in reading.power
+        ]
+        watts = [power for _, power in told if power is not None]
+        if not watts:
+            self.power_watts = None
+            return 0.0
+        at = told[-1][0]
+        self.power_watts = sum(watts) / len(watts)
+        joules = self._integral.add(at.monotonic_seconds, self.power_watts)
+        if joules is None:
+            self.energy = Series(self._horizon_seconds)
+        total = self._ledger.add(f"module/{self.serial}/integrated", joules or 0.0, at)
+        self.energy.add(Point(at.monotonic_seconds, total))
+        return joules or 0.0
+
+    def miss(self) -> None:
+        """Note that its source failed."""
+        self.power_watts = None

@@ -1,0 +1,154 @@
+"""The node's live figures: tokens per second and tokens per joule, each with its standing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.measure.efficiency import Member, Sum, Window, sum_over, tokens_per_joule, window_of
+from agent.measure.energy import Verdict
+from agent.measure.engine import TokenKind
+from agent.measure.gpu import GpuState
+from agent.measure.validity import Flag, Invalid, Validity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.measure.engine_book import EngineBook
+    from agent.measure.gpu_book import GpuBook, ModuleBook
+
+RATE = "node_tokens_per_second"
+EFFICIENCY = "node_tokens_per_joule"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFigures:
+    """What the node gives now; what cannot be said is missing."""
+
+    tokens_per_second: dict[TokenKind, float]
+    tokens_per_joule: dict[tuple[TokenKind, str], float]
+    validity: tuple[Validity, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Meter:
+    """One boundary's energy, and what is known against it."""
+
+    boundary: str
+    members: list[Member]
+    reasons: frozenset[Invalid]
+    flags: frozenset[Flag]
+
+
+def figures_of(
+    engines: Sequence[EngineBook],
+    gpus: Sequence[GpuBook],
+    modules: Sequence[ModuleBook],
+    gpu_cadence_seconds: float,
+    window_seconds: float,
+    now: float,
+) -> NodeFigures:
+    """Reckon the node's rate and its efficiency at every boundary that is measured."""
+    kinds = [kind for kind in TokenKind if kind is TokenKind.OUTPUT or any(kind in e.series for e in engines)]
+    meters = _meters(gpus, modules, gpu_cadence_seconds)
+    rates: dict[TokenKind, float] = {}
+    ratios: dict[tuple[TokenKind, str], float] = {}
+    standing: list[Validity] = []
+    for kind in kinds:
+        members = _token_members(engines, kind)
+        window = window_of(members, window_seconds, now)
+        tokens = sum_over(members, window, Invalid.NO_ENGINES)
+        if tokens.amount is not None and window is not None:
+            rates[kind] = tokens.amount / window.seconds
+        if kind is TokenKind.OUTPUT:
+            standing.append(_standing(RATE, window, window_seconds, tokens, _engine_flags(engines, window)))
+        for meter in meters:
+            ratio, validity = _efficiency(engines, members, meter, window_seconds, now)
+            if ratio is not None:
+                ratios[kind, meter.boundary] = ratio
+            if kind is TokenKind.OUTPUT:
+                standing.append(validity)
+    return NodeFigures(rates, ratios, tuple(standing))
+
+
+def _meters(gpus: Sequence[GpuBook], modules: Sequence[ModuleBook], cadence: float) -> list[_Meter]:
+    meters = [_Meter("gpu", _gpu_members(gpus, cadence), _gpu_reasons(gpus), _gpu_flags(gpus))]
+    if modules:
+        told = [Member(m.energy if m.power_watts is not None else None, cadence) for m in modules]
+        meters.append(_Meter("module", told, _module_reasons(gpus, modules), frozenset({Flag.INTEGRATED})))
+    return meters
+
+
+def _module_reasons(gpus: Sequence[GpuBook], modules: Sequence[ModuleBook]) -> frozenset[Invalid]:
+    """Modules are a whole node only when every GPU sits on one: else tokens would outnumber their joules."""
+    boards = {module.serial for module in modules}
+    whole = all(book.serial in boards for book in gpus)
+    return frozenset(() if whole else {Invalid.MEMBER_MISSING})
+
+
+def _efficiency(
+    engines: Sequence[EngineBook], tokens_from: list[Member], meter: _Meter, window_seconds: float, now: float
+) -> tuple[float | None, Validity]:
+    """Divide two sums over the same window and the same node; any reason makes the ratio absent."""
+    window = window_of([*tokens_from, *meter.members], window_seconds, now)
+    tokens = sum_over(tokens_from, window, Invalid.NO_ENGINES)
+    joules = sum_over(meter.members, window, Invalid.NO_METER)
+    reasons = tokens.reasons | joules.reasons | meter.reasons
+    ratio = None
+    if not reasons and tokens.amount is not None and joules.amount is not None:
+        ratio = tokens_per_joule(tokens.amount, joules.amount)
+        if ratio is None:
+            reasons = reasons | {Invalid.ZERO_ENERGY}
+    total = Sum(tokens.amount, tokens.uncertainty, frozenset(reasons))
+    flags = _engine_flags(engines, window) | meter.flags
+    return ratio, _standing(f"{EFFICIENCY}_{meter.boundary}", window, window_seconds, total, flags)
+
+
+def _standing(
+    figure: str, window: Window | None, window_seconds: float, total: Sum, flags: frozenset[Flag]
+) -> Validity:
+    uncertainty = total.uncertainty / total.amount if total.amount else None
+    seconds = window_seconds if window is None else window.seconds
+    return Validity(figure, seconds, total.reasons, flags, uncertainty)
+
+
+def _token_members(engines: Sequence[EngineBook], kind: TokenKind) -> list[Member]:
+    """Every engine that counts this kind; for output every engine that there is."""
+    return [
+        Member(book.series.get(kind) if book.reading is not None else None, book.cadence_seconds)
+        for book in engines
+        if kind is TokenKind.OUTPUT or kind in book.series
+    ]
+
+
+def _gpu_members(gpus: Sequence[GpuBook], cadence: float) -> list[Member]:
+    return [
+        Member(
+            book.energy if book.reading is not None and book.reading.state is GpuState.OK else None, cadence
+        )
+        for book in gpus
+    ]
+
+
+def _gpu_reasons(gpus: Sequence[GpuBook]) -> frozenset[Invalid]:
+    wrong = any(book.verdict is Verdict.MISMATCH for book in gpus)
+    return frozenset({Invalid.COUNTER_POWER_MISMATCH} if wrong else ())
+
+
+def _gpu_flags(gpus: Sequence[GpuBook]) -> frozenset[Flag]:
+    flags = set()
+    if any(book.verdict is Verdict.UNVERIFIED for book in gpus):
+        flags.add(Flag.UNVERIFIED)
+    if any(book.integrated_only and book.energy.last is not None for book in gpus):
+        flags.add(Flag.INTEGRATED)
+    return frozenset(flags)
+
+
+def _engine_flags(engines: Sequence[EngineBook], window: Window | None) -> frozenset[Flag]:
+    flags = set()
+    if any(book.reading is not None and not book.reading.live for book in engines):
+        flags.add(Flag.ON_FINISH)
+    resets = [book.reset_monotonic_seconds for book in engines]
+    if window is not None and any(reset is not None and reset >= window.start for reset in resets):
+        flags.add(Flag.COUNTER_RESET)
+    return frozenset(flags)

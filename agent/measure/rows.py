@@ -1,0 +1,219 @@
+"""A snapshot as rows of the catalogue: what every exporter renders."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from agent.measure.energy import Verdict
+from agent.measure.gpu import GpuState, PowerScope
+from agent.measure.reading import Reason
+from agent.measure.snapshot import Activity
+from agent.measure.validity import Flag, Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from agent.measure.gpu import GpuReading
+    from agent.measure.reading import Cost, Outcome
+    from agent.measure.snapshot import EngineFigures, GpuFigures, Snapshot
+
+THROTTLE_REASONS = (
+    "sw_power_cap",
+    "hw_slowdown",
+    "sync_boost",
+    "sw_thermal_slowdown",
+    "hw_thermal_slowdown",
+    "hw_power_brake_slowdown",
+)
+"""Reasons whose state is exported even before they first hold."""
+RECOVERY_ACTIONS = (
+    "none",
+    "gpu_reset",
+    "node_reboot",
+    "drain_p2p",
+    "drain_and_reset",
+    "recover_imex_domain",
+    "bus_reset",
+    "system_reboot",
+)
+
+
+class Row(NamedTuple):
+    """One sample: metric name without prefix, label values in catalogue order, value."""
+
+    metric: str
+    labels: tuple[str, ...]
+    value: float
+
+
+def rows_of(snapshot: Snapshot) -> Iterator[Row]:
+    """Yield every row of a snapshot. Unknown is left out, never 0."""
+    yield Row("build_info", (snapshot.version, snapshot.revision), 1)
+    yield from _node_rows(snapshot)
+    yield from _validity_rows(snapshot)
+    for gpu in snapshot.gpus:
+        yield from _gpu_rows(gpu)
+    for engine in snapshot.engines:
+        yield from _engine_rows(engine)
+    yield from _collector_rows(snapshot.outcomes)
+    yield from _cost_rows(snapshot.costs)
+    for name, value in snapshot.self_gauges.items():
+        yield Row(name, (), value)
+
+
+def _node_rows(snapshot: Snapshot) -> Iterator[Row]:
+    node = snapshot.node
+    yield Row("node_info", (node.name, node.rack, node.chassis, node.tray, node.domain), 1)
+    yield from _states("node_state", (), Activity, snapshot.activity)
+    for kind, rate in snapshot.tokens_per_second.items():
+        yield Row("node_tokens_per_second", (kind,), rate)
+    for (kind, boundary), ratio in snapshot.tokens_per_joule.items():
+        yield Row("node_tokens_per_joule", (kind, boundary), ratio)
+    for at in snapshot.boundaries:
+        yield from _known("power_watts", (at.boundary, at.source), at.power_watts)
+        yield from _known("energy_joules_total", (at.boundary, at.source), at.energy_joules_total)
+
+
+def _validity_rows(snapshot: Snapshot) -> Iterator[Row]:
+    for standing in snapshot.validity:
+        figure = standing.figure
+        yield Row("figure_valid", (figure,), standing.valid)
+        for reason in Invalid:
+            yield Row("figure_invalid_reason", (figure, reason), reason in standing.reasons)
+        for flag in Flag:
+            yield Row("figure_flag", (figure, flag), flag in standing.flags)
+        yield Row("figure_window_seconds", (figure,), standing.window_seconds)
+        yield from _known("figure_uncertainty_ratio", (figure,), standing.uncertainty_ratio)
+
+
+def _gpu_rows(figures: GpuFigures) -> Iterator[Row]:
+    gpu = str(figures.gpu)
+    yield Row("gpu_up", (gpu,), figures.state is GpuState.OK)
+    state = "unknown" if figures.state is None else figures.state
+    yield from _states("gpu_state", (gpu,), [*GpuState, "unknown"], state)
+    for xid, count in figures.xid_errors_total.items():
+        yield Row("gpu_xid_errors_total", (gpu, str(xid)), count)
+    yield from _known("gpu_energy_joules_total", (gpu,), figures.energy_joules_total)
+    yield from _known("gpu_energy_integrated_joules_total", (gpu,), figures.energy_integrated_joules_total)
+    for reason, seconds in figures.throttled_seconds_total.items():
+        yield Row("gpu_throttled_seconds_total", (gpu, reason), seconds)
+    for severity, count in figures.ecc_errors_total.items():
+        yield Row("gpu_ecc_errors_total", (gpu, severity), count)
+    reading = figures.reading
+    if reading is None:
+        return
+    who = reading.identity
+    yield Row("gpu_info", (gpu, who.uuid, who.product, who.serial or "", who.pci, who.driver), 1)
+    if reading.state is GpuState.OK:
+        yield from _states("gpu_energy_crosscheck", (gpu,), Verdict, figures.verdict)
+        yield from _power_rows(gpu, reading)
+        yield from _device_rows(gpu, reading)
+        yield from _health_rows(gpu, reading)
+
+
+def _power_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:
+    whole, memory = reading.power.get(PowerScope.GPU), reading.power.get(PowerScope.MEMORY)
+    if whole is not None:
+        yield from _known("gpu_power_watts", (gpu,), whole.average_watts)
+        yield from _known("gpu_power_instant_watts", (gpu,), whole.instant_watts)
+    if memory is not None:
+        yield from _known("gpu_memory_power_watts", (gpu,), memory.average_watts)
+    yield from _known("gpu_power_limit_watts", (gpu,), reading.power_limit_watts.get(PowerScope.GPU))
+
+
+def _device_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:
+    yield from _known("gpu_utilization_ratio", (gpu,), reading.utilization_ratio)
+    yield from _known("gpu_memory_used_bytes", (gpu,), reading.memory_used_bytes)
+    yield from _known("gpu_memory_total_bytes", (gpu,), reading.memory_total_bytes)
+    for sensor, celsius in reading.temperature_celsius.items():
+        yield Row("gpu_temperature_celsius", (gpu, sensor), celsius)
+    yield from _known("gpu_thermal_margin_celsius", (gpu,), reading.thermal_margin_celsius)
+    for clock, hertz in reading.clock_hertz.items():
+        yield Row("gpu_clock_hertz", (gpu, clock), hertz)
+    if reading.processes is not None:
+        yield Row("gpu_processes", (gpu,), len(reading.processes))
+
+
+def _health_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:
+    if reading.throttle_active is not None:
+        for reason in sorted({*THROTTLE_REASONS, *reading.throttle_active}):
+            yield Row("gpu_throttled", (gpu, reason), reason in reading.throttle_active)
+    for kind, count in reading.remapped_rows.items():
+        yield Row("gpu_remapped_rows", (gpu, kind), count)
+    if reading.recovery_action is not None:
+        actions = dict.fromkeys((*RECOVERY_ACTIONS, reading.recovery_action))
+        yield from _states("gpu_recovery_action", (gpu,), actions, reading.recovery_action)
+    placed = reading.placement
+    if placed is not None and placed.fabric_state is not None:
+        clique = "" if placed.clique is None else str(placed.clique)
+        yield Row("gpu_fabric_info", (gpu, placed.cluster_uuid or "", clique, placed.fabric_state), 1)
+        if placed.fabric_healthy is not None:
+            yield Row("gpu_fabric_healthy", (gpu,), placed.fabric_healthy)
+
+
+def _engine_rows(figures: EngineFigures) -> Iterator[Row]:
+    who = (figures.engine, figures.instance, figures.model)
+    yield Row("engine_up", who, figures.up)
+    yield from _states("engine_state", who, Activity, figures.activity)
+    yield Row("engine_restarts_total", who, figures.restarts)
+    for tokens in figures.tokens:
+        series = (figures.engine, figures.instance, tokens.model, tokens.kind)
+        yield Row("engine_tokens_total", series, tokens.total)
+        yield Row("engine_tokens_unobserved_total", series, tokens.unobserved)
+        yield from _known("engine_tokens_uncertainty", series, tokens.uncertainty)
+        yield from _known("engine_tokens_per_second", series, tokens.per_second)
+    reading = figures.reading
+    if reading is None:
+        return
+    yield from _known("engine_requests", (*who, "running"), reading.demand.running)
+    yield from _known("engine_requests", (*who, "waiting"), reading.demand.waiting)
+    yield from _known("engine_kv_cache_usage_ratio", who, reading.kv_cache_usage_ratio)
+    first_byte = reading.at.monotonic_seconds - reading.asked_monotonic_seconds
+    yield Row("engine_page_first_byte_seconds", who, first_byte)
+    yield Row("engine_page_bytes", who, reading.page_bytes)
+
+
+def _collector_rows(outcomes: Iterable[Outcome]) -> Iterator[Row]:
+    """Fold the sources of each collector into one: all must succeed, the worst counts."""
+    by_collector: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        by_collector.setdefault(_collector(outcome.source), []).append(outcome)
+    for collector, group in by_collector.items():
+        yield Row("collector_success", (collector,), all(outcome.ok for outcome in group))
+        longest = max(outcome.duration_seconds for outcome in group)
+        yield Row("collector_duration_seconds", (collector,), longest)
+        successes = [outcome.last_success_unix_seconds for outcome in group]
+        if None not in successes:
+            oldest = min(moment for moment in successes if moment is not None)
+            yield Row("collector_last_success_timestamp_seconds", (collector,), oldest)
+        for reason in Reason:
+            count = sum(outcome.failures.get(reason, 0) for outcome in group)
+            yield Row("collector_failures_total", (collector, reason), count)
+
+
+def _cost_rows(by_source: Mapping[str, Mapping[str, Cost]]) -> Iterator[Row]:
+    """Add up what the sources of each collector have cost."""
+    calls: dict[tuple[str, str], int] = {}
+    seconds: dict[tuple[str, str], float] = {}
+    for source, costs in by_source.items():
+        for function, cost in costs.items():
+            labels = (_collector(source), function)
+            calls[labels] = calls.get(labels, 0) + cost.calls
+            seconds[labels] = seconds.get(labels, 0.0) + cost.seconds
+    for labels, count in calls.items():
+        yield Row("source_calls_total", labels, count)
+        yield Row("source_call_seconds_total", labels, seconds[labels])
+
+
+def _collector(source: str) -> str:
+    return source.partition("/")[0]
+
+
+def _known(metric: str, labels: tuple[str, ...], value: float | None) -> Iterator[Row]:
+    if value is not None:
+        yield Row(metric, labels, value)
+
+
+def _states(metric: str, labels: tuple[str, ...], states: Iterable[str], now: str) -> Iterator[Row]:
+    for state in states:
+        yield Row(metric, (*labels, state), state == now)

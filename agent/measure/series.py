@@ -1,0 +1,114 @@
+"""Cumulative series read at common edges, so that tokens and joules cover the same interval (T3)."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+EDGE_GAP_SECONDS = 3.0
+"""An edge is trusted when the samples around it are at most this far apart …"""
+EDGE_GAP_CADENCES = 2.5
+"""… or this many cadences of the source, whichever is more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A cumulative value at one moment; the value was true at some time in [seconds - spread, seconds]."""
+
+    seconds: float
+    value: float
+    spread_seconds: float = 0.0
+    step: float = 0.0
+    """The value moves in steps of this size, because of printed precision (T22)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """By how much a series grew between two edges, and how wrong that may be."""
+
+    amount: float
+    uncertainty: float
+    below_step: bool = False
+    """The growth is smaller than what the source can print: unknown, not small (T22)."""
+
+
+class Series:
+    """A cumulative series of bounded length; values never fall."""
+
+    def __init__(self, horizon_seconds: float) -> None:
+        self._points: deque[Point] = deque()
+        self._horizon_seconds = horizon_seconds
+
+    def add(self, point: Point) -> None:
+        """Append a sample; one that is not newer than the last is dropped (a late read adds nothing)."""
+        points = self._points
+        if points:
+            if point.seconds <= points[-1].seconds:
+                return
+            if point.value < points[-1].value:
+                point = Point(point.seconds, points[-1].value, point.spread_seconds, point.step)
+        points.append(point)
+        oldest = point.seconds - self._horizon_seconds
+        while len(points) > 2 and points[1].seconds < oldest:  # noqa: PLR2004  (an edge needs two)
+            points.popleft()
+
+    @property
+    def first(self) -> Point | None:
+        """The oldest sample still kept."""
+        return self._points[0] if self._points else None
+
+    @property
+    def last(self) -> Point | None:
+        """The newest sample."""
+        return self._points[-1] if self._points else None
+
+    def at(self, seconds: float, max_gap_seconds: float) -> Point | None:
+        """Interpolate at one edge; None when it is outside, or its neighbours are too far apart."""
+        after: Point | None = None
+        for point in reversed(self._points):
+            if point.seconds == seconds:
+                return point
+            if point.seconds < seconds:
+                return _between(point, after, seconds, max_gap_seconds)
+            after = point
+        return None
+
+    def grown(self, start: float, end: float, max_gap_seconds: float) -> Grown | None:
+        """Return the growth between two edges; None when either edge is invalid."""
+        left, right = self.at(start, max_gap_seconds), self.at(end, max_gap_seconds)
+        if left is None or right is None:
+            return None
+        slope = self.peak_slope(start, end) or 0.0
+        amount, step = right.value - left.value, max(left.step, right.step)
+        spread = max(left.spread_seconds, right.spread_seconds)
+        return Grown(amount, slope * spread + step, below_step=amount < step)
+
+    def peak_slope(self, start: float, end: float) -> float | None:
+        """Return the steepest growth per second between neighbouring samples around an interval.
+
+        None when there are no two.
+        """
+        steepest: float | None = None
+        after: Point | None = None
+        for point in reversed(self._points):
+            if after is not None and point.seconds < end:
+                slope = (after.value - point.value) / (after.seconds - point.seconds)
+                steepest = slope if steepest is None or slope > steepest else steepest
+            if point.seconds < start:
+                break
+            after = point
+        return steepest
+
+
+def _between(before: Point, after: Point | None, seconds: float, max_gap_seconds: float) -> Point | None:
+    if after is None or after.seconds - before.seconds > max_gap_seconds:
+        return None
+    share = (seconds - before.seconds) / (after.seconds - before.seconds)
+    value = before.value + share * (after.value - before.value)
+    spread = max(before.spread_seconds, after.spread_seconds)
+    return Point(seconds, value, spread, max(before.step, after.step))
+
+
+def max_gap_seconds(cadence_seconds: float) -> float:
+    """Return how far apart the samples around an edge may be for a source of this cadence."""
+    return max(EDGE_GAP_SECONDS, EDGE_GAP_CADENCES * cadence_seconds)

@@ -1,0 +1,22 @@
+"""How a plug-in declares its settings: a frozen dataclass whose defaults are the documentation."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Any, NewType
+
+Seconds = NewType("Seconds", float)
+"""A duration; written in the configuration as Prometheus does: 500ms, 10s, 1m30s."""
+
+Bytes = NewType("Bytes", int)
+"""A size; written in the configuration as 512KiB, 8MiB or a plain number."""
+
+
+def setting(default: Any, doc: str) -> Any:
+    """Declare one setting: its default and the sentence that documents it."""
+    return field(default=default, metadata={"doc": doc})
+
+
+def documented(settings_field: Any) -> str:
+    """Return the sentence given to `setting`."""
+    return str(settings_field.metadata["doc"])

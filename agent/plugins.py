@@ -1,0 +1,37 @@
+"""The folder is the registry: a plug-in is a module, its file name is its key in the configuration."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from agent.measure.engine import EngineTable
+
+COLLECTORS = "agent.collectors"
+ENGINES = "agent.engines"
+EXPORTERS = "exporters"
+
+
+def names(room: str) -> tuple[str, ...]:
+    """List the plug-ins of a room, sorted, without importing any of them."""
+    package = importlib.import_module(room)
+    found = (module.name for module in pkgutil.iter_modules(package.__path__))
+    return tuple(sorted(name for name in found if not name.startswith("_")))
+
+
+def load(room: str, name: str) -> ModuleType:
+    """Import one plug-in. Raises LookupError, with the choices, when there is none of that name."""
+    if name not in names(room):
+        choices = ", ".join(names(room))
+        message = f"no {name!r} in {room}; there are: {choices}"
+        raise LookupError(message)
+    return importlib.import_module(f"{room}.{name}")
+
+
+def engine_tables() -> tuple[EngineTable, ...]:
+    """Return the table of every serving engine, in order of their names."""
+    return tuple(load(ENGINES, name).TABLE for name in names(ENGINES))
