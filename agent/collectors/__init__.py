@@ -1,0 +1,1 @@
+"""Sources of readings, one file per source; the file name is the key in the configuration."""

@@ -1,0 +1,396 @@
+"""Reads serving engines over HTTP: their token counters, their queue, their cache."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import MISSING, dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+from agent.measure.engine import EngineReading, TokenKind
+from agent.measure.finding import Finding, Level
+from agent.measure.reading import Moment, Reading, Reason, SourceError
+from agent.measure.settings import Bytes, Seconds, setting
+from agent.plugins import engine_tables
+from agent.wire import engine_page, json_page
+from agent.wire.http import HttpClient, HttpConfig, Limits
+from agent.wire.pace import Pace, Retry
+from agent.wire.page import PageLimits, check_charset, sample_names
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.measure.engine import EngineTable, LiveSubstitute
+    from agent.measure.ports import Source
+    from agent.measure.snapshot import Snapshot
+    from agent.wire.http import Fetched
+    from agent.wire.page import Page
+
+DEFAULT_PATH = "/metrics"
+MODEL_BODY_BYTES = 1024 * 1024  # a list of models with all their settings
+MODEL_NAME_CHARACTERS = 256  # it becomes a label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target(HttpConfig):
+    """One endpoint of a serving engine; the keys of `http_config` stand beside these."""
+
+    url: str = setting(MISSING, "Where the engine answers; without a path, the engine's usual one is added.")
+    engine: str = setting("", "Kind of engine; default: found out from its page.")
+    model: str = setting("", "Name of the served model; default: as the engine tells it.")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings of the `engines` collector."""
+
+    targets: tuple[Target, ...] = setting((), "Endpoints of serving engines.")
+    interval: Seconds = setting(
+        Seconds(1.0),
+        "How often each engine is read; slower by itself when that costs it more than 1 % of a core.",
+    )
+    timeout: Seconds = setting(
+        Seconds(3.0), "Deadline for everything that one reading of one engine asks for."
+    )
+    max_bytes: Bytes = setting(Bytes(8 * 1024 * 1024), "Largest page; a larger one is not read to its end.")
+    max_lines: int = setting(200_000, "Most lines on a page.")
+    max_line_bytes: Bytes = setting(Bytes(64 * 1024), "Longest line on a page.")
+    max_series: int = setting(10_000, "Most series of one engine that are of use here.")
+
+
+def build(settings: Settings) -> EnginesCollector:
+    """Make the collector. Raises ValueError for a target that cannot be read."""
+    return EnginesCollector(settings, engine_tables())
+
+
+class EnginesCollector:
+    """Offers one source for each target."""
+
+    def __init__(self, settings: Settings, tables: tuple[EngineTable, ...]) -> None:
+        self._client = HttpClient()
+        for number, target in enumerate(settings.targets):
+            _check(target, number, tables)
+        self._sources = tuple(
+            EngineSource(target, instance, settings, tables, self._client)
+            for target, instance in zip(settings.targets, _instances(settings.targets), strict=True)
+        )
+
+    def sources(self, seen: Snapshot | None) -> Sequence[Source]:  # noqa: ARG002 - targets are fixed
+        """Return the sources of all targets."""
+        return self._sources
+
+    async def close(self) -> None:
+        """Drop the connections."""
+        await self._client.close()
+
+
+class EngineSource:
+    """Reads one engine; keeps only what saves work: layouts, the model's name, waits."""
+
+    def __init__(
+        self,
+        target: Target,
+        instance: str,
+        settings: Settings,
+        tables: tuple[EngineTable, ...],
+        client: HttpClient,
+    ) -> None:
+        self.name = f"engines/{instance}"
+        self._target = target
+        self._instance = instance
+        self._settings = settings
+        self._tables = tables
+        self._client = client
+        self._pace = Pace(settings.interval)
+        self._model = Retry()
+        self._model_name = ""
+        self._substitute = Retry()
+        self._epoch: str | None = None
+        configured = next((table for table in tables if table.engine == target.engine), None)
+        self._url = _with_path(target.url, configured.path if configured else DEFAULT_PATH)
+        self._dialect = _Dialect(configured, _page_limits(settings)) if configured else None
+
+    @property
+    def interval_seconds(self) -> float:
+        """The configured interval, or the multiple of it that the engine can afford (T26)."""
+        return self._pace.interval_seconds
+
+    @property
+    def timeout_seconds(self) -> float:
+        """Deadline of all that one reading asks for."""
+        return self._settings.timeout
+
+    async def close(self) -> None:
+        """Do nothing: the connections are the collector's."""
+
+    async def collect(self, now: Moment, seen: Snapshot | None) -> Reading:  # noqa: ARG002 - stands alone
+        """Ask for the page, then for what the page does not tell."""
+        deadline = asyncio.get_running_loop().time() + self._settings.timeout
+        try:
+            fetched = await self._page(deadline)
+            dialect, page = self._understood(fetched)
+        except SourceError:
+            self._forget_model_unless_known_by_epoch()
+            raise
+        plan = dialect.plan(page)
+        self._notice_restart(engine_page.start_time(plan, page) or _started(dialect.table, fetched))
+        pending, substitute_seconds, note = await self._pending(dialect.table, deadline)
+        notes = [note, await self._learn_model(dialect.table, plan, deadline)]
+        self._pace.learn(_first_byte_seconds(fetched) + substitute_seconds)
+        at = _moment_of(fetched, now)
+        told = self._target.model or self._model_name or engine_page.UNKNOWN_MODEL
+        counters = engine_page.counters(plan, page, told, override=bool(self._target.model))
+        reading = EngineReading(
+            engine=dialect.table.engine,
+            instance=self._instance,
+            model=counters[0].model if counters else told,
+            at=at,
+            asked_monotonic_seconds=fetched.asked_monotonic,
+            epoch=self._epoch,
+            counters=counters,
+            demand=engine_page.demand(plan, page),
+            kv_cache_usage_ratio=engine_page.kv_cache_usage_ratio(plan, page),
+            pending_output_tokens=pending,
+            live=pending is not None or _counts_live(dialect.table),
+            page_bytes=len(fetched.body),
+        )
+        return Reading(self.name, at, engines=(reading,), notes=tuple(note for note in notes if note))
+
+    async def _page(self, deadline: float) -> Fetched:
+        try:
+            return await self._get(self._url, deadline, self._settings.max_bytes)
+        except SourceError as error:
+            if error.reason is not Reason.UNSUPPORTED:
+                raise
+            remedies = _remedies(self._candidates(), switched_off=True)
+            raise SourceError(error.reason, f"{error.detail}; {remedies}") from error
+
+    def _understood(self, fetched: Fetched) -> tuple[_Dialect, Page]:
+        """Read the page as the engine it was so far, or find out whose it is."""
+        try:
+            if self._dialect is not None:
+                page = self._dialect.read(fetched)
+                if self._dialect.plan(page).identified:
+                    return self._dialect, page
+            self._dialect = self._identified(fetched)
+            return self._dialect, self._dialect.read(fetched)
+        except SourceError as error:
+            raise SourceError(error.reason, f"{self._url}: {error.detail}") from error
+
+    def _identified(self, fetched: Fetched) -> _Dialect:
+        if not fetched.body.strip():
+            raise SourceError(Reason.MALFORMED, "the page is empty")
+        limits = _page_limits(self._settings)
+        check_charset(fetched.headers.get("content-type", ""))
+        names = sample_names(fetched.body, limits)
+        for table in self._candidates():
+            if any(name.startswith(table.detect) for name in names):
+                return _Dialect(table, limits)
+        whose = self._target.engine or "any engine known here"
+        remedies = _remedies(self._candidates(), switched_off=False)
+        raise SourceError(Reason.UNSUPPORTED, f"the page has no series of {whose}; {remedies}")
+
+    def _candidates(self) -> tuple[EngineTable, ...]:
+        wanted = self._target.engine
+        return tuple(table for table in self._tables if wanted in ("", table.engine))
+
+    def _notice_restart(self, epoch: str | None) -> None:
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._model_name = ""
+            self._model, self._substitute = Retry(), Retry()
+
+    def _forget_model_unless_known_by_epoch(self) -> None:
+        """Whoever answers next may serve another model; a changed epoch will tell, if there is one."""
+        if self._epoch is None:
+            self._model_name = ""
+
+    async def _pending(self, table: EngineTable, deadline: float) -> tuple[float | None, float, str]:
+        """Return the tokens of unfinished requests, what asking cost, and what a person should know."""
+        substitute = table.live_substitute
+        if substitute is None:
+            return None, 0.0, ""
+        if self._substitute.due(_loop_time()):
+            url = _beside(self._url, table.path, substitute.path)
+            try:
+                fetched = await self._get(url, deadline, self._settings.max_bytes)
+                pending = _pending_tokens(fetched.body, substitute, url)
+            except SourceError as error:
+                self._substitute.failed(error, _loop_time())
+            else:
+                self._substitute.worked()
+                return pending, _first_byte_seconds(fetched), ""
+        failure = self._substitute.failure
+        note = f"output tokens show only when a request ends: {failure}; {substitute.remedy}"
+        return None, 0.0, note
+
+    async def _learn_model(self, table: EngineTable, plan: engine_page.Plan, deadline: float) -> str:
+        """Ask for the model's name when no label tells it; return what a person should know."""
+        labelled = all(share.model for share in plan.shares)
+        if labelled or self._target.model or self._model_name or table.model_path is None:
+            return ""
+        if self._model.due(_loop_time()):
+            url = _beside(self._url, table.path, table.model_path)
+            try:
+                fetched = await self._get(url, deadline, MODEL_BODY_BYTES)
+                self._model_name = _first_model(fetched.body, url)
+            except SourceError as error:
+                self._model.failed(error, _loop_time())
+            else:
+                self._model.worked()
+                return ""
+        return f"the model's name is unknown: {self._model.failure}; set `model` for this target"
+
+    async def _get(self, url: str, deadline: float, max_bytes: int) -> Fetched:
+        seconds = max(0.0, deadline - _loop_time())
+        return await self._client.get(url, Limits(seconds, max_bytes), config=self._target)
+
+
+class _Dialect:
+    """How one engine's pages are read: its table, a reader that learns their layout, the plan for it."""
+
+    def __init__(self, table: EngineTable, limits: PageLimits) -> None:
+        self.table = table
+        self._reader = engine_page.reader(table, limits)
+        self._plan: engine_page.Plan | None = None
+
+    def read(self, fetched: Fetched) -> Page:
+        return self._reader.read(fetched.body, fetched.headers.get("content-type", ""))
+
+    def plan(self, page: Page) -> engine_page.Plan:
+        if self._plan is None or self._plan.series is not page.series:
+            self._plan = engine_page.plan(self.table, page.series)
+        return self._plan
+
+
+async def examine(settings: Settings) -> tuple[Finding, ...]:
+    """Look at every target once, for `rackwatt doctor`."""
+    collector = build(settings)
+    try:
+        return tuple(await asyncio.gather(*(_examined(source) for source in collector.sources(None))))
+    finally:
+        await collector.close()
+
+
+async def _examined(source: Source) -> Finding:
+    try:
+        reading = await source.collect(Moment(time.monotonic(), time.time()), None)
+    except SourceError as error:
+        found, _, remedy = error.detail.partition("; ")
+        return Finding(Level.PROBLEM, source.name, f"{error.reason}: {found}", remedy)
+    engine = reading.engines[0]
+    milliseconds = 1000 * (engine.at.monotonic_seconds - engine.asked_monotonic_seconds)
+    text = (
+        f"{engine.engine} serves {engine.model}; page of {engine.page_bytes} bytes, "
+        f"first byte after {milliseconds:.1f} ms; output tokens {'live' if engine.live else 'on finish'}"
+    )
+    level = Level.NOTE if reading.notes else Level.OK
+    return Finding(level, source.name, text, "; ".join(reading.notes))
+
+
+def _pending_tokens(body: bytes, substitute: LiveSubstitute, url: str) -> float:
+    """Return the output tokens of the requests that have not ended."""
+    try:
+        items = json_page.parse(body)
+        if not isinstance(items, list):
+            raise SourceError(Reason.MALFORMED, "not a list")
+        busy = [item for item in items if True in json_page.values_at(item, substitute.busy)]
+        counts = json_page.values_at(busy, substitute.count)
+        return sum((json_page.count(tokens) for tokens in counts), 0.0)
+    except SourceError as error:
+        raise SourceError(error.reason, f"{url}: {error.detail}") from error
+
+
+def _first_model(body: bytes, url: str) -> str:
+    """Return the first name in a list of models (OpenAI's form)."""
+    try:
+        names = json_page.values_at(json_page.parse(body), ("data", "id"))
+    except SourceError as error:
+        raise SourceError(error.reason, f"{url}: {error.detail}") from error
+    if not names or not isinstance(names[0], str) or not names[0].isprintable() or not names[0]:
+        raise SourceError(Reason.MALFORMED, f"{url}: names no model")
+    return names[0][:MODEL_NAME_CHARACTERS]
+
+
+def _remedies(tables: tuple[EngineTable, ...], *, switched_off: bool) -> str:
+    """Say what to do about a page that is not there, or one without an engine's series."""
+    if len(tables) == 1:
+        return tables[0].remedy
+    fitting = [table for table in tables if (table.flag is not None) is switched_off]
+    return "; ".join(f"if it is {table.engine}, {table.remedy}" for table in fitting)
+
+
+def _started(table: EngineTable, fetched: Fetched) -> str | None:
+    return fetched.headers.get(table.start_header.lower()) if table.start_header else None
+
+
+def _counts_live(table: EngineTable) -> bool:
+    output = table.tokens.get(TokenKind.OUTPUT)
+    return output is not None and output.live
+
+
+def _moment_of(fetched: Fetched, now: Moment) -> Moment:
+    """Return the moment of the first byte; the wall clock is taken along from `now`."""
+    since = fetched.first_byte_monotonic - now.monotonic_seconds
+    return Moment(fetched.first_byte_monotonic, now.unix_seconds + since)
+
+
+def _first_byte_seconds(fetched: Fetched) -> float:
+    return fetched.first_byte_monotonic - fetched.asked_monotonic
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _page_limits(settings: Settings) -> PageLimits:
+    return PageLimits(settings.max_lines, settings.max_line_bytes, settings.max_series)
+
+
+def _with_path(url: str, path: str) -> str:
+    parts = urlsplit(url)
+    return url if parts.path not in ("", "/") else urlunsplit(parts._replace(path=path))
+
+
+def _beside(url: str, table_path: str, path: str) -> str:
+    """Return the address of another page of the same server, behind the same proxy's prefix."""
+    parts = urlsplit(url)
+    prefix = parts.path.removesuffix(table_path) if parts.path.endswith(table_path) else ""
+    return urlunsplit(parts._replace(path=prefix + path))
+
+
+def _check(target: Target, number: int, tables: tuple[EngineTable, ...]) -> None:
+    """Refuse a target that can never be read."""
+    parts = urlsplit(target.url)
+    try:
+        well_formed = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port is not one
+        well_formed = False
+    if not well_formed:
+        raise ValueError(f"targets[{number}].url: {target.url!r} is not an http:// or https:// address")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError(f"targets[{number}].url: write name and password under basic_auth, not into the url")
+    choices = [table.engine for table in tables]
+    if target.engine and target.engine not in choices:
+        raise ValueError(f"targets[{number}].engine: no {target.engine!r}; there are: {', '.join(choices)}")
+
+
+def _instances(targets: tuple[Target, ...]) -> list[str]:
+    """Name each target by host and port, and by its path where several share them."""
+    places = [_host_and_port(target.url) for target in targets]
+    paths = [urlsplit(target.url)._replace(scheme="", netloc="", fragment="").geturl() for target in targets]
+    names = [
+        place if places.count(place) == 1 else place + path for place, path in zip(places, paths, strict=True)
+    ]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise ValueError(f"targets[{number}].url: {targets[number].url!r} is there twice")
+    return names
+
+
+def _host_and_port(url: str) -> str:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

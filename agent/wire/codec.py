@@ -1,0 +1,118 @@
+"""The snapshot as JSON: what `/api/v1/node` and `rackwatt once --json` give."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from agent.measure.gpu import GpuState, PowerScope
+
+if TYPE_CHECKING:
+    from agent.measure.gpu import GpuReading
+    from agent.measure.snapshot import EngineFigures, GpuFigures, Snapshot
+
+SCHEMA = 1
+
+
+def to_json(snapshot: Snapshot, *, indent: bool = False) -> bytes:
+    """Encode a snapshot. What is unknown is null or left out, never 0."""
+    option = orjson.OPT_INDENT_2 if indent else 0
+    return orjson.dumps(to_plain(snapshot), option=option | orjson.OPT_NON_STR_KEYS)
+
+
+def to_plain(snapshot: Snapshot) -> dict[str, Any]:
+    """Return a snapshot as plain values."""
+    efficiency: dict[str, dict[str, float]] = {}
+    for (kind, boundary), ratio in snapshot.tokens_per_joule.items():
+        efficiency.setdefault(boundary, {})[kind] = ratio
+    return {
+        "schema": SCHEMA,
+        "sequence": snapshot.sequence,
+        "at": snapshot.at.unix_seconds,
+        "node": asdict(snapshot.node),
+        "state": snapshot.activity,
+        "tokens_per_second": dict(snapshot.tokens_per_second),
+        "tokens_per_joule": efficiency,
+        "power_watts": {at.boundary: at.power_watts for at in snapshot.boundaries},
+        "energy_joules_total": {at.boundary: at.energy_joules_total for at in snapshot.boundaries},
+        "figures": {standing.figure: _standing(standing) for standing in snapshot.validity},
+        "gpus": [_gpu(gpu) for gpu in snapshot.gpus],
+        "engines": [_engine(engine) for engine in snapshot.engines],
+        "sources": [
+            {
+                "source": outcome.source,
+                "ok": outcome.ok,
+                "reason": outcome.reason,
+                "detail": outcome.detail,
+                "duration_seconds": outcome.duration_seconds,
+                "last_success": outcome.last_success_unix_seconds,
+            }
+            for outcome in snapshot.outcomes
+        ],
+        "notes": list(snapshot.notes),
+    }
+
+
+def _standing(standing: Any) -> dict[str, Any]:
+    return {
+        "valid": standing.valid,
+        "reasons": sorted(standing.reasons),
+        "flags": sorted(standing.flags),
+        "window_seconds": standing.window_seconds,
+        "uncertainty_ratio": standing.uncertainty_ratio,
+    }
+
+
+def _gpu(figures: GpuFigures) -> dict[str, Any]:
+    plain = {
+        "gpu": figures.gpu,
+        "uuid": figures.uuid,
+        "state": figures.state,
+        "energy_joules_total": figures.energy_joules_total,
+        "energy_integrated_joules_total": figures.energy_integrated_joules_total,
+        "energy_crosscheck": figures.verdict,
+        "xid_errors_total": {xid: count for xid, count in figures.xid_errors_total.items() if count},
+    }
+    reading = figures.reading
+    if reading is None:
+        return plain
+    plain |= {"product": reading.identity.product, "pci": reading.identity.pci, "trouble": reading.trouble}
+    return plain if reading.state is not GpuState.OK else plain | _device(reading)
+
+
+def _device(reading: GpuReading) -> dict[str, Any]:
+    power = reading.power.get(PowerScope.GPU)
+    return {
+        "power_watts": None if power is None else power.average_watts,
+        "power_limit_watts": reading.power_limit_watts.get(PowerScope.GPU),
+        "utilization_ratio": reading.utilization_ratio,
+        "memory_used_bytes": reading.memory_used_bytes,
+        "memory_total_bytes": reading.memory_total_bytes,
+        "temperature_celsius": dict(reading.temperature_celsius),
+        "clock_hertz": dict(reading.clock_hertz),
+        "throttled": None if reading.throttle_active is None else sorted(reading.throttle_active),
+        "recovery_action": reading.recovery_action,
+        "processes": None if reading.processes is None else [asdict(each) for each in reading.processes],
+    }
+
+
+def _engine(figures: EngineFigures) -> dict[str, Any]:
+    plain: dict[str, Any] = {
+        "engine": figures.engine,
+        "engine_instance": figures.instance,
+        "model": figures.model,
+        "up": figures.up,
+        "state": figures.activity,
+        "restarts_total": figures.restarts,
+        "tokens": [asdict(tokens) for tokens in figures.tokens],
+    }
+    reading = figures.reading
+    if reading is not None:
+        plain |= {
+            "requests": {"running": reading.demand.running, "waiting": reading.demand.waiting},
+            "kv_cache_usage_ratio": reading.kv_cache_usage_ratio,
+            "page_first_byte_seconds": reading.at.monotonic_seconds - reading.asked_monotonic_seconds,
+        }
+    return plain

@@ -1,0 +1,148 @@
+"""How to speak to one HTTP source: settings in the form of Prometheus' `http_config`, secrets from files."""
+
+from __future__ import annotations
+
+import base64
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.measure.reading import Reason, SourceError
+from agent.measure.settings import setting
+
+MAX_SECRET_BYTES = 64 * 1024  # a token or a password; anything larger is the wrong file
+
+
+@dataclass(frozen=True, slots=True)
+class BasicAuth:
+    """Name and password."""
+
+    username: str = setting("", "User name sent with every request.")
+    password_file: str = setting("", "File that holds the password; read again when it changes.")
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """A token in the Authorization header."""
+
+    type: str = setting("Bearer", "Authentication scheme written before the credentials.")
+    credentials_file: str = setting("", "File that holds the token or API key; read again when it changes.")
+
+
+@dataclass(frozen=True, slots=True)
+class TlsConfig:
+    """Whom to trust, and who we are."""
+
+    ca_file: str = setting("", "CA bundle that the server's certificate must lead to; default: the system's.")
+    cert_file: str = setting("", "Client certificate, for servers that ask for one.")
+    key_file: str = setting("", "Key of the client certificate.")
+    server_name: str = setting("", "Name expected in the server's certificate; default: the URL's host.")
+    insecure_skip_verify: bool = setting(default=False, doc="Accept any certificate: for trials only.")
+
+
+@dataclass(frozen=True, slots=True)
+class HttpConfig:
+    """The settings of an HTTP client, named as in Prometheus' `http_config`."""
+
+    basic_auth: BasicAuth | None = setting(None, "Log in with a name and a password.")
+    authorization: Authorization | None = setting(None, "Log in with a token (an engine's --api-key).")
+    tls_config: TlsConfig | None = setting(None, "Certificates, for https URLs.")
+    follow_redirects: bool = setting(
+        default=False, doc="Follow redirects; off, because a moved page is usually a wrong page."
+    )
+    proxy_url: str = setting("", "HTTP proxy to go through; proxies of the environment are not used.")
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself."""
+        if self.basic_auth and self.authorization:
+            raise ValueError("set basic_auth or authorization, not both")
+        if self.tls_config and bool(self.tls_config.cert_file) != bool(self.tls_config.key_file):
+            raise ValueError("tls_config needs cert_file and key_file together")
+
+
+Stamp = tuple[int, int, int]
+"""Time of change, size and inode of a file: when one differs, it is read again."""
+
+
+class Credentials:
+    """Reads secrets and certificates for an HttpConfig, again whenever their files change."""
+
+    def __init__(self) -> None:
+        self._secrets: dict[str, tuple[Stamp, str]] = {}
+        self._contexts: dict[TlsConfig, tuple[tuple[Stamp, ...], ssl.SSLContext]] = {}
+
+    def header(self, config: HttpConfig) -> str | None:
+        """Return the value of the Authorization header, if the settings ask for one."""
+        if config.basic_auth is not None:
+            auth = config.basic_auth
+            password = self._secret(auth.password_file, "basic_auth.password_file")
+            pair = f"{auth.username}:{password}".encode()
+            return f"Basic {base64.b64encode(pair).decode()}"
+        if config.authorization is not None:
+            token = self._secret(config.authorization.credentials_file, "authorization.credentials_file")
+            return f"{config.authorization.type} {token}"
+        return None
+
+    def context(self, tls: TlsConfig) -> ssl.SSLContext:
+        """Return the TLS context for these settings, a new one when a file has changed."""
+        files = [path for path in (tls.ca_file, tls.cert_file, tls.key_file) if path]
+        stamps = tuple(_stamp(path, "tls_config") for path in files)
+        known = self._contexts.get(tls)
+        if known is not None and known[0] == stamps:
+            return known[1]
+        context = _tls_context(tls)
+        self._contexts[tls] = (stamps, context)
+        return context
+
+    def _secret(self, path: str, key: str) -> str:
+        if not path:
+            return ""
+        stamp = _stamp(path, key)
+        known = self._secrets.get(path)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        secret = _read_secret(path, key)
+        self._secrets[path] = (stamp, secret)
+        return secret
+
+
+def _stamp(path: str, key: str) -> Stamp:
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, key, error) from error
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _read_secret(path: str, key: str) -> str:
+    try:
+        with Path(path).open("rb") as file:
+            raw = file.read(MAX_SECRET_BYTES + 1)
+        secret = raw.decode().strip()
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, key, error) from error
+    if len(raw) > MAX_SECRET_BYTES or not secret.isprintable():
+        raise SourceError(
+            Reason.DENIED,
+            f"{key}: {path} does not hold one printable line of at most {MAX_SECRET_BYTES} bytes",
+        )
+    return secret
+
+
+def _unreadable(path: str, key: str, error: Exception) -> SourceError:
+    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return SourceError(Reason.DENIED, f"{key}: cannot read {path}: {why}; rackwatt's user must be able to")
+
+
+def _tls_context(tls: TlsConfig) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=tls.ca_file or None)
+        if tls.cert_file:
+            context.load_cert_chain(tls.cert_file, tls.key_file)
+    except (OSError, ValueError) as error:
+        files = ", ".join(path for path in (tls.ca_file, tls.cert_file, tls.key_file) if path)
+        raise SourceError(Reason.DENIED, f"tls_config: cannot use {files}: {error}") from error
+    if tls.insecure_skip_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context

@@ -1,0 +1,398 @@
+"""The engines collector: whole readings from recorded pages, real servers and hostile ones."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from fakes.engines.llamacpp import LlamaCpp
+from fakes.page_server import Answer, PageServer
+
+from agent.collectors.engines import Settings, Target, build, examine
+from agent.measure.engine import EngineReading, TokenKind
+from agent.measure.finding import Level
+from agent.measure.reading import Moment, Reading, Reason, SourceError
+from agent.wire.http_config import Authorization
+
+TESTS = Path(__file__).parents[1]
+GOLDENS = TESTS / "golden" / "engines"
+CAPTURES = sorted(
+    path for path in (TESTS / "captures").glob("*.prom") if path.name.startswith(("vllm-", "llamacpp-"))
+)
+VLLM = Answer((TESTS / "captures" / "vllm-0.32.0-busy.prom").read_bytes())
+LLAMACPP = Answer(
+    (TESTS / "captures" / "llamacpp-b11549-busy.prom").read_bytes(),
+    headers={"Process-Start-Time-Unix": "1341"},
+)
+MODELS = Answer(b'{"object":"list","data":[{"id":"tiny-random"},{"id":"other"}]}')
+SLOTS = Answer(
+    b'[{"id":0,"is_processing":true,"next_token":[{"n_decoded":7}]},'
+    b'{"id":1,"is_processing":false,"next_token":[{"n_decoded":50}]},'
+    b'{"id":2,"is_processing":true,"next_token":{"n_decoded":5}},{"id":3,"is_processing":false}]'
+)
+LLAMACPP_SERVER = {"/metrics": LLAMACPP, "/slots": SLOTS, "/v1/models": MODELS}
+
+
+def now() -> Moment:
+    return Moment(time.monotonic(), time.time())
+
+
+@contextlib.asynccontextmanager
+async def source_of(url: str, *, seconds: float = 5.0, interval: float = 1.0, **target):
+    settings = Settings(targets=(Target(url=url, **target),), timeout=seconds, interval=interval)
+    collector = build(settings)
+    try:
+        yield collector.sources(None)[0]
+    finally:
+        await collector.close()
+
+
+async def read(url: str, **target) -> Reading:
+    async with source_of(url, **target) as source:
+        return await source.collect(now(), None)
+
+
+async def refusal(url: str, **target) -> SourceError:
+    with pytest.raises(SourceError) as caught:
+        await read(url, **target)
+    return caught.value
+
+
+def written(reading: EngineReading) -> str:
+    """Write down what was read, without what differs from run to run."""
+    demand = reading.demand
+    lines = [f"{reading.engine} serving {reading.model}, process {reading.epoch}"]
+    lines += [
+        f"{one.kind} {one.value!r} of {one.model}, resolution {one.resolution!r}: {one.series}"
+        for one in reading.counters
+    ]
+    lines += [
+        f"running {demand.running} waiting {demand.waiting} arrivals {demand.arrivals}",
+        f"heartbeat {demand.heartbeat} preemptions {demand.preemptions} asleep {demand.asleep}",
+        f"kv cache {reading.kv_cache_usage_ratio} live {reading.live}",
+        f"pending {reading.pending_output_tokens}",
+        f"page {reading.page_bytes} bytes",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: path.stem)
+async def test_recorded_page_is_read_as_its_golden_says(capture):
+    page = Answer(capture.read_bytes(), headers=LLAMACPP.headers)
+    async with PageServer({**LLAMACPP_SERVER, "/metrics": page}) as server:
+        (engine,) = (await read(server.url)).engines
+    golden = GOLDENS / f"{capture.stem}.txt"
+    if os.environ.get("RACKWATT_UPDATE_GOLDENS"):
+        golden.write_text(written(engine))
+
+    assert written(engine) == golden.read_text()
+
+
+async def test_instance_and_source_are_named_by_host_and_port():
+    async with PageServer({"/metrics": VLLM}) as server:
+        reading = await read(server.url)
+
+    assert reading.engines[0].instance == server.url.removeprefix("http://")
+    assert reading.source == f"engines/{reading.engines[0].instance}"
+
+
+async def test_T3_moment_is_that_of_the_first_byte_on_both_clocks():  # noqa: N802 - the rule's name
+    async with (
+        PageServer({"/metrics": Answer(VLLM.body, wait_seconds=0.1)}) as server,
+        source_of(server.url) as source,
+    ):
+        began = now()
+        (engine,) = (await source.collect(began, None)).engines
+
+    late = engine.at.monotonic_seconds - began.monotonic_seconds
+    assert late >= 0.09
+    assert engine.at.unix_seconds - began.unix_seconds == pytest.approx(late, abs=1e-4)
+    assert began.monotonic_seconds <= engine.asked_monotonic_seconds <= engine.at.monotonic_seconds - 0.09
+
+
+async def test_url_with_a_path_is_asked_for_as_it_is():
+    async with PageServer({"/gateway/metrics": VLLM}) as server:
+        await read(server.url + "/gateway/metrics")
+
+        assert [request.path for request in server.requests] == ["/gateway/metrics"]
+
+
+async def test_pages_beside_the_metrics_are_behind_the_same_prefix_and_query():
+    answers = {f"/m1{path}?model=a": answer for path, answer in LLAMACPP_SERVER.items()}
+    async with PageServer(answers) as server:
+        (engine,) = (await read(server.url + "/m1/metrics?model=a")).engines
+
+    assert engine.pending_output_tokens == 12.0
+
+
+async def test_T21_substitute_tells_the_tokens_of_unfinished_requests():  # noqa: N802 - the rule's name
+    async with PageServer(LLAMACPP_SERVER) as server:
+        reading = await read(server.url)
+        paths = [request.path for request in server.requests]
+
+    assert reading.engines[0].pending_output_tokens == 12.0
+    assert reading.engines[0].live
+    assert reading.notes == ()
+    assert paths[:2] == ["/metrics", "/slots"]
+
+
+@pytest.mark.parametrize(
+    "slots",
+    [
+        Answer(status="501 Not Implemented"),
+        Answer(status="401 Unauthorized"),
+        Answer(b'{"error": "no"}'),
+        Answer(b"nonsense"),
+        Answer(b'[{"is_processing":true,"next_token":[{"n_decoded":"7"}]}]'),
+    ],
+    ids=["off", "denied", "not-a-list", "not-json", "not-a-count"],
+)
+async def test_T21_without_the_substitute_the_output_is_not_live_and_a_note_says_so(slots):  # noqa: N802
+    async with PageServer({**LLAMACPP_SERVER, "/slots": slots}) as server:
+        reading = await read(server.url)
+
+    assert reading.engines[0].pending_output_tokens is None
+    assert not reading.engines[0].live
+    assert len(reading.notes) == 1
+    assert "--no-slots" in reading.notes[0]
+
+
+async def test_substitute_that_failed_is_not_asked_for_again_at_once():
+    async with (
+        PageServer({**LLAMACPP_SERVER, "/slots": Answer(b"nonsense")}) as server,
+        source_of(server.url) as source,
+    ):
+        for _ in range(3):
+            reading = await source.collect(now(), None)
+        asked = [request.path for request in server.requests].count("/slots")
+
+    assert asked == 1
+    assert len(reading.notes) == 1
+
+
+async def test_hanging_substitute_costs_only_itself():
+    hanging = Answer(SLOTS.body, wait_seconds=60)
+    async with PageServer({**LLAMACPP_SERVER, "/slots": hanging}) as server:
+        (engine,) = (await read(server.url, seconds=0.3, model="m")).engines
+
+    assert not engine.live
+    assert engine.demand.running == 4.0
+
+
+async def test_model_is_asked_once_for_each_process():
+    async with PageServer(LLAMACPP_SERVER) as server, source_of(server.url) as source:
+        models = [(await source.collect(now(), None)).engines[0].model for _ in range(2)]
+        server.answers["/metrics"] = Answer(LLAMACPP.body, headers={"Process-Start-Time-Unix": "99"})
+        server.answers["/v1/models"] = Answer(b'{"data":[{"id":"new-model"}]}')
+        models += [(await source.collect(now(), None)).engines[0].model for _ in range(2)]
+        asked = [request.path for request in server.requests].count("/v1/models")
+
+    assert models == ["tiny-random", "tiny-random", "new-model", "new-model"]
+    assert asked == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(b"{}"), Answer(b'{"data":[{"id":5}]}'), Answer(b'{"data":[{"id":"a\\nb"}]}'), Answer(b"x")],
+)
+async def test_model_that_cannot_be_learned_is_unknown_and_a_note_says_so(answer):
+    async with (
+        PageServer({**LLAMACPP_SERVER, "/v1/models": answer}) as server,
+        source_of(server.url) as source,
+    ):
+        for _ in range(3):
+            reading = await source.collect(now(), None)
+        asked = [request.path for request in server.requests].count("/v1/models")
+
+    assert reading.engines[0].model == "unknown"
+    assert "set `model`" in reading.notes[0]
+    assert asked == 1
+
+
+async def test_configured_model_wins_and_nobody_is_asked():
+    async with PageServer(LLAMACPP_SERVER) as server:
+        (engine,) = (await read(server.url, model="mine")).engines
+        paths = [request.path for request in server.requests]
+
+    assert {counter.model for counter in engine.counters} == {engine.model} == {"mine"}
+    assert "/v1/models" not in paths
+
+
+async def test_T2_process_is_known_by_its_start():  # noqa: N802 - the rule's name
+    async with PageServer({"/metrics": VLLM}) as server:
+        assert (await read(server.url)).engines[0].epoch == "start:1.79530433669e+09"
+
+
+async def test_engine_that_changes_behind_a_port_is_found_out():
+    async with PageServer({"/metrics": VLLM}) as server, source_of(server.url) as source:
+        before = (await source.collect(now(), None)).engines[0].engine
+        server.answers |= LLAMACPP_SERVER
+        after = (await source.collect(now(), None)).engines[0].engine
+
+    assert (before, after) == ("vllm", "llamacpp")
+
+
+async def test_configured_engine_refuses_the_page_of_another():
+    async with PageServer({"/metrics": VLLM}) as server:
+        error = await refusal(server.url, engine="llamacpp")
+
+    assert error.reason is Reason.UNSUPPORTED
+    assert "no series of llamacpp; start llama-server with --metrics" in error.detail
+
+
+async def test_page_of_vllm_without_its_series_names_the_flag():
+    body = b"".join(line for line in VLLM.body.splitlines(keepends=True) if b"vllm:" not in line)
+    async with PageServer({"/metrics": Answer(body)}) as server:
+        error = await refusal(server.url)
+
+    assert error.reason is Reason.UNSUPPORTED
+    assert "start vLLM without --disable-log-stats" in error.detail
+
+
+async def test_metrics_that_are_switched_off_name_the_flag():
+    off = Answer(b'{"error":{"message":"Start it with `--metrics`"}}', status="501 Not Implemented")
+    async with PageServer({"/metrics": off}) as server:
+        error = await refusal(server.url)
+
+    assert error.reason is Reason.UNSUPPORTED
+    assert "if it is llamacpp, start llama-server with --metrics" in error.detail
+
+
+async def test_T26_dear_engine_is_read_less_often():  # noqa: N802 - the rule's name
+    dear = Answer(VLLM.body, wait_seconds=0.03)
+    async with PageServer({"/metrics": dear}) as server, source_of(server.url) as source:
+        for _ in range(5):
+            await source.collect(now(), None)
+
+        assert 3.0 <= source.interval_seconds <= 10.0
+
+
+async def test_login_of_a_target_stands_beside_its_url(tmp_path):
+    token = tmp_path / "token"
+    token.write_text("s3cret\n")
+    async with PageServer({"/metrics": VLLM}) as server:
+        await read(server.url, authorization=Authorization(credentials_file=str(token)))
+
+        assert server.requests[0].headers["authorization"] == "Bearer s3cret"
+
+
+async def test_cancelled_collection_leaves_no_connection():
+    async with (
+        PageServer({"/metrics": Answer(VLLM.body, wait_seconds=60)}) as server,
+        source_of(server.url) as source,
+    ):
+        task = asyncio.create_task(source.collect(now(), None))
+        await server.asked()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.wait_for(server.emptied(), 2)
+
+        assert server.open == 0
+
+
+@pytest.mark.parametrize(
+    ("targets", "says"),
+    [
+        ((Target(url="localhost:8000"),), r"targets\[0\]\.url: 'localhost:8000' is not an http"),
+        (
+            (Target(url="http://a", engine="vlm"),),
+            r"targets\[0\]\.engine: no 'vlm'; there are: .*llamacpp, .*vllm",
+        ),
+        (
+            (Target(url="http://a:1"), Target(url="http://a:1")),
+            r"targets\[1\]\.url: 'http://a:1' is there twice",
+        ),
+        ((Target(url="http://a:99999"),), r"targets\[0\]\.url: 'http://a:99999' is not an http"),
+        ((Target(url="http://me:x@a"),), r"targets\[0\]\.url: write name and password under basic_auth"),
+    ],
+)
+def test_target_that_can_never_be_read_is_refused(targets, says):
+    with pytest.raises(ValueError, match=says):
+        build(Settings(targets=targets))
+
+
+def test_targets_behind_one_address_are_told_apart_by_their_paths():
+    targets = (Target(url="http://a:1/x?m=1"), Target(url="http://a:1/x?m=2"), Target(url="https://[::1]"))
+
+    names = [source.name for source in build(Settings(targets=targets)).sources(None)]
+
+    assert names == ["engines/a:1/x?m=1", "engines/a:1/x?m=2", "engines/[::1]:443"]
+
+
+async def test_doctor_says_what_is_well_and_what_is_not():
+    async with (
+        PageServer(LLAMACPP_SERVER) as good,
+        PageServer({**LLAMACPP_SERVER, "/slots": Answer(b"x")}) as slow,
+    ):
+        targets = (Target(url=good.url), Target(url=slow.url), Target(url="http://127.0.0.1:1"))
+        well, lesser, bad = await examine(Settings(targets=targets))
+
+    assert well.level is Level.OK
+    assert "llamacpp serves tiny-random; page of 2596 bytes" in well.text
+    assert well.text.endswith("output tokens live")
+    assert lesser.level is Level.NOTE
+    assert "--no-slots" in lesser.remedy
+    assert bad.level is Level.PROBLEM
+    assert "is it running" in bad.remedy
+
+
+@pytest.fixture(scope="module")
+def llamacpp():
+    with LlamaCpp() as server:
+        yield server
+
+
+async def test_T21_real_llamacpp_counts_every_token_once_while_and_after_it_serves(llamacpp):  # noqa: N802
+    wanted = 1200
+    async with source_of(llamacpp.url) as source:
+        before = await source.collect(now(), None)
+        thread = threading.Thread(target=complete, args=(llamacpp.url, wanted))
+        thread.start()
+        during = [await source.collect(now(), None)]
+        while during[-1].engines[0].demand.running != 0.0 or len(during) < 3:
+            during.append(await source.collect(now(), None))
+            await asyncio.sleep(0.02)
+        thread.join()
+        after = await source.collect(now(), None)
+
+    pending = [reading.engines[0].pending_output_tokens for reading in during]
+    assert output(after) - output(before) == wanted
+    assert max(pending) > 0
+    assert all(
+        output(before) <= output(reading) + tokens <= output(after)
+        for reading, tokens in zip(during, pending, strict=True)
+    )
+    assert after.engines[0].model == "tiny-random"
+    assert after.engines[0].epoch is not None
+    assert after.notes == ()
+
+
+def complete(url: str, tokens: int) -> None:
+    body = json.dumps({"prompt": "a rack", "max_tokens": tokens}).encode()
+    request = urllib.request.Request(f"{url}/v1/completions", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        answer.read()
+
+
+def output(reading: Reading) -> float:
+    return sum(one.value for one in reading.engines[0].counters if one.kind is TokenKind.OUTPUT)
+
+
+async def test_good_page_after_a_hostile_one_reads_fine():
+    async with PageServer({"/metrics": VLLM}) as server, source_of(server.url) as source:
+        first = await source.collect(now(), None)
+        server.answers["/metrics"] = Answer(VLLM.body.replace(b"3922.0", b"NaN"))
+        with pytest.raises(SourceError):
+            await source.collect(now(), None)
+        server.answers["/metrics"] = Answer(VLLM.body.replace(b"3922.0", b"4000.0"))
+        last = await source.collect(now(), None)
+
+    assert (output(first), output(last)) == (3922.0, 4000.0)
