@@ -1,0 +1,1 @@
+"""The insides of the `nvml` collector; only `agent.collectors.nvml` imports them."""

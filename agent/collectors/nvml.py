@@ -1,0 +1,343 @@
+"""NVIDIA GPUs through NVML: power, energy, clocks, faults; a wedged GPU costs the others nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from agent.collectors._nvml.device import Rates
+from agent.collectors._nvml.kmsg import KernelLog
+from agent.collectors._nvml.lane import Lane, Sweep
+from agent.collectors._nvml.library import Code, Library, Refusal, failure
+from agent.collectors._nvml.session import Session
+from agent.collectors._nvml.xids import Tally
+from agent.measure.reading import Moment, Reading, Reason, SourceError
+from agent.measure.settings import Seconds, setting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from agent.collectors._nvml.device import Device
+    from agent.measure.finding import Finding
+    from agent.measure.gpu import GpuIdentity
+    from agent.measure.snapshot import Snapshot
+
+MEDIUM_SECONDS = 1.0
+"""Utilisation, clocks and temperatures are not asked more often: the driver renews them about so often."""
+
+MARGIN = 0.9
+"""Share of the deadline after which we give up ourselves, with a better explanation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings of `collectors.nvml`."""
+
+    interval: Seconds = setting(Seconds(1.0), "How often power and energy are read.")
+    timeout: Seconds = setting(Seconds(3.0), "Deadline of one collection of all GPUs.")
+    call_timeout: Seconds = setting(
+        Seconds(1.0), "How long the calls for one GPU may take before it counts as wedged and is left aside."
+    )
+    slow_interval: Seconds = setting(
+        Seconds(15.0), "How often ECC errors, remapped rows, fabric state and processes are read."
+    )
+    max_load: float = setting(
+        0.02,
+        "Share of time that a group of driver calls may take; beyond it the group is asked less often.",
+    )
+    kmsg: str = setting("/dev/kmsg", "Kernel log in which Xid errors are looked for; empty is off.")
+    xid_events: bool = setting(default=True, doc="Whether NVML is asked for Xid events.")
+    processes: bool = setting(default=True, doc="Whether the processes on each GPU are listed.")
+    release_timeout: Seconds = setting(
+        Seconds(300.0), "After a release for a GPU reset, take hold again by itself after this time."
+    )
+
+
+def build(settings: Settings) -> NvmlCollector:
+    """Make the collector; nothing is loaded or opened before the first collection."""
+    return NvmlCollector(settings)
+
+
+async def examine(settings: Settings) -> tuple[Finding, ...]:
+    """Look at everything this collector needs, for `rackwatt doctor`."""
+    from agent.collectors._nvml.examine import findings  # noqa: PLC0415 - only the doctor pays for it
+
+    return await findings(settings.kmsg, _rates(settings), settings.timeout * 4)
+
+
+def _rates(settings: Settings) -> Rates:
+    return Rates(
+        fast_seconds=settings.interval,
+        medium_seconds=max(MEDIUM_SECONDS, settings.interval),
+        slow_seconds=max(settings.slow_interval, settings.interval),
+        share=settings.max_load,
+        processes=settings.processes,
+    )
+
+
+class NvmlCollector:
+    """The plug-in, its only source, and what can be released: one driver, one object."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._nvml = Library()
+        self._lane = Lane("rackwatt-nvml")
+        self._tally = Tally()
+        self._log: KernelLog | None = None
+        self._session: Session | None = None
+        self._sweep: Sweep | None = None
+        self._known: dict[int, GpuIdentity] = {}
+        self._jam: int | None = None
+        """Threads left behind when a second GPU hung in one sweep: none is started until one comes back."""
+        self._released_until: float | None = None
+
+    name = "nvml"
+
+    @property
+    def interval_seconds(self) -> float:
+        """The configured interval, longer when even the cheapest GPU costs more than `max_load`."""
+        devices = self._session.devices if self._session else ()
+        cheapest = min((device.fast.pace.period_seconds for device in devices if device.well), default=0.0)
+        return max(self._settings.interval, cheapest)
+
+    @property
+    def timeout_seconds(self) -> float:
+        """Deadline of one collection."""
+        return self._settings.timeout
+
+    def sources(self, seen: Snapshot | None) -> Sequence[NvmlCollector]:  # noqa: ARG002 - the port's signature
+        """One source: the driver of this machine."""
+        return (self,)
+
+    async def collect(self, now: Moment, seen: Snapshot | None) -> Reading:  # noqa: ARG002 - as above
+        """Read every GPU whose turn it is, and say what is known of all."""
+        deadline = time.monotonic() + self._settings.timeout * MARGIN
+        self._drain_log()
+        self._refuse_while_released()
+        self._clear_way()
+        try:
+            try:
+                await self._read(deadline)
+            except Refusal as refusal:
+                self._end_session()
+                if refusal.code != Code.UNINITIALIZED:
+                    raise
+                await self._read(deadline)  # the driver was loaded anew: so must we
+        except Refusal as refusal:
+            self._end_session()
+            raise failure(refusal) from refusal
+        return self._reading(now)
+
+    def _drain_log(self) -> None:
+        if self._log is None:
+            self._log = KernelLog(self._settings.kmsg, self._take_line)
+        self._log.drain()
+
+    def _take_line(self, line: str) -> None:
+        self._tally.line(line, time.monotonic())
+
+    async def _read(self, deadline: float) -> None:
+        session = await self._opened(deadline)
+        now = time.monotonic()
+        wanted = [device for device in session.devices if device.wanted(now)]
+        if wanted:
+            wanted.sort(key=lambda device: (device.hangs, device.attempted_seconds))
+            await self._attend(Sweep(wanted), deadline)
+            session.watch()
+        if self._released_until is not None:
+            self._refuse_while_released()
+
+    async def _opened(self, deadline: float) -> Session:
+        if self._session is not None and self._session.hopeless(time.monotonic()):
+            self._end_session()
+        if self._session is None:
+            error = await self._run(self._open, deadline)
+            if error is not None:
+                raise error
+        self._refuse_while_released()
+        if self._session is None:
+            raise SourceError(Reason.UNREACHABLE, "the driver was let go of while it was being opened")
+        return self._session
+
+    def _open(self) -> None:
+        tally = self._tally if self._settings.xid_events else None
+        session = Session(self._nvml, _rates(self._settings), self._known, tally)
+        if self._released_until is None:
+            self._session = session
+        else:
+            session.close()
+
+    async def _run(self, job: Callable[[], None], deadline: float) -> Exception | None:
+        """Run a job in the lane and return what it raised. Raises SourceError at the deadline."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        errors: list[Exception] = []
+
+        def guarded() -> None:
+            try:
+                job()
+            except Exception as error:  # noqa: BLE001 - handed to the collection, which raises it
+                errors.append(error)
+
+        self._lane.submit(guarded, partial(_settle, loop, future))
+        if not await _settled(future, deadline):
+            raise SourceError(Reason.TIMED_OUT, "the driver does not answer to being initialised")
+        return errors[0] if errors else None
+
+    async def _attend(self, sweep: Sweep, deadline: float) -> None:
+        """Wait for a sweep; leave a GPU that hangs behind, and the driver when a second one does."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self._sweep = sweep
+        done = partial(_settle_sweep, loop, future, sweep)
+        self._lane.submit(sweep.run, done)
+        given_up = False
+        try:
+            while not await _settled(future, min(deadline, self._patience(sweep))):
+                if time.monotonic() >= deadline:
+                    return self._late(sweep)
+                if not self._hangs(sweep):
+                    continue
+                if given_up:
+                    self._jam = self._lane.left_behind
+                    raise SourceError(Reason.TIMED_OUT, "the driver hangs: calls for two GPUs did not return")
+                if self._give_up(sweep):
+                    given_up = True
+                    self._lane.submit(sweep.run, done)
+        finally:
+            sweep.stop()
+        if sweep.refusal or sweep.error:
+            raise sweep.refusal or sweep.error or AssertionError
+        return None
+
+    def _patience(self, sweep: Sweep) -> float:
+        return sweep.since_seconds + self._settings.call_timeout
+
+    def _late(self, sweep: Sweep) -> None:
+        """Be content with a part of the GPUs; the others come first in the next sweep."""
+        sweep.stop()
+        if not sweep.answered:
+            raise SourceError(
+                Reason.TIMED_OUT, f"no GPU answered within {self._settings.timeout:g} s: the driver is slow"
+            )
+
+    def _give_up(self, sweep: Sweep) -> bool:
+        """Leave the GPU that hangs behind; False when it just answered."""
+        device = sweep.skip()
+        if device is None:
+            return False
+        device.suspect()
+        self._lane.leave()
+        return True
+
+    def _clear_way(self) -> None:
+        """See to it that the lane is free. Raises SourceError while it is not."""
+        sweep = self._sweep
+        if self._lane.busy:
+            if self._jam is None:
+                free = sweep is not None and self._hangs(sweep)
+            else:
+                free = self._lane.left_behind < self._jam
+            if not (free and sweep is not None and self._give_up(sweep)):
+                raise SourceError(Reason.OVERLAPPED, "the driver has not returned from an earlier call")
+        self._jam = None
+
+    def _hangs(self, sweep: Sweep) -> bool:
+        return sweep.device is not None and time.monotonic() >= self._patience(sweep)
+
+    def _reading(self, now: Moment) -> Reading:
+        devices = self._session.devices if self._session else ()
+        gpus = []
+        for device in devices:
+            xids = self._tally.of(device.identity) if device.identity else {}
+            gpu = device.report(xids)
+            if gpu is not None:
+                gpus.append(gpu)
+        return Reading(self.name, now, gpus=tuple(gpus), costs=self._nvml.costs(), notes=self._notes(devices))
+
+    def _notes(self, devices: Sequence[Device]) -> tuple[str, ...]:
+        notes = [self._log.note] if self._log and self._log.note else []
+        if self._session and self._session.events_note:
+            notes.append(self._session.events_note)
+        denied = frozenset[str]().union(*(device.denied for device in devices))
+        notes.extend(
+            f"{name} is not permitted to this user and stays absent: run as root if it is needed"
+            for name in sorted(denied)
+        )
+        notes.extend(
+            f"GPU at index {device.index} never told who it is: {device.result.trouble}"
+            for device in devices
+            if device.identity is None and device.result
+        )
+        return tuple(notes)
+
+    def _end_session(self) -> None:
+        session, self._session = self._session, None
+        if session is None:
+            return
+        self._known |= {device.index: device.identity for device in session.devices if device.identity}
+        session.stop()
+        self._lane.submit(session.close)
+
+    def _refuse_while_released(self) -> None:
+        if self._released_until is None:
+            return
+        left = self._released_until - time.monotonic()
+        if left <= 0:
+            self.resume()
+            return
+        self._let_go()
+        raise SourceError(
+            Reason.RELEASED, f"let go of the driver on request; back in {left:.0f} s at the latest"
+        )
+
+    def release(self) -> None:
+        """Let go of the driver (event set freed, NVML shut down) until `resume` or `release_timeout`."""
+        self._released_until = time.monotonic() + self._settings.release_timeout
+        self._let_go()
+
+    def _let_go(self) -> None:
+        sweep = self._sweep
+        if sweep is not None:
+            sweep.stop()
+            if self._lane.busy and self._hangs(sweep):
+                self._give_up(sweep)
+        self._end_session()
+
+    def resume(self) -> None:
+        """Take hold again with the next collection."""
+        self._released_until = None
+
+    async def close(self) -> None:
+        """Let go of everything, without waiting for a driver that hangs."""
+        self._released_until = float("inf")
+        self._let_go()
+        self._lane.end()
+        if self._log is not None:
+            self._log.close()
+
+
+def _settle(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> None:
+    """Wake whoever awaits the future; from any thread, and even when the loop is closed already."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(_resolve, future)
+
+
+def _settle_sweep(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None], sweep: Sweep) -> None:
+    if sweep.finished:
+        _settle(loop, future)
+
+
+def _resolve(future: asyncio.Future[Any]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+async def _settled(future: asyncio.Future[None], until: float) -> bool:
+    """Wait for a future until a moment of the monotonic clock."""
+    await asyncio.wait({future}, timeout=max(0.0, until - time.monotonic()))
+    return future.done()
