@@ -1,0 +1,146 @@
+"""The door: `rackwatt COMMAND`. Data to stdout, logs to stderr; exit 0 fine, 1 found wrong, 2 used wrong."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent import __version__, config, logs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from agent.config import Config
+
+FINE, FOUND_WRONG, USED_WRONG = 0, 1, 2
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    logs.configure(options.log_level)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        code = command(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has enough; Python must not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FINE
+    except config.ConfigError as error:
+        print(f"rackwatt: {error}", file=sys.stderr)
+        return USED_WRONG
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rackwatt",
+        description="Live tokens per second and tokens per joule of GPU nodes that serve language models.",
+    )
+    parser.add_argument("--version", action="version", version=f"rackwatt {__version__}")
+    parser.add_argument("--log-level", choices=LOG_LEVELS, default="info", help="default: %(default)s")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, command, help_text in (
+        ("run", _run, "run the agent"),
+        ("once", _once, "read everything for a moment and print it"),
+        ("doctor", _doctor, "look at what there is, what is missing, and how to mend it"),
+    ):
+        sub = commands.add_parser(name, help=help_text, description=help_text)
+        sub.add_argument(
+            "--config", type=Path, metavar="FILE", help=f"default: {config.DEFAULT_PATH} if it exists"
+        )
+        sub.set_defaults(command=command)
+        if name == "once":
+            sub.add_argument("--json", action="store_true", help="print the whole snapshot as JSON")
+            sub.add_argument(
+                "--seconds", type=float, default=4.0, help="how long to read (default: %(default)s)"
+            )
+    check = commands.add_parser("check", help="check a configuration file")
+    check.add_argument("file", type=Path, metavar="FILE")
+    check.set_defaults(command=_check)
+    metrics = commands.add_parser("metrics", help="list every metric")
+    metrics.set_defaults(command=_metrics)
+    return parser
+
+
+def _settings(options: argparse.Namespace) -> Config:
+    """Load the configuration that a command was given, the default file, or the defaults."""
+    path: Path | None = options.config
+    if path is None and config.DEFAULT_PATH.exists():
+        path = config.DEFAULT_PATH
+    return config.load(path)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from agent.daemon import Daemon, StartError  # noqa: PLC0415  (aiohttp loads only for the daemon)
+
+    settings = _settings(options)
+
+    async def serve() -> int:
+        return await Daemon(settings).run()
+
+    try:
+        return asyncio.run(serve())
+    except StartError as error:
+        print(f"rackwatt: {error}", file=sys.stderr)
+        return USED_WRONG
+
+
+def _once(options: argparse.Namespace) -> int:
+    from agent.daemon import sample  # noqa: PLC0415  (only this command and `run` need it)
+    from agent.table import table_of  # noqa: PLC0415
+    from agent.wire.codec import to_json  # noqa: PLC0415
+
+    settings = config.with_window(_settings(options), max(1.0, options.seconds - 1.0))
+    snapshot = asyncio.run(sample(settings, options.seconds))
+    if options.json:
+        print(to_json(snapshot, indent=True).decode())
+    else:
+        print(table_of(snapshot))
+    return FINE if all(outcome.ok for outcome in snapshot.outcomes) else FOUND_WRONG
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from agent.doctor import examine  # noqa: PLC0415  (only this command needs it)
+
+    findings = asyncio.run(examine(_settings(options)))
+    for finding in findings:
+        print(f"{finding.level:8} {finding.subject}: {finding.text}")
+        if finding.remedy:
+            print(f"{'':8} -> {finding.remedy}")
+    return FOUND_WRONG if any(finding.level == "problem" for finding in findings) else FINE
+
+
+def _check(options: argparse.Namespace) -> int:
+    try:
+        settings = config.load(options.file)
+    except config.ConfigError as error:
+        print(error)
+        return FOUND_WRONG
+    print(
+        f"{options.file}: fine; collectors: {', '.join(settings.collectors) or 'none'}; "
+        f"exporters: {', '.join(settings.exporters) or 'none'}"
+    )
+    return FINE
+
+
+def _metrics(_options: argparse.Namespace) -> int:
+    from agent.measure.catalogue import CATALOGUE, PREFIX  # noqa: PLC0415
+
+    for metric in CATALOGUE:
+        labels = "{" + ",".join(metric.labels) + "}" if metric.labels else ""
+        print(f"{PREFIX}{metric.name}{labels} {metric.type}\n    {metric.doc}")
+    return FINE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,279 @@
+"""Settings: YAML into frozen dataclasses. Whatever is wrong is told with file, line, key and choices."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import re
+import socket
+import types
+import typing
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+import yaml
+
+from agent import plugins
+from agent.measure.settings import Bytes, Seconds, setting
+
+DEFAULT_PATH = Path("/etc/rackwatt/rackwatt.yaml")
+MAX_CONFIG_BYTES = 4 * 1024 * 1024
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w|y)")
+_UNIT_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|KB|MB|GB)?")
+_UNIT_BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be honoured: file, line, key, and what would be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """`node`: who this machine is."""
+
+    name: str = setting("", "Name of this node; default is the host name.")
+
+
+@dataclass(frozen=True, slots=True)
+class RackSettings:
+    """`rack`: which rack this node belongs to."""
+
+    name: str = setting("", "Name of the rack; default is the chassis serial, else the NVLink domain.")
+
+
+@dataclass(frozen=True, slots=True)
+class General:
+    """Top level of the configuration, without its plug-ins."""
+
+    listen: str = setting("127.0.0.1:9744", "Address and port of the HTTP server.")
+    interval: Seconds = setting(Seconds(1.0), "How often collectors read, unless they say otherwise.")
+    window: Seconds = setting(Seconds(10.0), "Interval that live figures speak of.")
+    state_dir: str = setting(
+        "", "Where totals are kept; default $STATE_DIRECTORY, else $XDG_STATE_HOME/rackwatt."
+    )
+    node: NodeSettings = setting(NodeSettings(), "Who this machine is.")
+    rack: RackSettings = setting(RackSettings(), "Which rack it belongs to.")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that was configured; plug-in settings by module name."""
+
+    path: Path | None
+    general: General
+    collectors: dict[str, Any]
+    exporters: dict[str, Any]
+
+    @property
+    def node_name(self) -> str:
+        """Name of this node."""
+        return self.general.node.name or socket.gethostname()
+
+    @property
+    def listen_address(self) -> tuple[str, int]:
+        """Host and port to listen on."""
+        host, _, port = self.general.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    @property
+    def state_dir(self) -> Path:
+        """Directory where totals are kept."""
+        if self.general.state_dir:
+            return Path(self.general.state_dir)
+        if os.environ.get("STATE_DIRECTORY"):
+            return Path(os.environ["STATE_DIRECTORY"].partition(":")[0])
+        base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+        return Path(base) / "rackwatt"
+
+
+DEFAULT_COLLECTORS = ("nvml",)
+"""What runs without any configuration: each costs nothing where there is nothing to read."""
+DEFAULT_EXPORTERS = ("prometheus",)
+
+
+def load(path: Path | None) -> Config:
+    """Read a configuration; None gives the defaults. Raises ConfigError."""
+    if path is None:
+        return _bind(None, "defaults", None)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text") from error
+    if len(text) > MAX_CONFIG_BYTES:
+        raise ConfigError(f"{path}: is larger than {MAX_CONFIG_BYTES} bytes")
+    return parse(text, str(path), path)
+
+
+def parse(text: str, name: str, path: Path | None = None) -> Config:
+    """Read a configuration from text; `name` is what errors call it. Raises ConfigError."""
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{name}: not YAML: {' '.join(str(error).split())}") from error
+    return _bind(root, name, path)
+
+
+def _bind(root: yaml.Node | None, name: str, path: Path | None) -> Config:
+    sections = {field.name for field in dataclasses.fields(General)} | {"collectors", "exporters"}
+    entries = _entries(root, name, "", sections)
+    plain = {key: node for key, node in entries.items() if key not in {"collectors", "exporters"}}
+    general = _fill(General, plain, name, "")
+    _check(general, name, entries)
+    collectors = _plugins(entries.get("collectors"), plugins.COLLECTORS, DEFAULT_COLLECTORS, name, general)
+    exporters = _plugins(entries.get("exporters"), plugins.EXPORTERS, DEFAULT_EXPORTERS, name, general)
+    return Config(path, general, collectors, exporters)
+
+
+def _check(general: General, name: str, entries: dict[str, yaml.Node]) -> None:
+    """Refuse values that no type forbids."""
+    host, colon, port = general.listen.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004  (ports are 16 bits)
+        where = _where(name, entries.get("listen"))
+        raise ConfigError(f"{where}: listen: {general.listen!r} is not ADDRESS:PORT, e.g. 127.0.0.1:9744")
+    for key in ("interval", "window"):
+        if getattr(general, key) <= 0:
+            raise ConfigError(f"{_where(name, entries.get(key))}: {key}: must be longer than 0")
+
+
+def _plugins(
+    node: yaml.Node | None, room: str, default: tuple[str, ...], name: str, general: General
+) -> dict[str, Any]:
+    """Bind the settings of each plug-in that is named; only those are imported."""
+    key = room.rpartition(".")[2]
+    if node is None:
+        entries: dict[str, yaml.Node | None] = dict.fromkeys(default)
+    else:
+        entries = dict(_entries(node, name, key, set(plugins.names(room))))
+    found = {}
+    for plugin, settings_node in entries.items():
+        kind = plugins.load(room, plugin).Settings
+        inner = _entries(settings_node, name, f"{key}.{plugin}", {f.name for f in dataclasses.fields(kind)})
+        settings = _fill(kind, inner, name, f"{key}.{plugin}")
+        if "interval" not in inner and any(f.name == "interval" for f in dataclasses.fields(kind)):
+            settings = dataclasses.replace(settings, interval=general.interval)
+        found[plugin] = settings
+    return found
+
+
+def _entries(node: yaml.Node | None, name: str, prefix: str, known: set[str]) -> dict[str, yaml.Node]:
+    """Return the keys of a mapping. Raises ConfigError for an unknown or doubled one."""
+    if node is None or (isinstance(node, yaml.ScalarNode) and node.tag.endswith(":null")):
+        return {}
+    if not isinstance(node, yaml.MappingNode):
+        raise ConfigError(f"{_where(name, node)}: {prefix or 'the file'}: must be a mapping of keys")
+    found: dict[str, yaml.Node] = {}
+    for key_node, value in node.value:
+        key = str(key_node.value)
+        dotted = f"{prefix}.{key}" if prefix else key
+        if key not in known:
+            choices = ", ".join(sorted(known))
+            raise ConfigError(f"{_where(name, key_node)}: {dotted}: unknown key; there are: {choices}")
+        if key in found:
+            raise ConfigError(f"{_where(name, key_node)}: {dotted}: is given twice")
+        found[key] = value
+    return found
+
+
+def _fill(kind: type, entries: dict[str, yaml.Node], name: str, prefix: str) -> Any:
+    """Make one settings object from its keys."""
+    hints = get_type_hints(kind)
+    values = {
+        key: _value(hints[key], node, name, f"{prefix}.{key}" if prefix else key)
+        for key, node in entries.items()
+    }
+    try:
+        return kind(**values)
+    except TypeError as error:
+        missing = ", ".join(re.findall(r"'(\w+)'", str(error))) or str(error)
+        where = _where(name, next(iter(entries.values()), None))
+        raise ConfigError(f"{where}: {prefix}: needs {missing}") from error
+    except ValueError as error:
+        raise ConfigError(f"{_where(name, next(iter(entries.values()), None))}: {prefix}: {error}") from error
+
+
+def _value(hint: Any, node: yaml.Node, name: str, key: str) -> Any:
+    """Convert one node to the type its setting declares."""
+    if get_origin(hint) in {typing.Union, types.UnionType}:
+        hint = next(option for option in get_args(hint) if option is not type(None))
+    if get_origin(hint) is tuple:
+        if not isinstance(node, yaml.SequenceNode):
+            raise ConfigError(f"{_where(name, node)}: {key}: must be a list")
+        item = get_args(hint)[0]
+        return tuple(_value(item, child, name, f"{key}[{i}]") for i, child in enumerate(node.value))
+    if dataclasses.is_dataclass(hint):
+        known = {field.name for field in dataclasses.fields(hint)}
+        return _fill(hint, _entries(node, name, key, known), name, key)  # type: ignore[arg-type]  # a class here
+    return _scalar(hint, node, name, key)
+
+
+def _scalar(hint: Any, node: yaml.Node, name: str, key: str) -> Any:
+    if not isinstance(node, yaml.ScalarNode):
+        raise ConfigError(f"{_where(name, node)}: {key}: must be a single value")
+    text = node.value
+    try:
+        return _convert(hint, node, text)
+    except ValueError as error:
+        raise ConfigError(f"{_where(name, node)}: {key}: {text!r} {error}") from error
+
+
+def _convert(hint: Any, node: yaml.ScalarNode, text: str) -> Any:
+    """Convert a scalar. Raises ValueError with a phrase that follows the value."""
+    if hint is Seconds:
+        return duration_seconds(text)
+    if hint is Bytes:
+        return size_bytes(text)
+    if hint is bool:
+        if not node.tag.endswith(":bool"):
+            raise ValueError("is not true or false")
+        return text.lower() in {"true", "yes", "on"}
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        choices = [str(choice.value) for choice in hint]
+        if text not in choices:
+            raise ValueError(f"is not one of: {', '.join(choices)}")
+        return hint(text)
+    if hint in {int, float}:
+        return _number(hint, text)
+    return text
+
+
+def _number(hint: type[int | float], text: str) -> float:
+    try:
+        number = hint(text)
+    except ValueError:
+        raise ValueError(f"is not a{'n integer' if hint is int else ' number'}") from None
+    if not math.isfinite(number):
+        raise ValueError("is not a finite number")
+    return number
+
+
+def duration_seconds(text: str) -> Seconds:
+    """Read a duration as Prometheus writes them: 500ms, 10s, 1m30s. Raises ValueError."""
+    parts = _DURATION_PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError("is not a duration such as 500ms, 10s or 1m30s")
+    return Seconds(sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts))
+
+
+def size_bytes(text: str) -> Bytes:
+    """Read a size such as 512KiB, 8MiB or 4096. Raises ValueError."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise ValueError("is not a size such as 512KiB, 8MiB or 4096")
+    return Bytes(int(float(match[1]) * _UNIT_BYTES[match[2] or "B"]))
+
+
+def _where(name: str, node: yaml.Node | None) -> str:
+    """Return file and line of a node."""
+    return name if node is None else f"{name}:{node.start_mark.line + 1}"
+
+
+def with_window(settings: Config, seconds: float) -> Config:
+    """Return the same settings with a shorter window, for a command that looks only briefly."""
+    window = Seconds(min(settings.general.window, seconds))
+    return dataclasses.replace(settings, general=dataclasses.replace(settings.general, window=window))

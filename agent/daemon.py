@@ -1,0 +1,244 @@
+"""The composition root: the only file that knows everyone."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from agent import __version__, config, plugins, systemd
+from agent.gather import LEAST_SPACING_SECONDS, Gatherer
+from agent.measure.node import NodeReckoner
+from agent.store import Saver, Store
+from agent.web.routes import application
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.config import Config
+    from agent.measure.ports import Collector, Renderer
+    from agent.measure.snapshot import Snapshot
+
+log = logging.getLogger("rackwatt")
+
+SAVE_SECONDS = 5.0
+"""Totals are kept this often; after a kill the sources' own counters bring back what is missing."""
+FLUSH_SECONDS = 2.0
+"""A disk that hangs delays a stop by at most this much."""
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class StartError(Exception):
+    """The daemon cannot start; says what to do."""
+
+
+class Daemon:
+    """One node's agent: gathers, keeps totals, serves pages, follows signals."""
+
+    def __init__(self, settings: Config) -> None:
+        self._config = settings
+        self.renderers: Sequence[Renderer] = [
+            plugins.load(plugins.EXPORTERS, name).build(s) for name, s in settings.exporters.items()
+        ]
+        self._store = Store(settings.state_dir)
+        self._saver = Saver(self._store)
+        self._reckoner = reckoner_of(settings)
+        self._gatherer = Gatherer(settings.node_name, settings.general.interval, self._reckoner)
+        self._reload_success = True
+        self._stop = asyncio.Event()
+        self._exit_code = 0
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The last snapshot."""
+        return self._gatherer.snapshot
+
+    @property
+    def ready(self) -> bool:
+        """Whether every source has had its first outcome."""
+        return self._gatherer.ready
+
+    async def run(self) -> int:
+        """Run until told to stop; return the exit code."""
+        self._take_kept_totals()
+        runner = await self._listen()
+        self._follow_signals()
+        await self._gatherer.set_collectors(collectors_of(self._config))
+        gc.freeze()
+        tasks = [
+            asyncio.create_task(job(), name=name)
+            for name, job in (
+                ("reckon", self._keep_reckoning),
+                ("save", self._keep_saving),
+                ("watchdog", self._keep_watchdog),
+                ("mismatch", self._stop_on_mismatch),
+            )
+        ]
+        for task in tasks:
+            task.add_done_callback(self._stop_on_failure)
+        systemd.notify("READY=1")
+        await self._stop.wait()
+        systemd.notify("STOPPING=1")
+        log.info("stopping")
+        for task in tasks:
+            task.cancel()
+        await self._gatherer.close()
+        self._saver.submit(self._reckoner.dump())
+        if not self._saver.flush(FLUSH_SECONDS):
+            log.warning("state_dir did not take the totals in time")
+        await runner.cleanup()
+        return self._exit_code
+
+    def stop(self, exit_code: int = 0) -> None:
+        """Stop soon."""
+        self._exit_code = exit_code
+        self._stop.set()
+
+    async def _listen(self) -> web.AppRunner:
+        host, port = self._config.listen_address
+        runner = web.AppRunner(application(self), access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            await runner.cleanup()
+            raise StartError(f"listen: cannot listen on {host}:{port}: {error.strerror}") from error
+        bound = runner.addresses[0]
+        log.info("listening", extra={"address": f"http://{bound[0]}:{bound[1]}"})
+        return runner
+
+    def _take_kept_totals(self) -> None:
+        kept = self._store.load()
+        if kept.note:
+            log.warning("totals of an earlier run are lost", extra={"detail": kept.note})
+        if kept.state is None:
+            return
+        try:
+            self._reckoner.load(kept.state)
+        except (KeyError, TypeError, ValueError) as error:
+            log.warning("kept totals are not understood and start at 0", extra={"detail": repr(error)})
+
+    async def _keep_reckoning(self) -> None:
+        while True:
+            await self._gatherer.reckon_once(self._self_gauges())
+            if self._gatherer.reset_seen:
+                self._gatherer.reset_seen = False
+                self._saver.submit(self._reckoner.dump())
+            await asyncio.sleep(LEAST_SPACING_SECONDS)
+
+    async def _keep_saving(self) -> None:
+        while True:
+            self._saver.submit(self._reckoner.dump())
+            await asyncio.sleep(SAVE_SECONDS)
+
+    async def _keep_watchdog(self) -> None:
+        """Tell systemd that we live, as long as snapshots are made."""
+        seconds = systemd.watchdog_seconds()
+        told = -1
+        while seconds is not None:
+            snapshot = self.snapshot
+            if snapshot is not None and snapshot.sequence != told:
+                told = snapshot.sequence
+                systemd.notify("WATCHDOG=1")
+            await asyncio.sleep(seconds)
+
+    async def _stop_on_mismatch(self) -> None:
+        await self._gatherer.library_mismatch.wait()
+        log.error("the driver was replaced while rackwatt ran; leaving so that the supervisor restarts it")
+        self.stop(1)
+
+    def _stop_on_failure(self, task: asyncio.Task[None]) -> None:
+        """Leave when a job of the daemon itself ends by an error: half an agent would lie."""
+        if not task.cancelled() and task.exception() is not None:
+            log.error(
+                "stopping by an error of rackwatt", extra={"job": task.get_name()}, exc_info=task.exception()
+            )
+            self.stop(1)
+
+    def _self_gauges(self) -> dict[str, float]:
+        gauges = {
+            "state_writable": float(not self._saver.error),
+            "config_reload_success": float(self._reload_success),
+        }
+        if self._saver.saved_unix_seconds is not None:
+            gauges["state_saved_timestamp_seconds"] = self._saver.saved_unix_seconds
+        return gauges
+
+    def _follow_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.stop)
+        loop.add_signal_handler(signal.SIGINT, self.stop)
+        loop.add_signal_handler(signal.SIGUSR1, self._gatherer.release)
+        loop.add_signal_handler(signal.SIGUSR2, self._gatherer.resume)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
+
+    def _reload_soon(self) -> None:
+        self._reloading = asyncio.create_task(self._reload())
+
+    async def _reload(self) -> None:
+        """Take a changed configuration; one that is wrong changes nothing."""
+        systemd.notify("RELOADING=1")
+        try:
+            fresh = config.load(self._config.path)
+            collectors = {
+                name: self._gatherer.collectors[name]
+                if self._config.collectors.get(name) == settings and name in self._gatherer.collectors
+                else plugins.load(plugins.COLLECTORS, name).build(settings)
+                for name, settings in fresh.collectors.items()
+            }
+        except config.ConfigError as error:
+            self._reload_success = False
+            log.error("configuration refused, the old one stays", extra={"detail": str(error)})  # noqa: TRY400  (no traceback: it is the operator's typo)
+        else:
+            if (fresh.general, fresh.exporters) != (self._config.general, self._config.exporters):
+                log.warning("only collectors are reloaded; the other changes need a restart")
+            self._config, self._reload_success = fresh, True
+            await self._gatherer.set_collectors(collectors)
+            log.info("configuration reloaded", extra={"sources": len(self._gatherer.sources)})
+        systemd.notify("READY=1")
+
+
+def reckoner_of(settings: Config) -> NodeReckoner:
+    """Make the reckoner of this node."""
+    return NodeReckoner(
+        settings.node_name,
+        settings.general.rack.name,
+        settings.general.window,
+        epoch=f"boot:{_boot_id()}",
+        run=f"run:{uuid.uuid4()}",
+        version=__version__,
+        slowest_seconds=max(
+            (getattr(each, "interval", 0.0) for each in settings.collectors.values()), default=0.0
+        ),
+    )
+
+
+def collectors_of(settings: Config) -> dict[str, Collector]:
+    """Build every configured collector."""
+    return {name: plugins.load(plugins.COLLECTORS, name).build(s) for name, s in settings.collectors.items()}
+
+
+async def sample(settings: Config, seconds: float) -> Snapshot:
+    """Read every source for a while, without keeping or serving anything; return the last snapshot."""
+    gatherer = Gatherer(settings.node_name, settings.general.interval, reckoner_of(settings))
+    await gatherer.set_collectors(collectors_of(settings))
+    try:
+        ends = asyncio.get_running_loop().time() + seconds
+        while asyncio.get_running_loop().time() < ends or not gatherer.ready:
+            await gatherer.reckon_once({})
+        return gatherer.reckon({})
+    finally:
+        await gatherer.close()
+
+
+def _boot_id() -> str:
+    try:
+        return BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return "unknown"

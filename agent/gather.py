@@ -1,0 +1,153 @@
+"""All sources of a node in their loops, and the reckoner they feed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.loop import SourceLoop, now
+from agent.measure.ports import Releasable
+from agent.measure.reading import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.measure.node import NodeReckoner
+    from agent.measure.ports import Collector, Source
+    from agent.measure.reading import Outcome, Reading
+    from agent.measure.snapshot import Snapshot
+
+log = logging.getLogger("rackwatt.gather")
+
+BATCH_SECONDS = 0.03
+"""Readings that arrive this close together are reckoned in one pass."""
+LEAST_SPACING_SECONDS = 0.2
+"""Snapshots are at least this far apart, however many sources there are."""
+CLOSE_SECONDS = 1.0
+"""A collector that hangs when closed is left behind after this long."""
+
+
+@dataclass(slots=True)
+class _Running:
+    loop: SourceLoop
+    task: asyncio.Task[None]
+
+
+class Gatherer:
+    """Runs every source in a loop of its own and makes snapshots of what they deliver."""
+
+    def __init__(self, node: str, interval_seconds: float, reckoner: NodeReckoner) -> None:
+        self.snapshot: Snapshot | None = None
+        self.library_mismatch = asyncio.Event()
+        """Set when a driver was replaced under a source that had worked: only a restart helps."""
+        self.reset_seen = False
+        """A source restarted since this was last cleared: totals are worth keeping at once."""
+        self._reckoner = reckoner
+        self._interval_seconds = interval_seconds
+        self._phase_seconds = zlib.crc32(node.encode()) % 1000 / 1000 * interval_seconds
+        self.collectors: dict[str, Collector] = {}
+        """By the name of their module."""
+        self._running: dict[str, _Running] = {}
+        self._news = asyncio.Event()
+
+    @property
+    def ready(self) -> bool:
+        """Whether every source has had its first outcome and a snapshot tells of it."""
+        started = all(running.loop.outcome is not None for running in self._running.values())
+        return self.snapshot is not None and started and bool(self.collectors)
+
+    @property
+    def sources(self) -> list[str]:
+        """Names of the sources that are read now."""
+        return list(self._running)
+
+    async def set_collectors(self, collectors: Mapping[str, Collector]) -> None:
+        """Read these from now on; those no longer named are closed."""
+        gone = [c for name, c in self.collectors.items() if collectors.get(name) is not c]
+        self.collectors = dict(collectors)
+        self.sync()
+        await asyncio.gather(*(_close(collector) for collector in gone))
+
+    def sync(self) -> None:
+        """Start a loop for each source that has appeared, stop those of sources that have gone."""
+        offered: dict[str, Source] = {}
+        for name, collector in self.collectors.items():
+            try:
+                offered |= {source.name: source for source in collector.sources(self.snapshot)}
+            except Exception:
+                log.exception("collector cannot name its sources", extra={"collector": name})
+        for name, running in list(self._running.items()):
+            if offered.get(name) is not running.loop.source:
+                self._stop(name)
+        self._reckoner.expect(offered)
+        for name, source in offered.items():
+            if name not in self._running:
+                self._start(name, source)
+
+    async def reckon_once(self, self_gauges: Mapping[str, float]) -> None:
+        """Wait for news (at most one interval), then make one snapshot."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._interval_seconds):
+                await self._news.wait()
+        await asyncio.sleep(BATCH_SECONDS)
+        self._news.clear()
+        self.reckon(self_gauges)
+        self.sync()
+
+    def reckon(self, self_gauges: Mapping[str, float]) -> Snapshot:
+        """Make one snapshot of what is known now."""
+        outcomes = tuple(r.loop.outcome for r in self._running.values() if r.loop.outcome is not None)
+        self.snapshot = self._reckoner.snapshot(now(), outcomes, self_gauges)
+        return self.snapshot
+
+    def release(self) -> None:
+        """Let go of every device that is held open, for a reset."""
+        for name, collector in self.collectors.items():
+            if isinstance(collector, Releasable):
+                log.info("letting go of the device", extra={"collector": name})
+                collector.release()
+
+    def resume(self) -> None:
+        """Take hold of released devices again."""
+        for name, collector in self.collectors.items():
+            if isinstance(collector, Releasable):
+                log.info("taking hold of the device again", extra={"collector": name})
+                collector.resume()
+
+    async def close(self) -> None:
+        """Stop every loop and close every collector; never waits long for one that hangs."""
+        for name in list(self._running):
+            self._stop(name)
+        await asyncio.gather(*(_close(collector) for collector in self.collectors.values()))
+        self.collectors = {}
+
+    def _start(self, name: str, source: Source) -> None:
+        loop = SourceLoop(source, self._deliver, lambda: self.snapshot, self._phase_seconds)
+        self._running[name] = _Running(loop, asyncio.create_task(loop.run(), name=f"source {name}"))
+
+    def _stop(self, name: str) -> None:
+        running = self._running.pop(name)
+        running.task.cancel()
+        self._reckoner.miss(name)
+
+    def _deliver(self, reading: Reading | None, outcome: Outcome, cadence_seconds: float) -> None:
+        if reading is not None:
+            self.reset_seen |= self._reckoner.take(reading, cadence_seconds)
+        else:
+            self._reckoner.miss(outcome.source)
+        worked = outcome.last_success_unix_seconds is not None
+        if outcome.reason is Reason.LIBRARY_MISMATCH and worked:
+            self.library_mismatch.set()
+        self._news.set()
+
+
+async def _close(collector: Collector) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await collector.close()
+    except TimeoutError:
+        log.warning("collector did not close in time and is left behind")

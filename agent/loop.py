@@ -1,0 +1,152 @@
+"""One source's life: tick, deadline, back-off, outcome. A source can hang without delaying another."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from agent.measure.reading import Moment, Outcome, Reading, Reason, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.measure.ports import Source
+    from agent.measure.snapshot import Snapshot
+
+log = logging.getLogger("rackwatt.loop")
+
+BACK_OFF_CEILING_SECONDS = 5.0
+"""A failing source is asked at least this often, so that its return is seen soon …"""
+BACK_OFF_FACTOR = 2.0
+"""… after waits that double from its own interval."""
+GRACE_SECONDS = 0.25
+"""A source names its own time-outs better than we can: ours comes this much later."""
+
+
+def now() -> Moment:
+    """Return this moment on both clocks."""
+    return Moment(time.monotonic(), time.time())
+
+
+class SourceLoop:
+    """Reads one source until stopped, and delivers each reading with its outcome."""
+
+    def __init__(
+        self,
+        source: Source,
+        deliver: Callable[[Reading | None, Outcome, float], None],
+        seen: Callable[[], Snapshot | None],
+        phase_seconds: float = 0.0,
+        clock: Callable[[], Moment] = now,
+    ) -> None:
+        """`phase_seconds` is shared by all loops of a node: they wake together, nodes do not."""
+        self.source = source
+        self.outcome: Outcome | None = None
+        self._deliver = deliver
+        self._seen = seen
+        self._phase_seconds = phase_seconds
+        self._clock = clock
+        self._failures: dict[Reason, int] = {}
+        self._in_a_row = 0
+        self._last_success: float | None = None
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Ask the loop to end after the collection under way."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Collect at every tick until stopped. A late tick delays the next: none bursts or overlaps."""
+        while not self._stopping.is_set():
+            await self.once()
+            await self._wait(self._until_next_tick())
+
+    async def once(self) -> None:
+        """Collect once and deliver what came of it."""
+        began = self._clock()
+        reading: Reading | None = None
+        reason: Reason | None = None
+        detail = ""
+        try:
+            async with asyncio.timeout(self.source.timeout_seconds + GRACE_SECONDS):
+                reading = await self.source.collect(began, self._seen())
+        except SourceError as error:
+            reason, detail = error.reason, error.detail
+        except TimeoutError:
+            reason = Reason.TIMED_OUT
+            detail = f"{self.source.name} did not answer within {self.source.timeout_seconds:g} s"
+        except Exception as error:
+            reason, detail = Reason.BUG, f"{type(error).__name__}: {error}"
+            log.exception("source failed by an error of rackwatt", extra={"source": self.source.name})
+        self._finish(began, reading, reason, detail)
+
+    def _finish(self, began: Moment, reading: Reading | None, reason: Reason | None, detail: str) -> None:
+        ended = self._clock()
+        previous = self.outcome
+        if reason is None:
+            self._in_a_row, self._last_success = 0, ended.unix_seconds
+        else:
+            self._in_a_row += 1
+            self._failures[reason] = self._failures.get(reason, 0) + 1
+        self.outcome = Outcome(
+            source=self.source.name,
+            ok=reason is None,
+            reason=reason,
+            detail=detail,
+            duration_seconds=ended.monotonic_seconds - began.monotonic_seconds,
+            last_success_unix_seconds=self._last_success,
+            failures=dict(self._failures),
+        )
+        try:
+            self._deliver(reading, self.outcome, self.cadence_seconds)
+        except Exception as error:
+            log.exception("reading not booked by an error of rackwatt", extra={"source": self.source.name})
+            self._count_bug(error)
+        self._tell_change(previous)
+
+    def _count_bug(self, error: Exception) -> None:
+        """Note that a reading could not be booked: an error of ours must not end the loop."""
+        self._failures[Reason.BUG] = self._failures.get(Reason.BUG, 0) + 1
+        if self.outcome is not None:
+            detail = f"{type(error).__name__}: {error}"
+            self.outcome = replace(
+                self.outcome, ok=False, reason=Reason.BUG, detail=detail, failures=dict(self._failures)
+            )
+
+    @property
+    def cadence_seconds(self) -> float:
+        """How often the source is read now, with what slows it down."""
+        last = self.outcome.duration_seconds if self.outcome is not None else 0.0
+        return max(self.source.interval_seconds, last)
+
+    def _until_next_tick(self) -> float:
+        """Return the wait to the next multiple of the interval, longer while the source fails."""
+        moment = self._clock().monotonic_seconds
+        interval = self.source.interval_seconds
+        if self._in_a_row:
+            doubled = interval * BACK_OFF_FACTOR ** min(self._in_a_row - 1, 16)
+            interval = max(interval, min(doubled, BACK_OFF_CEILING_SECONDS))
+        next_tick = math.floor((moment - self._phase_seconds) / interval) + 1
+        return next_tick * interval + self._phase_seconds - moment
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            pass
+
+    def _tell_change(self, previous: Outcome | None) -> None:
+        """Log a failure once, and again only when its reason changes; log the recovery."""
+        outcome = self.outcome
+        if outcome is None or (previous is not None and previous.reason is outcome.reason):
+            return
+        facts = {"source": outcome.source, "reason": outcome.reason, "detail": outcome.detail}
+        if not outcome.ok:
+            log.warning("source failed", extra=facts)
+        elif previous is not None:
+            log.info("source recovered", extra=facts)

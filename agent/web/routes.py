@@ -1,0 +1,110 @@
+"""HTTP routes: pages of the exporters, the node as JSON, health. All from the last snapshot only."""
+
+from __future__ import annotations
+
+import gzip
+from typing import TYPE_CHECKING, Protocol
+
+from aiohttp import web
+
+from agent.wire.codec import to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from agent.measure.ports import Renderer
+    from agent.measure.snapshot import Snapshot
+
+GZIP_FROM_BYTES = 1024
+GZIP_LEVEL = 1
+"""A fifth of the cost of level 9 for a quarter more bytes."""
+
+
+class Agent(Protocol):
+    """What the routes need to know of the daemon."""
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The last snapshot."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether every configured source has had its first outcome."""
+
+    @property
+    def renderers(self) -> Sequence[Renderer]:
+        """Exporters that answer on a path."""
+
+
+def application(agent: Agent) -> web.Application:
+    """Build the web application of a daemon."""
+    app = web.Application()
+    app.router.add_get("/", _index(agent))
+    app.router.add_get("/-/healthy", _healthy)
+    app.router.add_get("/-/ready", _ready(agent))
+    app.router.add_get("/api/v1/node", _node(agent))
+    for renderer in agent.renderers:
+        app.router.add_get(renderer.path, _page(agent, renderer))
+    return app
+
+
+def _page(agent: Agent, renderer: Renderer) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """Answer with an exporter's page; its gzip form is kept until the page changes."""
+    packed: dict[str, tuple[bytes, bytes]] = {}
+
+    async def handle(request: web.Request) -> web.Response:
+        snapshot = agent.snapshot
+        if snapshot is None:
+            return _not_yet()
+        body, content_type = renderer.render(snapshot, request.headers.get("Accept", ""))
+        headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
+        if len(body) >= GZIP_FROM_BYTES and "gzip" in request.headers.get("Accept-Encoding", ""):
+            if packed.get(content_type, (b"", b""))[0] is not body:
+                packed[content_type] = (body, gzip.compress(body, GZIP_LEVEL))
+            body = packed[content_type][1]
+            headers["Content-Encoding"] = "gzip"
+        return web.Response(body=body, headers=headers)
+
+    return handle
+
+
+def _node(agent: Agent) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handle(_request: web.Request) -> web.Response:
+        snapshot = agent.snapshot
+        if snapshot is None:
+            return _not_yet()
+        return web.Response(body=to_json(snapshot), content_type="application/json")
+
+    return handle
+
+
+async def _healthy(_request: web.Request) -> web.Response:
+    return web.Response(text="rackwatt is healthy\n")
+
+
+def _ready(agent: Agent) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handle(_request: web.Request) -> web.Response:
+        if agent.ready:
+            return web.Response(text="rackwatt is ready\n")
+        return web.Response(status=503, text="waiting for the first outcome of every source\n")
+
+    return handle
+
+
+def _index(agent: Agent) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """List the pages there are."""
+    paths = [*(renderer.path for renderer in agent.renderers), "/api/v1/node", "/-/healthy", "/-/ready"]
+    links = "".join(f'<li><a href="{path}">{path}</a></li>' for path in paths)
+    page = (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>rackwatt</title>'
+        f"<h1>rackwatt</h1><ul>{links}</ul></html>\n"
+    )
+
+    async def handle(_request: web.Request) -> web.Response:
+        return web.Response(text=page, content_type="text/html")
+
+    return handle
+
+
+def _not_yet() -> web.Response:
+    return web.Response(status=503, text="no snapshot yet: the first collection is under way\n")

@@ -1,0 +1,1 @@
+"""Outgoing forms, one file per form; the file name is the key in the configuration."""

@@ -1,0 +1,144 @@
+"""Prometheus: /metrics from the snapshot only, as text 0.0.4 or OpenMetrics by negotiation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from prometheus_client import ProcessCollector
+from prometheus_client.core import Metric as Family
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.utils import floatToGoString
+
+from agent.measure.catalogue import BY_NAME, CATALOGUE, PREFIX, MetricType
+from agent.measure.rows import Row, rows_of
+from agent.measure.settings import setting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from agent.measure.catalogue import Metric
+    from agent.measure.snapshot import Snapshot
+
+EOF = b"# EOF\n"
+FORMATS = 4
+"""Pages are kept in so many formats: a client may name versions without end, few are ever asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings of the Prometheus exporter."""
+
+    path: str = setting("/metrics", "HTTP path of the page.")
+
+
+def build(settings: Settings) -> PrometheusRenderer:
+    """Make the exporter."""
+    return PrometheusRenderer(settings.path)
+
+
+@dataclass(slots=True)
+class _Rendered:
+    """A family as it was last rendered in one format."""
+
+    rows: list[Row]
+    head: str
+    """Its comment lines."""
+    series: list[str]
+    """Each of its lines up to the value."""
+    body: bytes
+
+    def of_same_series(self, rows: list[Row]) -> bool:
+        """Whether these rows differ in their values alone."""
+        return len(rows) == len(self.series) and all(
+            row.labels == known.labels for row, known in zip(rows, self.rows, strict=True)
+        )
+
+
+class PrometheusRenderer:
+    """Renders with prometheus_client, one family at a time.
+
+    A family that did not change is kept; of one whose values alone changed only those are written anew,
+    because encoding names and labels costs ten times as much.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._kept: dict[tuple[str, str], _Rendered] = {}
+        self._pages: dict[str, tuple[int, bytes]] = {}
+        self._process = ProcessCollector(registry=None)
+
+    def render(self, snapshot: Snapshot, accept: str) -> tuple[bytes, str]:
+        """Return the page and its content type; the page of one snapshot is rendered once per format."""
+        encode, content_type = choose_encoder(accept)
+        if content_type not in self._pages and len(self._pages) >= FORMATS:
+            self._pages.clear()
+            self._kept.clear()
+        sequence, page = self._pages.get(content_type, (-1, b""))
+        if sequence != snapshot.sequence:
+            page = self._page(snapshot, encode, content_type)
+            self._pages[content_type] = (snapshot.sequence, page)
+        return page, content_type
+
+    def _page(self, snapshot: Snapshot, encode: Callable[[_Registry], bytes], content_type: str) -> bytes:
+        by_metric: dict[str, list[Row]] = {metric.name: [] for metric in CATALOGUE}
+        for row in rows_of(snapshot):
+            by_metric[row.metric].append(row)
+        bodies = [self._family(name, rows, encode, content_type) for name, rows in by_metric.items() if rows]
+        bodies.append(encode(self._process).removesuffix(EOF))
+        if content_type.startswith("application/openmetrics-text"):
+            bodies.append(EOF)
+        return b"".join(bodies)
+
+    def _family(
+        self, name: str, rows: list[Row], encode: Callable[[_Registry], bytes], content_type: str
+    ) -> bytes:
+        kept = self._kept.get((content_type, name))
+        if kept is None or not kept.of_same_series(rows):
+            self._kept[content_type, name] = kept = _learned(rows, encode(_One(BY_NAME[name], rows)))
+        elif kept.rows != rows:
+            kept.rows, kept.body = rows, _with_values(kept, rows)
+        return kept.body
+
+
+def _learned(rows: list[Row], encoded: bytes) -> _Rendered:
+    """Cut an encoded family into what stays and its values."""
+    body = encoded.removesuffix(EOF)
+    lines = body.decode().removesuffix("\n").split("\n")  # not splitlines: a label may hold U+2028
+    comments = [f"{line}\n" for line in lines if line.startswith("#")]
+    series = [line.rpartition(" ")[0] for line in lines[len(comments) :]]
+    return _Rendered(rows, "".join(comments), series, body)
+
+
+def _with_values(kept: _Rendered, rows: list[Row]) -> bytes:
+    text: Callable[[float], str] = floatToGoString
+    lines = [f"{series} {text(row.value)}\n" for series, row in zip(kept.series, rows, strict=True)]
+    return (kept.head + "".join(lines)).encode()
+
+
+class _Registry(Protocol):
+    """What prometheus_client's encoders want: something that collects families."""
+
+    def collect(self) -> Iterable[Family]:
+        """Yield families."""
+
+
+class _One:
+    """A registry of one family, as prometheus_client's encoders want it."""
+
+    def __init__(self, metric: Metric, rows: Iterable[Row]) -> None:
+        self._metric = metric
+        self._rows = rows
+
+    def collect(self) -> Iterator[Family]:
+        """Yield the family."""
+        metric = self._metric
+        name = PREFIX + metric.name
+        family = Family(
+            name.removesuffix("_total") if metric.type is MetricType.COUNTER else name,
+            metric.doc,
+            str(metric.type),
+        )
+        for row in self._rows:
+            family.add_sample(name, dict(zip(metric.labels, row.labels, strict=True)), float(row.value))
+        yield family

@@ -1,0 +1,162 @@
+"""One node with something to say in every family."""
+
+import pytest
+
+from agent.measure.energy import Verdict
+from agent.measure.engine import Demand, EngineReading, TokenKind
+from agent.measure.gpu import (
+    GpuIdentity,
+    GpuProcess,
+    GpuReading,
+    GpuState,
+    Placement,
+    Power,
+    PowerScope,
+)
+from agent.measure.reading import Cost, Moment, Outcome, Reason
+from agent.measure.snapshot import (
+    Activity,
+    BoundaryFigures,
+    EngineFigures,
+    GpuFigures,
+    NodeIdentity,
+    Snapshot,
+    TokenFigures,
+)
+from agent.measure.validity import Flag, Invalid, Validity
+
+AT = Moment(5000.0, 1_760_000_000.0)
+
+
+@pytest.fixture
+def well_gpu():
+    """A GPU that tells everything."""
+    identity = GpuIdentity("GPU-aa", "NVIDIA GB300", "00000008:06:00.0", "580.95.05", serial="1650325000001")
+    reading = GpuReading(
+        identity=identity,
+        at=AT,
+        power={
+            PowerScope.GPU: Power(1033.5, 1101.25),
+            PowerScope.MODULE: Power(2300.0),
+            PowerScope.MEMORY: Power(151.0),
+        },
+        energy_joules=9.0e9,
+        power_limit_watts={PowerScope.GPU: 1400.0, PowerScope.MODULE: 2900.0},
+        utilization_ratio=0.98,
+        memory_used_bytes=250_000_000_000,
+        memory_total_bytes=297_000_000_000,
+        temperature_celsius={"gpu": 61.0, "memory": 70.0},
+        thermal_margin_celsius=24.0,
+        clock_hertz={"sm": 1.92e9, "memory": 3.996e9},
+        throttle_active=frozenset({"sw_power_cap"}),
+        remapped_rows={"correctable": 0, "pending": 1},
+        recovery_action="none",
+        placement=Placement("1821", 7, 6, 1, 2, "0f0e", 0, "completed", fabric_healthy=True),
+        processes=(GpuProcess(4242, 200_000_000_000),),
+    )
+    return GpuFigures(
+        gpu=0,
+        uuid="GPU-aa",
+        state=GpuState.OK,
+        reading=reading,
+        energy_joules_total=123_456.5,
+        energy_integrated_joules_total=123_400.25,
+        verdict=Verdict.AGREES,
+        throttled_seconds_total={"sw_power_cap": 12.5},
+        ecc_errors_total={"corrected": 3, "uncorrected": 0},
+        xid_errors_total={48: 0, 79: 1},
+    )
+
+
+@pytest.fixture
+def lost_gpu():
+    """A GPU that fell off the bus."""
+    identity = GpuIdentity("GPU-bb", "NVIDIA GB300", "00000009:06:00.0", "580.95.05")
+    reading = GpuReading(identity, AT, GpuState.LOST, "fell off the bus")
+    return GpuFigures(1, "GPU-bb", GpuState.LOST, reading, None, None, Verdict.UNKNOWN)
+
+
+@pytest.fixture
+def silent_gpu():
+    """A GPU whose source failed."""
+    return GpuFigures(2, "GPU-cc", None, None, None, None, Verdict.UNKNOWN)
+
+
+@pytest.fixture
+def serving_engine():
+    """An engine at work, whose model has a name that needs escaping."""
+    model = 'meta/"llama"\\70b\nfp4'
+    reading = EngineReading(
+        "vllm",
+        "127.0.0.1:8000",
+        model,
+        AT,
+        AT.monotonic_seconds - 0.0078125,
+        "start:1759990000",
+        (),
+        Demand(running=12.0, waiting=3.0),
+        kv_cache_usage_ratio=0.75,
+        page_bytes=61_440,
+    )
+    return EngineFigures(
+        engine="vllm",
+        instance="127.0.0.1:8000",
+        model=model,
+        up=True,
+        activity=Activity.SERVING,
+        reading=reading,
+        tokens=(
+            TokenFigures(model, TokenKind.OUTPUT, 1_000_000.0, 2200.0, 64.0, 1500.5),
+            TokenFigures(model, TokenKind.PROMPT, 9_000_000.0, None, 0.0, None),
+        ),
+        restarts=1.0,
+    )
+
+
+@pytest.fixture
+def silent_engine():
+    """An engine that does not answer."""
+    return EngineFigures("sglang", "127.0.0.1:30000", "qwen", False, Activity.UNKNOWN, None, (), 0.0)
+
+
+@pytest.fixture
+def snapshot(well_gpu, lost_gpu, silent_gpu, serving_engine, silent_engine):
+    return Snapshot(
+        sequence=7,
+        at=AT,
+        node=NodeIdentity("tray-07", "r12", "1821", "6", "0f0e.0"),
+        activity=Activity.SERVING,
+        gpus=(well_gpu, lost_gpu, silent_gpu),
+        engines=(serving_engine, silent_engine),
+        boundaries=(
+            BoundaryFigures("gpu", "nvml", 1033.5, 123_456.5),
+            BoundaryFigures("module", "nvml", 2300.0, 250_000.0),
+        ),
+        tokens_per_second={TokenKind.OUTPUT: 1500.5, TokenKind.PROMPT: 9000.0},
+        tokens_per_joule={(TokenKind.OUTPUT, "module"): 0.65},
+        validity=(
+            Validity("node_tokens_per_second", 10.0, frozenset(), frozenset({Flag.ON_FINISH}), 0.0005),
+            Validity("node_tokens_per_joule_gpu", 10.0, frozenset({Invalid.MEMBER_MISSING})),
+        ),
+        outcomes=(
+            Outcome("nvml", True, None, "", 0.004, 1_760_000_000.0, {}),
+            Outcome("engines/127.0.0.1:8000", True, None, "", 0.011, 1_759_999_999.5, {}),
+            Outcome(
+                "engines/127.0.0.1:30000",
+                False,
+                Reason.UNREACHABLE,
+                "refused",
+                0.5,
+                1_759_999_000.0,
+                {Reason.UNREACHABLE: 4},
+            ),
+        ),
+        costs={"nvml": {"nvmlDeviceGetFieldValues": Cost(100, 0.25)}},
+        self_gauges={
+            "state_writable": 1.0,
+            "state_saved_timestamp_seconds": 1_759_999_990.0,
+            "config_reload_success": 1.0,
+        },
+        version="0.1.0",
+        revision="abc1234",
+    )

@@ -1,0 +1,133 @@
+"""Settings: whatever is wrong is told with file, line, key and choices."""
+
+import subprocess
+import sys
+
+import pytest
+
+from agent import config
+
+
+def refusal(text):
+    with pytest.raises(config.ConfigError) as caught:
+        config.parse(text, "rackwatt.yaml")
+    return str(caught.value)
+
+
+def test_without_a_file_nvml_is_read_and_prometheus_served():
+    settings = config.load(None)
+
+    assert list(settings.collectors) == ["nvml"]
+    assert list(settings.exporters) == ["prometheus"]
+    assert settings.listen_address == ("127.0.0.1", 9744)
+
+
+def test_an_empty_file_is_the_defaults():
+    assert config.parse("", "x").general == config.load(None).general
+
+
+def test_a_collector_without_settings_takes_its_defaults():
+    settings = config.parse("collectors: {nvml: {}}", "x")
+
+    assert settings.collectors["nvml"].interval == 1.0
+
+
+def test_the_general_interval_is_the_default_of_every_collector():
+    settings = config.parse("interval: 500ms\ncollectors: {nvml: {}}", "x")
+
+    assert settings.collectors["nvml"].interval == 0.5
+
+
+def test_a_collectors_own_interval_wins():
+    settings = config.parse("interval: 500ms\ncollectors: {nvml: {interval: 2s}}", "x")
+
+    assert settings.collectors["nvml"].interval == 2.0
+
+
+def test_targets_are_a_list_of_mappings():
+    settings = config.parse(
+        "collectors: {engines: {targets: [{url: 'http://127.0.0.1:8000/metrics', engine: vllm}]}}", "x"
+    )
+
+    assert settings.collectors["engines"].targets[0].url == "http://127.0.0.1:8000/metrics"
+    assert settings.collectors["engines"].targets[0].engine == "vllm"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("500ms", 0.5), ("10s", 10), ("1m30s", 90), ("1h", 3600), ("1.5s", 1.5)]
+)
+def test_durations_are_written_as_prometheus_does(text, seconds):
+    assert config.duration_seconds(text) == seconds
+
+
+@pytest.mark.parametrize(("text", "size"), [("4096", 4096), ("512KiB", 524288), ("8MiB", 8388608)])
+def test_sizes_have_units(text, size):
+    assert config.size_bytes(text) == size
+
+
+def test_an_unknown_key_names_line_key_and_choices():
+    assert refusal("listen: 127.0.0.1:1\nintervall: 1s\n") == (
+        "rackwatt.yaml:2: intervall: unknown key; there are: "
+        "collectors, exporters, interval, listen, node, rack, state_dir, window"
+    )
+
+
+def test_an_unknown_collector_names_the_choices():
+    message = refusal("collectors:\n  nvlm: {}\n")
+
+    assert message.startswith("rackwatt.yaml:2: collectors.nvlm: unknown key; there are: engines, nvml")
+
+
+def test_an_unknown_setting_of_a_collector_is_named_with_its_path():
+    assert refusal("collectors:\n  nvml:\n    intervall: 1s\n").startswith(
+        "rackwatt.yaml:3: collectors.nvml.intervall: unknown key; there are: "
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("interval: 10", "rackwatt.yaml:1: interval: '10' is not a duration such as 500ms, 10s or 1m30s"),
+        ("interval: 0s", "rackwatt.yaml:1: interval: must be longer than 0"),
+        ("interval: [1s]", "rackwatt.yaml:1: interval: must be a single value"),
+        ("listen: 9744", "rackwatt.yaml:1: listen: '9744' is not ADDRESS:PORT, e.g. 127.0.0.1:9744"),
+        ("listen: 127.0.0.1:99999", "is not ADDRESS:PORT"),
+        ("node: tray-07", "rackwatt.yaml:1: node: must be a mapping of keys"),
+        ("- a\n- b", "rackwatt.yaml:1: the file: must be a mapping of keys"),
+        ("window: 1s\nwindow: 2s", "rackwatt.yaml:2: window: is given twice"),
+        ("collectors: {engines: {targets: {}}}", "collectors.engines.targets: must be a list"),
+        ("collectors: {engines: {targets: [{}]}}", "collectors.engines.targets[0]: needs url"),
+        ("a: [", "not YAML"),
+        ("listen: !!python/object:os.system x", "listen"),
+    ],
+)
+def test_wrong_values_are_refused_with_file_line_and_key(text, message):
+    assert message in refusal(text)
+
+
+def test_a_file_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(config.ConfigError, match=r"nowhere\.yaml: cannot be read: No such file"):
+        config.load(tmp_path / "nowhere.yaml")
+
+
+def test_a_file_that_is_not_text_is_named(tmp_path):
+    (tmp_path / "x.yaml").write_bytes(b"\xff\xfe\x00listen")
+
+    with pytest.raises(config.ConfigError, match=r"x\.yaml: is not UTF-8 text"):
+        config.load(tmp_path / "x.yaml")
+
+
+def test_systemd_names_the_state_directory(monkeypatch):
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/rackwatt")
+
+    assert str(config.load(None).state_dir) == "/var/lib/rackwatt"
+
+
+def test_only_what_is_configured_is_imported():
+    program = (
+        "import sys; from agent import config; config.parse('collectors: {}', 'x');"
+        "print([m for m in ('agent.collectors.nvml', 'pynvml', 'aiohttp') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "[]\n"

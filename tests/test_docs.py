@@ -1,0 +1,63 @@
+"""The documentation says what the code does."""
+
+import re
+from pathlib import Path
+
+import agent
+from agent import config, plugins
+from agent.measure.catalogue import CATALOGUE
+
+ROOT = Path(agent.__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+def test_pages_were_found():
+    assert {"README.md", "faults.md", "metrics.md", "configuration.md"} <= {page.name for page in PAGES}
+
+
+def test_every_metric_that_the_documentation_names_exists():
+    """T17: queries in docs name only metrics of the catalogue."""
+    known = {f"rackwatt_{metric.name}" for metric in CATALOGUE}
+    named = {name for page in PAGES for name in re.findall(r"\brackwatt_\w+", page.read_text())}
+
+    assert named - known == set()
+
+
+def test_every_relative_link_leads_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_test_that_the_fault_table_names_exists():
+    tests = (ROOT / "tests" / "test_faults.py").read_text()
+    for name in re.findall(r"`(test_\w+?)_?…", (ROOT / "docs" / "faults.md").read_text()):
+        assert f"def {name}" in tests, name
+
+
+def test_every_test_of_faults_is_in_the_fault_table():
+    page = (ROOT / "docs" / "faults.md").read_text()
+    stems = [stem.rstrip("_") for stem in re.findall(r"`(test_\w+)", page)]
+    for test in re.findall(r"^def (test_\w+)", (ROOT / "tests" / "test_faults.py").read_text(), re.MULTILINE):
+        assert any(test.startswith(stem) for stem in stems), test
+
+
+def test_configurations_in_the_documentation_are_accepted():
+    blocks = [
+        block for page in PAGES for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+    ]
+    assert blocks
+    for block in blocks:
+        config.parse(block, "docs")
+
+
+def test_every_plug_in_has_its_section():
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    for title, room in (("collectors", plugins.COLLECTORS), ("exporters", plugins.EXPORTERS)):
+        for name in plugins.names(room):
+            assert f"## {title}.{name}\n" in page
+
+
+def test_no_page_names_a_path_outside_the_project():
+    for page in PAGES:
+        assert "/work/" not in page.read_text()

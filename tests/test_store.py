@@ -1,0 +1,153 @@
+"""Totals on disk: small, atomic, versioned, safe when the disk is full."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from agent.store import Saver, Store, StoreError
+
+STATE = {"counters": {"gpu/GPU-1/energy": [12.5, 100.0, "boot:a", 1700000000.0, 0]}, "gpus": {"GPU-1": 0}}
+
+
+def test_what_was_saved_is_loaded_again(tmp_path):
+    store = Store(tmp_path)
+    store.save(STATE)
+
+    assert store.load().state == STATE
+
+
+def test_a_directory_that_does_not_exist_is_made(tmp_path):
+    Store(tmp_path / "a" / "b").save(STATE)
+
+    assert Store(tmp_path / "a" / "b").load().state == STATE
+
+
+def test_without_a_file_there_is_no_state_and_nothing_to_tell(tmp_path):
+    kept = Store(tmp_path).load()
+
+    assert (kept.state, kept.note) == (None, "")
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"", "is not a file of totals"),
+        (b"\0" * 4096, "is not a file of totals"),
+        (b"[]\n{}\n", "is not a file of totals"),
+        (b'{"version": 1, "crc32": 5}\n{"counters": {}}\n', "is damaged"),
+        (b'{"version": 99, "crc32": 5}\n{}\n', "has version 99, this rackwatt knows 1"),
+    ],
+)
+def test_an_unusable_file_is_set_aside_and_said(tmp_path, body, why):
+    (tmp_path / "totals.json").write_bytes(body)
+    kept = Store(tmp_path).load()
+
+    assert kept.state is None
+    assert why in kept.note
+    assert "totals start at 0" in kept.note
+    assert (tmp_path / "totals.unusable.json").read_bytes() == body
+
+
+def test_a_file_cut_anywhere_is_never_taken_for_whole(tmp_path):
+    store = Store(tmp_path)
+    store.save(STATE)
+    whole = (tmp_path / "totals.json").read_bytes()
+    for length in range(len(whole) - 1):
+        (tmp_path / "totals.json").write_bytes(whole[:length])
+
+        assert store.load().state is None
+
+
+def test_a_changed_byte_is_noticed(tmp_path):
+    store = Store(tmp_path)
+    store.save(STATE)
+    body = (tmp_path / "totals.json").read_bytes().replace(b"12.5", b"92.5")
+    (tmp_path / "totals.json").write_bytes(body)
+
+    assert "checksum" in store.load().note
+
+
+def test_a_directory_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("not a directory")
+
+    with pytest.raises(StoreError, match="file/state cannot be written: Not a directory"):
+        Store(tmp_path / "file" / "state").save(STATE)
+
+
+def test_a_full_disk_keeps_the_old_state_and_leaves_no_debris(small_disk):
+    store = Store(small_disk)
+    store.save(STATE)
+    filler = small_disk / "filler"
+    subprocess.run(["dd", "if=/dev/zero", f"of={filler}"], capture_output=True, check=False)
+    large = {"counters": {str(i): [0.0, 0.0, None, 0.0, 0] for i in range(20000)}, "gpus": {}}
+
+    with pytest.raises(StoreError, match="No space left"):
+        store.save(large)
+    assert store.load().state == STATE
+    assert sorted(path.name for path in small_disk.iterdir()) == ["filler", "totals.json"]
+
+
+def test_the_saver_tells_of_a_failure_once_and_of_its_end(tmp_path, caplog):
+    caplog.set_level("INFO", "rackwatt.store")
+    (tmp_path / "state").write_text("in the way")
+    saver = Saver(Store(tmp_path / "state"))
+    for _ in range(3):
+        saver.submit(STATE)
+        assert saver.flush(5.0)
+    failed = saver.error
+    (tmp_path / "state").unlink()
+    saver.submit(STATE)
+    assert saver.flush(5.0)
+
+    assert "cannot be written" in failed
+    assert saver.error == ""
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+def test_a_kill_in_the_middle_of_saving_leaves_a_whole_file(tmp_path):
+    """T1: SIGKILL at any moment leaves the old state or the new one."""
+    program = (
+        "import sys, pathlib; from agent.store import Store\n"
+        "store = Store(pathlib.Path(sys.argv[1])); n = 0\n"
+        "while True:\n"
+        "    n += 1; store.save({'n': n, 'fill': ['x' * 100] * 2000})\n"
+    )
+    for _ in range(5):
+        process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)])
+        deadline = time.monotonic() + 10
+        while not (tmp_path / "totals.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.05)
+        process.kill()
+        process.wait()
+
+        state = Store(tmp_path).load().state
+        assert state is not None
+        assert len(state["fill"]) == 2000
+
+
+def test_the_file_is_one_line_of_header_and_one_of_json(tmp_path):
+    Store(tmp_path).save(STATE)
+    head, body = (tmp_path / "totals.json").read_text().splitlines()
+
+    assert json.loads(head)["version"] == 1
+    assert json.loads(body) == STATE
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path):
+    """A file system of 1 MiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], capture_output=True, check=False
+    )
+    if mounted.returncode != 0 or os.geteuid() != 0:
+        pytest.fail(f"this test mounts a small tmpfs and needs root: {mounted.stderr.decode()}")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
