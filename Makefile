@@ -1,0 +1,54 @@
+# `make demo` and `make test` are all a newcomer needs; each sets up what it needs by itself.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+BIN := .venv/bin
+export PATH := $(CURDIR)/.cache/debian/usr/bin:$(PATH)
+export RACKWATT_LIBFAKETIME := $(wildcard $(CURDIR)/.cache/debian/usr/lib/*/faketime/libfaketimeMT.so.1)
+# Some tests mount a small file system; without root they do it in a user namespace of their own.
+IN_NAMESPACE := $(shell test "$$(id -u)" = 0 || echo unshare --map-root-user --mount)
+
+.PHONY: help demo test run-setup test-setup lint docs docs-check wheel-check unit fix goldens bench clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+demo: run-setup  ## the agent on a fake GB300 tray and a real llama.cpp server, with load
+	PYTHONPATH=tests $(BIN)/python -m fakes.demo $(DEMO)
+
+test: test-setup lint docs-check wheel-check unit  ## everything that CI runs
+
+run-setup:
+	@scripts/setup.sh run
+
+test-setup:
+	@scripts/setup.sh test
+
+lint: test-setup  ## format, ruff, mypy
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+docs: test-setup  ## write the generated pages of docs/
+	$(BIN)/python docs/generate.py
+
+docs-check: test-setup
+	$(BIN)/python docs/generate.py --check
+
+wheel-check: test-setup  ## build the wheel, install it in a clean environment, run it there
+	scripts/wheel_check.sh
+
+unit: test-setup  ## the tests only; PYTEST="-k name" to choose
+	$(IN_NAMESPACE) $(BIN)/python -m pytest $(PYTEST)
+
+fix: test-setup  ## format and mend what ruff can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+goldens: test-setup  ## write golden files anew; read the diff
+	RACKWATT_UPDATE_GOLDENS=1 $(BIN)/python -m pytest -q tests/collectors tests/exporters
+
+bench: test-setup  ## every figure that we claim, beside its peer
+	PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCH)
+
+clean:  ## remove what the targets made
+	rm -rf .venv .cache dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

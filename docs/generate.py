@@ -1,0 +1,150 @@
+"""Writes docs/metrics.md and docs/configuration.md from the code; `--check` only compares."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from agent import plugins
+from agent.config import General
+from agent.measure.catalogue import CATALOGUE, PREFIX
+from agent.measure.settings import Bytes, Seconds, documented
+
+HERE = Path(__file__).parent
+NOTICE = "<!-- Made by docs/generate.py from the code; edit there and run `make docs`. -->\n"
+
+
+def metrics_page() -> str:
+    """Return the table of every metric."""
+    lines = [
+        NOTICE,
+        "# Metrics",
+        "",
+        "All on `/metrics`, as Prometheus text or OpenMetrics. Base units throughout: watts, joules,",
+        "seconds, bytes, hertz, ratios from 0 to 1. What is unknown is absent, never 0. Beside these the",
+        "standard `process_*` metrics of the daemon itself are there.",
+        "",
+        "| name | type | labels | meaning |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| `{PREFIX}{metric.name}` | {metric.type} | {', '.join(metric.labels) or '-'} | {metric.doc} |"
+        for metric in CATALOGUE
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def configuration_page() -> str:
+    """Return every setting with its default."""
+    lines = [
+        NOTICE,
+        "# Configuration",
+        "",
+        "YAML, `/etc/rackwatt/rackwatt.yaml` or `--config FILE`. Every key has a default; without a file",
+        "`nvml` is read and `prometheus` served. Durations are written as Prometheus does (`500ms`, `10s`,",
+        "`1m30s`), sizes as `512KiB` or `8MiB`. An unknown key, a wrong type or an impossible value stops",
+        "the start and is told with file, line, key and the choices; `rackwatt check FILE` tells the same",
+        "without starting anything.",
+        "",
+        "A plug-in is switched on by naming it: `collectors: {nvml: {}}`; one that is not named is not even",
+        "imported. `SIGHUP` reloads collectors; other changes need a restart.",
+        "",
+        "## Top level",
+        "",
+        *_settings(General),
+    ]
+    for title, room in (("collectors", plugins.COLLECTORS), ("exporters", plugins.EXPORTERS)):
+        for name in plugins.names(room):
+            kind = plugins.load(room, name).Settings
+            lines += ["", f"## {title}.{name}", "", (kind.__doc__ or "").strip(), "", *_settings(kind)]
+    return "\n".join(lines) + "\n"
+
+
+def _settings(kind: type) -> list[str]:
+    return ["| key | type | default | meaning |", "|---|---|---|---|", *_rows(kind, "")]
+
+
+def _rows(kind: type, prefix: str) -> list[str]:
+    hints = get_type_hints(kind)
+    rows: list[str] = []
+    for field in dataclasses.fields(kind):
+        hint, name = hints[field.name], prefix + field.name
+        inner = _dataclass_in(hint)
+        many = "[]" if inner is not None and inner is not hint else ""
+        kind_name = _type_name(hint)
+        rows.append(f"| `{name}` | {kind_name} | {_default(field, hint)} | {documented(field)} |")
+        if inner is not None:
+            rows += _rows(inner, f"{name}{many}.")
+    return rows
+
+
+def _dataclass_in(hint: Any) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return hint
+    return next((each for each in get_args(hint) if dataclasses.is_dataclass(each)), None)
+
+
+def _type_name(hint: Any) -> str:
+    if hint is Seconds:
+        return "duration"
+    if hint is Bytes:
+        return "size"
+    if dataclasses.is_dataclass(hint):
+        return "mapping"
+    arguments = [each for each in get_args(hint) if each not in {type(None), Ellipsis}]
+    if getattr(hint, "__origin__", None) is tuple:
+        return f"list of {_type_name(arguments[0])}s"
+    if arguments:
+        return _type_name(arguments[0])
+    return {"str": "text", "int": "integer", "float": "number", "bool": "boolean"}.get(
+        hint.__name__, hint.__name__
+    )
+
+
+def _default(field: Any, hint: Any) -> str:
+    value = field.default
+    if value is dataclasses.MISSING:
+        return "required"
+    if dataclasses.is_dataclass(value):
+        return "-"
+    if hint is Seconds:
+        return f"`{_duration(value)}`"
+    if hint is Bytes:
+        return f"`{_size(value)}`"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{value}`" if value not in {"", None, ()} else "-"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 1:
+        return f"{seconds * 1000:g}ms"
+    minutes, rest = divmod(seconds, 60)
+    return f"{minutes:g}m" if minutes and not rest else f"{seconds:g}s"
+
+
+def _size(size: int) -> str:
+    for unit, factor in (("MiB", 2**20), ("KiB", 2**10)):
+        if size % factor == 0:
+            return f"{size // factor}{unit}"
+    return str(size)
+
+
+def main() -> int:
+    """Write both pages, or with --check say which differ."""
+    pages = {HERE / "metrics.md": metrics_page(), HERE / "configuration.md": configuration_page()}
+    stale = [path for path, text in pages.items() if not path.exists() or path.read_text() != text]
+    if "--check" in sys.argv[1:]:
+        for path in stale:
+            print(f"{path.name} is stale: run `make docs`")
+        return 1 if stale else 0
+    for path in stale:
+        path.write_text(pages[path])
+        print(f"wrote {path.name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,22 @@
+#!/bin/sh
+# Builds the wheel, installs it alone in a clean environment and uses it from another folder.
+set -eu
+here=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+"$here/.venv/bin/pip" wheel -q --disable-pip-version-check --no-deps -w "$work" "$here"
+"$here/.venv/bin/python" -m venv "$work/venv"
+"$work/venv/bin/pip" install -q --disable-pip-version-check "$work"/rackwatt-*.whl
+cd "$work"
+printf 'collectors: {}\n' > empty.yaml
+./venv/bin/rackwatt --version
+./venv/bin/rackwatt check empty.yaml
+./venv/bin/rackwatt metrics | grep -q '^rackwatt_node_tokens_per_joule'
+./venv/bin/rackwatt metrics | head -n 1 > /dev/null
+./venv/bin/python - <<'PY'
+from importlib.metadata import files
+foreign = [str(f) for f in files("rackwatt") if not str(f).startswith(("agent/", "exporters/", "rackwatt-", "../"))]
+assert not foreign, foreign
+assert any(str(f) == "agent/collectors/nvml.py" for f in files("rackwatt"))
+PY
+echo "wheel: fine"
