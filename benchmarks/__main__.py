@@ -1,0 +1,63 @@
+"""Prints the figures that we claim, each beside its peer's, from one run.
+
+PYTHONPATH=tests python -m benchmarks [--quick] [--json] [NAME …]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from fakes.processes import ProcessFailedError
+from fakes.prometheus import MissingProgramError
+
+from benchmarks import engine_cost, latency, node, pages, report, start
+from benchmarks.daemons import MissingPeerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from benchmarks.report import Figure
+
+BENCHMARKS: dict[str, Callable[..., Sequence[Figure]]] = {
+    "node": node.gpus_alone,
+    "engines": node.with_engines,
+    "pages": pages.reader,
+    "latency": latency.scrapes,
+    "engine-cost": engine_cost.engine_cost,
+    "start": start.start,
+}
+
+
+def main() -> int:
+    """Run what was named, or all, and print it; a missed budget is told, and is no failure."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "--quick", action="store_true", help="short windows: shows that it runs, not how fast"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: all of {', '.join(BENCHMARKS)}")
+    options = parser.parse_args()
+    unknown = set(options.names) - BENCHMARKS.keys()
+    if unknown:
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}: choose from {', '.join(BENCHMARKS)}")
+    facts = report.machine()
+    done: dict[str, Sequence[Figure]] = {}
+    for name in options.names or BENCHMARKS:
+        try:
+            done[name] = BENCHMARKS[name](quick=options.quick)
+        except (MissingPeerError, MissingProgramError, ProcessFailedError) as error:
+            print(f"benchmarks: {name}: {error}", file=sys.stderr)
+            return 2
+        if not options.json:
+            print(report.as_text(name, done[name]), flush=True)
+    if options.json:
+        print(report.as_json(facts, done))
+    else:
+        print(report.closing(facts, done))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
