@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import MISSING, dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
 
+from agent import plugins
+from agent.measure.counters import START_PREFIX
 from agent.measure.engine import EngineReading, TokenKind
 from agent.measure.finding import Finding, Level
 from agent.measure.reading import Moment, Reading, Reason, SourceError
 from agent.measure.settings import Bytes, Seconds, setting
-from agent.plugins import engine_tables
-from agent.wire import engine_page, json_page
+from agent.wire import address, engine_page, json_page
 from agent.wire.http import HttpClient, HttpConfig, Limits
 from agent.wire.pace import Pace, Retry
 from agent.wire.page import PageLimits, check_charset, sample_names
+from agent.wire.text import LABEL_CHARACTERS, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,16 +31,42 @@ if TYPE_CHECKING:
 
 DEFAULT_PATH = "/metrics"
 MODEL_BODY_BYTES = 1024 * 1024  # a list of models with all their settings
-MODEL_NAME_CHARACTERS = 256  # it becomes a label
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target(HttpConfig):
     """One endpoint of a serving engine; the keys of `http_config` stand beside these."""
 
-    url: str = setting(MISSING, "Where the engine answers; without a path, the engine's usual one is added.")
+    url: str = setting(
+        MISSING,
+        "Where the engine answers; without a path, the engine's usual one is added. The engine is named "
+        "host:port; where several targets share those, the one on the usual path is (without one, the "
+        "first), and the others' names have the path as well.",
+    )
     engine: str = setting("", "Kind of engine; default: found out from its page.")
     model: str = setting("", "Name of the served model; default: as the engine tells it.")
+
+    def __post_init__(self) -> None:
+        """Refuse a target that can never be read."""
+        HttpConfig.__post_init__(self)
+        address.require_http(self.url, "url")
+        if address.carries_login(self.url):
+            raise ValueError("url: write name and password under basic_auth, not into the url")
+        choices = plugins.names(plugins.ENGINES)
+        if self.engine and self.engine not in choices:
+            raise ValueError(f"engine: no {self.engine!a}; there are: {', '.join(choices)}")
+        if self.model != printable(self.model):
+            raise ValueError(f"model: must be printable and at most {LABEL_CHARACTERS} characters long")
+
+    @property
+    def usual_path(self) -> str:
+        """Path on which such an engine has its page, if nothing was done about it."""
+        return plugins.load(plugins.ENGINES, self.engine).TABLE.path if self.engine else DEFAULT_PATH
+
+    @property
+    def page_url(self) -> str:
+        """Address of the engine's page."""
+        return address.with_path(self.url, self.usual_path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +86,17 @@ class Settings:
     max_line_bytes: Bytes = setting(Bytes(64 * 1024), "Longest line on a page.")
     max_series: int = setting(10_000, "Most series of one engine that are of use here.")
 
+    def __post_init__(self) -> None:
+        """Refuse limits that let nothing through, and one page counted twice (T13)."""
+        for key in ("interval", "timeout", "max_bytes", "max_lines", "max_line_bytes", "max_series"):
+            if not 0 < getattr(self, key) < math.inf:
+                raise ValueError(f"{key}: must be more than 0")
+        _instances(self.targets)
+
 
 def build(settings: Settings) -> EnginesCollector:
-    """Make the collector. Raises ValueError for a target that cannot be read."""
-    return EnginesCollector(settings, engine_tables())
+    """Make the collector."""
+    return EnginesCollector(settings, plugins.engine_tables())
 
 
 class EnginesCollector:
@@ -69,8 +104,6 @@ class EnginesCollector:
 
     def __init__(self, settings: Settings, tables: tuple[EngineTable, ...]) -> None:
         self._client = HttpClient()
-        for number, target in enumerate(settings.targets):
-            _check(target, number, tables)
         self._sources = tuple(
             EngineSource(target, instance, settings, tables, self._client)
             for target, instance in zip(settings.targets, _instances(settings.targets), strict=True)
@@ -108,7 +141,7 @@ class EngineSource:
         self._substitute = Retry()
         self._epoch: str | None = None
         configured = next((table for table in tables if table.engine == target.engine), None)
-        self._url = _with_path(target.url, configured.path if configured else DEFAULT_PATH)
+        self._url = target.page_url
         self._dialect = _Dialect(configured, _page_limits(settings)) if configured else None
 
     @property
@@ -212,7 +245,7 @@ class EngineSource:
         if substitute is None:
             return None, 0.0, ""
         if self._substitute.due(_loop_time()):
-            url = _beside(self._url, table.path, substitute.path)
+            url = address.beside(self._url, table.path, substitute.path)
             try:
                 fetched = await self._get(url, deadline, self._settings.max_bytes)
                 pending = _pending_tokens(fetched.body, substitute, url)
@@ -231,7 +264,7 @@ class EngineSource:
         if labelled or self._target.model or self._model_name or table.model_path is None:
             return ""
         if self._model.due(_loop_time()):
-            url = _beside(self._url, table.path, table.model_path)
+            url = address.beside(self._url, table.path, table.model_path)
             try:
                 fetched = await self._get(url, deadline, MODEL_BODY_BYTES)
                 self._model_name = _first_model(fetched.body, url)
@@ -308,9 +341,9 @@ def _first_model(body: bytes, url: str) -> str:
         names = json_page.values_at(json_page.parse(body), ("data", "id"))
     except SourceError as error:
         raise SourceError(error.reason, f"{url}: {error.detail}") from error
-    if not names or not isinstance(names[0], str) or not names[0].isprintable() or not names[0]:
+    if not names or not isinstance(names[0], str) or not names[0]:
         raise SourceError(Reason.MALFORMED, f"{url}: names no model")
-    return names[0][:MODEL_NAME_CHARACTERS]
+    return printable(names[0])
 
 
 def _remedies(tables: tuple[EngineTable, ...], *, switched_off: bool) -> str:
@@ -322,7 +355,9 @@ def _remedies(tables: tuple[EngineTable, ...], *, switched_off: bool) -> str:
 
 
 def _started(table: EngineTable, fetched: Fetched) -> str | None:
-    return fetched.headers.get(table.start_header.lower()) if table.start_header else None
+    """Return what a header says about the process; it must not pass for the checked kind of start."""
+    started = fetched.headers.get(table.start_header.lower(), "") if table.start_header else ""
+    return started if started and not started.startswith(START_PREFIX) else None
 
 
 def _counts_live(table: EngineTable) -> bool:
@@ -348,49 +383,7 @@ def _page_limits(settings: Settings) -> PageLimits:
     return PageLimits(settings.max_lines, settings.max_line_bytes, settings.max_series)
 
 
-def _with_path(url: str, path: str) -> str:
-    parts = urlsplit(url)
-    return url if parts.path not in ("", "/") else urlunsplit(parts._replace(path=path))
-
-
-def _beside(url: str, table_path: str, path: str) -> str:
-    """Return the address of another page of the same server, behind the same proxy's prefix."""
-    parts = urlsplit(url)
-    prefix = parts.path.removesuffix(table_path) if parts.path.endswith(table_path) else ""
-    return urlunsplit(parts._replace(path=prefix + path))
-
-
-def _check(target: Target, number: int, tables: tuple[EngineTable, ...]) -> None:
-    """Refuse a target that can never be read."""
-    parts = urlsplit(target.url)
-    try:
-        well_formed = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # the port is not one
-        well_formed = False
-    if not well_formed:
-        raise ValueError(f"targets[{number}].url: {target.url!r} is not an http:// or https:// address")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError(f"targets[{number}].url: write name and password under basic_auth, not into the url")
-    choices = [table.engine for table in tables]
-    if target.engine and target.engine not in choices:
-        raise ValueError(f"targets[{number}].engine: no {target.engine!r}; there are: {', '.join(choices)}")
-
-
-def _instances(targets: tuple[Target, ...]) -> list[str]:
-    """Name each target by host and port, and by its path where several share them."""
-    places = [_host_and_port(target.url) for target in targets]
-    paths = [urlsplit(target.url)._replace(scheme="", netloc="", fragment="").geturl() for target in targets]
-    names = [
-        place if places.count(place) == 1 else place + path for place, path in zip(places, paths, strict=True)
-    ]
-    for number, name in enumerate(names):
-        if name in names[:number]:
-            raise ValueError(f"targets[{number}].url: {targets[number].url!r} is there twice")
-    return names
-
-
-def _host_and_port(url: str) -> str:
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+def _instances(targets: tuple[Target, ...]) -> tuple[str, ...]:
+    """Name each target. Raises ValueError for a page that is there twice."""
+    pages = [target.page_url for target in targets]
+    return address.instances(pages, [target.usual_path for target in targets])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -55,6 +56,14 @@ class Settings:
     release_timeout: Seconds = setting(
         Seconds(300.0), "After a release for a GPU reset, take hold again by itself after this time."
     )
+
+    def __post_init__(self) -> None:
+        """Refuse durations and shares that mean nothing."""
+        for key in ("interval", "timeout", "call_timeout", "slow_interval", "release_timeout"):
+            if not 0 < getattr(self, key) < math.inf:
+                raise ValueError(f"{key}: must be longer than 0")
+        if not 0 < self.max_load <= 1:
+            raise ValueError("max_load: must be a share of time, more than 0 and at most 1")
 
 
 def build(settings: Settings) -> NvmlCollector:

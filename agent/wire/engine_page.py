@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from agent.measure.counters import START_PREFIX
 from agent.measure.engine import Demand, EngineTable, Term, TokenCounter, TokenKind, TokenSource
-from agent.wire.page import Page, PageLimits, PageReader, Series
+from agent.wire.page import Page, PageLimits, PageReader, Series, printed_number
+from agent.wire.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 UNKNOWN_MODEL = "unknown"
+START_CHARACTERS = 64  # of a process's start as printed: it is kept with every total
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,21 +114,26 @@ def kv_cache_usage_ratio(plan: Plan, page: Page) -> float | None:
 
 def start_time(plan: Plan, page: Page) -> str | None:
     """Return the process's start as printed, marked as Unix time so that it can be checked (T2)."""
-    printed = (page.texts[index].decode("ascii", "replace") for index in plan.start_time)
-    return next((START_PREFIX + text for text in printed), None)
+    for index in plan.start_time:
+        printed = printed_number(page.texts[index])
+        if page.values[index] is not None and len(printed) <= START_CHARACTERS:
+            return START_PREFIX + printed.decode("ascii")
+    return None
 
 
 def total(page: Page, places: tuple[int, ...]) -> float | None:
-    """Return the sum, or None when there is nothing to sum or a part of it is unknown."""
+    """Return the sum, or None when there is nothing to sum, a part is unknown or the sum no number."""
     values = [page.values[index] for index in places]
     known = [value for value in values if value is not None]
-    return sum(known) if known and len(known) == len(values) else None
+    found = sum(known) if known and len(known) == len(values) else math.inf
+    return found if math.isfinite(found) else None
 
 
 def printed_resolution(text: bytes, digits: int) -> float:
     """Return the step between values that an engine printing `digits` significant digits can show."""
-    value = float(text.split()[0])
-    mantissa = text.split()[0].lower().partition(b"e")[0]
+    number = printed_number(text)
+    value = float(number)
+    mantissa = number.lower().partition(b"e")[0]
     printed = len(mantissa.replace(b".", b"").lstrip(b"+-0"))
     if value < 10.0**digits or printed > digits:
         return 0.0
@@ -148,7 +155,7 @@ def _shares(
 
 
 def _share(table: EngineTable, kind: TokenKind, source: TokenSource, series: Series, index: int) -> Share:
-    model = series.labels.get(table.model_label) if table.model_label else None
+    model = printable(series.labels.get(table.model_label, "")) if table.model_label else ""
     return Share(index, series.key, kind, model or None, source.significant_digits)
 
 

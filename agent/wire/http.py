@@ -12,14 +12,16 @@ import zlib
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpProcessingError
 
 from agent.measure.reading import Reason, SourceError
+from agent.wire.address import public
 from agent.wire.http_config import Credentials, HttpConfig
+from agent.wire.resolver import DaemonResolver
+from agent.wire.text import printable, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +33,8 @@ KEEP_ALIVE_SECONDS = 30.0  # longer than the slowest cadence, so that a poll rar
 READ_BUFFER_BYTES = 256 * 1024  # asyncio receives at most this much at a time
 MAX_REDIRECTS = 3
 EXCERPT_BYTES = 160  # of an error's body: enough for one sentence of the server
+HEADER_CHARACTERS = 1024  # of one header: more than any that is of use here
+PHRASE_CHARACTERS = 80  # of a status line's reason and of a name in a header
 DEFAULT_CONFIG = HttpConfig()
 
 
@@ -50,7 +54,7 @@ class Fetched:
 
     body: bytes
     headers: Mapping[str, str]
-    """Names in lower case."""
+    """Names in lower case, values printable and bounded."""
     asked_monotonic: float
     """When the connection was there and the request was written."""
     first_byte_monotonic: float
@@ -158,7 +162,7 @@ class HttpClient:
             async with asyncio.timeout(limits.seconds):
                 return await self._fetch(url, limits, headers or {}, config, progress)
         except (TimeoutError, aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
-            raise _failure(_public(url), error, progress, limits) from error
+            raise _failure(public(url), error, progress, limits) from error
         finally:
             _PROGRESS.reset(token)
 
@@ -182,14 +186,16 @@ class HttpClient:
         )
         try:
             if response.status != 200:  # noqa: PLR2004 - HTTP's name for "here it is"
-                raise await _refusal(_public(url), response, config)
-            body = await _body(_public(url), response, limits, progress)
+                raise await _refusal(public(url), response, config)
+            body = await _body(public(url), response, limits, progress)
         finally:
             response.close()  # back to the pool by itself once the body is whole; otherwise hung up at once
         finished = time.monotonic()
         asked = progress.started if progress.asked is None else progress.asked
         first_byte = finished if progress.first_byte is None else progress.first_byte
-        lowered = {name.lower(): value for name, value in response.headers.items()}
+        lowered = {
+            name.lower(): printable(value, HEADER_CHARACTERS) for name, value in response.headers.items()
+        }
         return Fetched(body, lowered, asked, first_byte, finished)
 
     def _headers(self, headers: Mapping[str, str], config: HttpConfig) -> dict[str, str]:
@@ -199,7 +205,9 @@ class HttpClient:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None or self._session.closed:
-            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS)
+            connector = aiohttp.TCPConnector(
+                limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS, resolver=DaemonResolver()
+            )
             # aiohttp has no public hook at the arrival of data; a test holds this one true.
             factory: Any = functools.partial(_StampingHandler, loop=asyncio.get_running_loop())
             connector._factory = factory  # noqa: SLF001 - see above
@@ -233,7 +241,8 @@ def _inflated(where: str, body: bytes, encoding: str, limits: Limits) -> bytes:
     """Undo a compression that was not asked for, up to the limit."""
     if encoding not in ("gzip", "x-gzip", "deflate"):
         raise SourceError(
-            Reason.UNSUPPORTED, f"{where} answered Content-Encoding {encoding!r}, asked for identity"
+            Reason.UNSUPPORTED,
+            f"{where} answered Content-Encoding {words(encoding, PHRASE_CHARACTERS)!r}, asked for identity",
         )
     inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # gzip or zlib, by its header
     try:
@@ -255,13 +264,13 @@ def _too_large(where: str, what: str, limits: Limits) -> SourceError:
 async def _refusal(where: str, response: aiohttp.ClientResponse, config: HttpConfig) -> SourceError:
     """Say what an answer other than 200 means."""
     status = response.status
-    said = f"{where} answered {status} {response.reason or ''}".rstrip()
+    said = f"{where} answered {status} {words(response.reason or '', PHRASE_CHARACTERS)}".rstrip()
     if status in (401, 403, 407):
         key = "authorization.credentials_file (or basic_auth)"
         mend = f"the {key} it was given is not accepted" if _has_login(config) else f"set {key}"
         return SourceError(Reason.DENIED, f"{said}; {mend}")
     if 300 <= status < 400:  # noqa: PLR2004 - HTTP's range for "elsewhere"
-        location = ascii(response.headers.get("Location", ""))[:EXCERPT_BYTES]
+        location = repr(words(response.headers.get("Location", "")))
         return SourceError(
             Reason.UNSUPPORTED, f"{said} to {location}; set the url to the page itself, or follow_redirects"
         )
@@ -279,22 +288,12 @@ async def _own_words(response: aiohttp.ClientResponse) -> str:
         start = await response.content.read(EXCERPT_BYTES)
     except (aiohttp.ClientError, OSError):
         return ""
-    text = "".join(char if char.isprintable() else " " for char in start.decode("ascii", "replace"))
-    words = " ".join(text.replace("\N{REPLACEMENT CHARACTER}", "?").split())
-    return f" ({words})" if words else ""
+    said = words(start.decode("utf-8", "replace"))
+    return f" ({said})" if said else ""
 
 
 def _has_login(config: HttpConfig) -> bool:
     return config.authorization is not None or config.basic_auth is not None
-
-
-def _public(url: str) -> str:
-    """Return the URL without the name and password that it may carry."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "the url"
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 _FAILURES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Reason, str], ...] = (
@@ -338,8 +337,7 @@ def _why(error: Exception) -> str:
     """Return the system's words for an error, on one short line."""
     if isinstance(error, aiohttp.ClientConnectorError):
         error = error.os_error
-    words = error.strerror if isinstance(error, OSError) else None
+    said = error.strerror if isinstance(error, OSError) else None
     if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
-        words = error.message
-    words = words or str(error) or type(error).__name__
-    return ascii(" ".join(words.split()))[1:-1][:EXCERPT_BYTES]
+        said = error.message
+    return words(said or str(error) or type(error).__name__)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+import re
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.measure.reading import Reason, SourceError
 from agent.measure.settings import setting
+from agent.wire.address import require_http
 
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # HTTP's "token"
 MAX_SECRET_BYTES = 64 * 1024  # a token or a password; anything larger is the wrong file
 
 
@@ -58,6 +61,12 @@ class HttpConfig:
             raise ValueError("set basic_auth or authorization, not both")
         if self.tls_config and bool(self.tls_config.cert_file) != bool(self.tls_config.key_file):
             raise ValueError("tls_config needs cert_file and key_file together")
+        if self.proxy_url:
+            require_http(self.proxy_url, "proxy_url")
+        if self.basic_auth and ":" in self.basic_auth.username:
+            raise ValueError("basic_auth.username: a colon would end it")
+        if self.authorization and not _TOKEN.fullmatch(self.authorization.type):
+            raise ValueError(f"authorization.type: {self.authorization.type!a} is not a word such as Bearer")
 
 
 Stamp = tuple[int, int, int]

@@ -13,6 +13,7 @@ RETRY_FIRST_SECONDS = 1.0  # what failed is asked for again after this long …
 RETRY_CEILING_SECONDS = 60.0  # … and after waits that double up to this
 ENGINE_SHARE = 0.01  # of one core: the most that our scrapes may cost an engine (T26)
 COST_PAGES = 30  # the quickest of so many shows its own cost: a busy event loop makes the others slower
+COLD_FACTOR = 1.5  # and the rarer a page is rendered, the colder its caches: 40 ms where the quickest took 27
 COST_FIRST_PAGES = 5  # until so many were read nothing is known
 INTERVAL_CEILING_SECONDS = 10.0  # an engine is read at least this often, whatever it costs
 
@@ -52,6 +53,6 @@ class Pace:
         self._costs.append(first_byte_seconds)
         if len(self._costs) < COST_FIRST_PAGES:
             return
-        affordable = min(min(self._costs) / ENGINE_SHARE, INTERVAL_CEILING_SECONDS)
+        affordable = min(COLD_FACTOR * min(self._costs) / ENGINE_SHARE, INTERVAL_CEILING_SECONDS)
         # Whole multiples keep the ticks of all sources together: one wake-up instead of many.
         self.interval_seconds = self._configured * max(1, math.ceil(affordable / self._configured))

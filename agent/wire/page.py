@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 RELEARN_PAGES = 60  # bounds how long a family stays unseen whose line took the place of another line
+MAX_COUNT = 2.0**63  # a signed 64-bit counter never gets there; drivers write it for "no value" (T11)
 MAX_KNOWN_NAMES = 4096  # raw names whose canonical form is remembered
 MAX_KNOWN_NAME_BYTES = 256  # none of the longer ones
 
@@ -80,7 +81,7 @@ class PageReader:
         limits: PageLimits | None = None,
         relearn_pages: int = RELEARN_PAGES,
     ) -> None:
-        """Want samples by canonical name; those in `counters` must never be negative, infinite or NaN."""
+        """Want samples by canonical name; those in `counters` must be counts: not negative, NaN or huge."""
         self._wanted = wanted | counters
         self._counters = counters
         self._limits = limits or PageLimits()
@@ -212,6 +213,11 @@ def sample_names(body: bytes, limits: PageLimits | None = None) -> frozenset[str
     return frozenset(canonical_name(name.decode("utf-8", "replace")) for name in names)
 
 
+def printed_number(text: bytes) -> bytes:
+    """Return the number of a value as printed, without the timestamp and the exemplar that may follow it."""
+    return text.partition(b"#")[0].split()[0]
+
+
 def check_charset(content_type: str) -> None:
     """Refuse a page that is declared to be in an encoding other than UTF-8."""
     if "charset" not in content_type.lower():
@@ -242,7 +248,7 @@ def _follow(layout: _Layout, body: bytes) -> Page | None:
             value = _number(text)
         except ValueError:
             return None
-        if counter and not 0 <= value < math.inf:
+        if counter and not 0 <= value < MAX_COUNT:
             return None
         values.append(value if math.isfinite(value) else None)
         texts.append(text)
@@ -306,7 +312,7 @@ def _finish(
         value = _number(text)
     except ValueError as error:
         raise malformed(line, number, "has no readable value") from error
-    if counter and not 0 <= value < math.inf:
+    if counter and not 0 <= value < MAX_COUNT:
         raise malformed(line, number, "is a counter with an impossible value")
     pid = labels.pop("pid", "")
     ordered = dict(sorted(labels.items()))

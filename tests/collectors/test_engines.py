@@ -200,7 +200,7 @@ async def test_model_is_asked_once_for_each_process():
 
 @pytest.mark.parametrize(
     "answer",
-    [Answer(b"{}"), Answer(b'{"data":[{"id":5}]}'), Answer(b'{"data":[{"id":"a\\nb"}]}'), Answer(b"x")],
+    [Answer(b"{}"), Answer(b'{"data":[{"id":5}]}'), Answer(b'{"data":[{"id":""}]}'), Answer(b"x")],
 )
 async def test_model_that_cannot_be_learned_is_unknown_and_a_note_says_so(answer):
     async with (
@@ -299,32 +299,72 @@ async def test_cancelled_collection_leaves_no_connection():
 
 
 @pytest.mark.parametrize(
-    ("targets", "says"),
+    ("target", "says"),
     [
-        ((Target(url="localhost:8000"),), r"targets\[0\]\.url: 'localhost:8000' is not an http"),
-        (
-            (Target(url="http://a", engine="vlm"),),
-            r"targets\[0\]\.engine: no 'vlm'; there are: .*llamacpp, .*vllm",
-        ),
-        (
-            (Target(url="http://a:1"), Target(url="http://a:1")),
-            r"targets\[1\]\.url: 'http://a:1' is there twice",
-        ),
-        ((Target(url="http://a:99999"),), r"targets\[0\]\.url: 'http://a:99999' is not an http"),
-        ((Target(url="http://me:x@a"),), r"targets\[0\]\.url: write name and password under basic_auth"),
+        ({"url": "localhost:8000"}, "^url: 'localhost:8000' is not an http:// or https:// address"),
+        ({"url": "ftp://a:1"}, "^url: 'ftp://a:1' is not an http"),
+        ({"url": "http://a:99999"}, "^url: 'http://a:99999' is not an http"),
+        ({"url": "http://[::1"}, "^url: 'the url' is not an http"),
+        ({"url": "http://a:1/\n"}, "^url: .* is not an http"),
+        ({"url": "http://a/" + "x" * 2000}, "^url: longer than 1024 characters"),
+        ({"url": "http://me:x@a"}, "^url: write name and password under basic_auth"),
+        ({"url": "http://a", "engine": "vlm"}, "^engine: no 'vlm'; there are: .*llamacpp, .*vllm"),
+        ({"url": "http://a", "model": "a\x1bb"}, "^model: must be printable"),
+        ({"url": "http://a", "proxy_url": "a:1"}, "^proxy_url: .* is not an http"),
     ],
 )
-def test_target_that_can_never_be_read_is_refused(targets, says):
+def test_target_that_can_never_be_read_is_refused_when_it_is_written_down(target, says):
     with pytest.raises(ValueError, match=says):
-        build(Settings(targets=targets))
+        Target(**target)
 
 
-def test_targets_behind_one_address_are_told_apart_by_their_paths():
-    targets = (Target(url="http://a:1/x?m=1"), Target(url="http://a:1/x?m=2"), Target(url="https://[::1]"))
+def test_refusal_of_an_address_does_not_show_its_password():
+    with pytest.raises(ValueError, match="is not an http") as caught:
+        Target(url="http://me:hidden@a:99999")
 
-    names = [source.name for source in build(Settings(targets=targets)).sources(None)]
+    assert "hidden" not in str(caught.value)
 
-    assert names == ["engines/a:1/x?m=1", "engines/a:1/x?m=2", "engines/[::1]:443"]
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("http://h:8000", "http://h:8000"),
+        ("http://h:8000", "http://h:8000/metrics"),
+        ("http://h:8000/", "http://h:8000/metrics#x"),
+        ("http://h:8000", "http://H:8000"),
+        ("http://h", "http://h:80/metrics"),
+        ("https://h", "https://h:443"),
+        ("http://h:8000", "https://h:8000"),
+    ],
+)
+def test_T13_one_page_written_in_two_ways_is_refused(one, other):  # noqa: N802 - the rule's name
+    with pytest.raises(ValueError, match=r"targets\[1\]\.url: .* is the page of targets\[0\] again"):
+        Settings(targets=(Target(url=one), Target(url=other)))
+
+
+@pytest.mark.parametrize("key", ["interval", "timeout", "max_bytes", "max_lines", "max_series"])
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
+def test_limit_that_lets_nothing_through_is_refused(key, value):
+    with pytest.raises(ValueError, match=f"^{key}: must be more than 0"):
+        Settings(**{key: value})
+
+
+def names(*urls: str) -> list[str]:
+    settings = Settings(targets=tuple(Target(url=url) for url in urls))
+    return [source.name.removeprefix("engines/") for source in build(settings).sources(None)]
+
+
+def test_target_alone_at_its_address_is_named_by_host_and_port():
+    assert names("http://a:1/gateway/metrics", "https://[::1]") == ["a:1", "[::1]:443"]
+
+
+def test_target_on_the_usual_path_keeps_its_name_when_another_joins_it():
+    assert names("http://a:1/metrics") == ["a:1"]
+    assert names("http://a:1/other", "http://a:1/metrics") == ["a:1/other", "a:1"]
+
+
+def test_first_target_keeps_its_name_when_another_joins_it_off_the_usual_path():
+    assert names("http://a:1/x?m=1", "http://a:1/x?m=2") == ["a:1", "a:1/x?m=2"]
 
 
 async def test_doctor_says_what_is_well_and_what_is_not():
@@ -396,3 +436,40 @@ async def test_good_page_after_a_hostile_one_reads_fine():
         last = await source.collect(now(), None)
 
     assert (output(first), output(last)) == (3922.0, 4000.0)
+
+
+async def test_model_of_a_label_is_printable_and_bounded():
+    body = b'vllm:generation_tokens_total{model_name="a\x1b[31m\xc2\x9b' + b"x" * 1000 + b'"} 5\n'
+    async with PageServer({"/metrics": Answer(body)}) as server:
+        (engine,) = (await read(server.url)).engines
+
+    assert engine.model.startswith("a\N{REPLACEMENT CHARACTER}[31m\N{REPLACEMENT CHARACTER}x")
+    assert len(engine.model) == 256
+    assert engine.counters[0].model == engine.model
+
+
+async def test_model_of_a_list_is_printable_and_bounded():
+    models = Answer(json.dumps({"data": [{"id": "a\x1b\u202e" + "x" * 1000}]}).encode())
+    async with PageServer({**LLAMACPP_SERVER, "/v1/models": models}) as server:
+        (engine,) = (await read(server.url)).engines
+
+    assert engine.model.startswith("a\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}x")
+    assert len(engine.model) == 256
+
+
+async def test_T2_start_with_a_timestamp_stays_from_page_to_page():  # noqa: N802 - the rule's name
+    body = b"vllm:generation_tokens_total 5\nprocess_start_time_seconds 1795304380.5 %d\n"
+    async with PageServer({"/metrics": Answer(body % 1)}) as server, source_of(server.url) as source:
+        first = (await source.collect(now(), None)).engines[0].epoch
+        server.answers["/metrics"] = Answer(body % 2)
+        second = (await source.collect(now(), None)).engines[0].epoch
+
+    assert first == second == "start:1795304380.5"
+
+
+async def test_T2_start_in_a_header_does_not_pass_for_unix_time():  # noqa: N802 - the rule's name
+    page = Answer(LLAMACPP.body, headers={"Process-Start-Time-Unix": "start:x"})
+    async with PageServer({**LLAMACPP_SERVER, "/metrics": page}) as server:
+        (engine,) = (await read(server.url)).engines
+
+    assert engine.epoch is None

@@ -209,7 +209,7 @@ def test_a_hang_of_the_event_wait_disturbs_nothing(driver, agent):
 
 def test_a_driver_too_slow_for_the_deadline_is_read_in_parts(driver):
     driver.slow("nvmlDeviceGetFieldValues", 60_000)
-    with NvmlAgent(driver.env, timeout=0.7, call_timeout=0.6, max_load=1000) as agent:
+    with NvmlAgent(driver.env, timeout=0.7, call_timeout=0.6, max_load=1) as agent:
         first = agent.collect()
         every = agent.until(lambda answer: "reading" in answer and len(answer["reading"]["gpus"]) == 4, 8)
 

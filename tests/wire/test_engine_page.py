@@ -127,6 +127,24 @@ def test_process_start_is_kept_as_printed_and_marked_as_unix_time():
 
 
 @pytest.mark.parametrize(
+    "text", [b"1795304380.5 1700000000000", b'1795304380.5 # {a="b"} 1', b"1795304380.5 17 # {} 1"]
+)
+def test_process_start_is_kept_without_what_follows_it(text):
+    start = engine_page.start_time(*read(b"process_start_time_seconds " + text + b"\n"))
+
+    assert start == "start:1795304380.5"
+
+
+@pytest.mark.parametrize("text", [b"NaN", b"+Inf", b"1e400", b"1." + b"0" * 1000])
+def test_process_start_that_is_no_moment_is_unknown(text):
+    assert engine_page.start_time(*read(b"process_start_time_seconds " + text + b"\n")) is None
+
+
+def test_T4_demand_beyond_all_numbers_is_unknown():  # noqa: N802 - the rule's name
+    assert demand(b'running{e="0"} 1.7e308\nrunning{e="1"} 1.7e308\n').running is None
+
+
+@pytest.mark.parametrize(
     ("text", "step"),
     [
         (b"0", 0.0),
@@ -136,6 +154,7 @@ def test_process_start_is_kept_as_printed_and_marked_as_unix_time():
         (b"1.23457e+06", 10.0),
         (b"1.23457e+08", 1000.0),
         (b"1.23457e+06 1795304380", 10.0),
+        (b"1.23457e+06# {} 1", 10.0),
         (b"1234567", 0.0),
         (b"1.234567e+06", 0.0),
     ],

@@ -191,6 +191,53 @@ async def test_words_of_the_server_are_passed_on_short_and_printable(client):
     assert len(error.detail) < 500
 
 
+@contextlib.asynccontextmanager
+async def server_that_says(head: bytes):
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 " + head + b"\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+
+
+NASTY = b"bad\xff\xfe\x9b31m\xc2\x9b" + b"x" * 3000
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"500 " + NASTY,
+        b"302 Found\r\nLocation: /" + NASTY,
+        b"200 OK\r\nContent-Encoding: " + NASTY,
+        b"200 " + NASTY + b"\r\nContent-Length: 9",
+    ],
+    ids=["phrase", "location", "encoding", "broken"],
+)
+async def test_what_a_server_says_about_itself_is_passed_on_short_and_printable(client, head):
+    async with server_that_says(head) as url:
+        error = await failure(client, url)
+
+    assert error.detail.isprintable()
+    assert len(error.detail) < 500
+
+
+async def test_words_of_the_server_may_be_in_any_script(client):
+    async with PageServer({"/": Answer("nicht verfügbar".encode(), status="503 Busy")}) as server:
+        error = await failure(client, server.url + "/")
+
+    assert "(nicht verfügbar)" in error.detail
+
+
+async def test_headers_are_printable_and_bounded(client):
+    async with server_that_says(b"200 OK\r\nX-Start: " + NASTY) as url:
+        fetched = await client.get(url, LIMITS)
+
+    assert fetched.headers["x-start"].isprintable()
+    assert len(fetched.headers["x-start"]) == 1024
+
+
 async def test_refused_login_names_the_key_to_set(client):
     async with PageServer({"/": Answer(status="401 Unauthorized")}) as server:
         error = await failure(client, server.url + "/")

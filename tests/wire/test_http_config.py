@@ -119,6 +119,23 @@ def test_certificate_without_its_key_is_refused():
         HttpConfig(tls_config=TlsConfig(cert_file="a"))
 
 
+@pytest.mark.parametrize("url", ["127.0.0.1:3128", "socks5://a:1", "http://", "http://a b"])
+def test_proxy_without_an_http_address_is_refused(url):
+    with pytest.raises(ValueError, match=r"^proxy_url: "):
+        HttpConfig(proxy_url=url)
+
+
+def test_user_name_with_a_colon_is_refused():
+    with pytest.raises(ValueError, match=r"^basic_auth\.username: "):
+        HttpConfig(basic_auth=BasicAuth("a:b"))
+
+
+@pytest.mark.parametrize("scheme", ["", "Bearer x", "a\nb"])
+def test_authentication_scheme_that_is_no_word_is_refused(scheme):
+    with pytest.raises(ValueError, match=r"^authorization\.type: "):
+        HttpConfig(authorization=Authorization(type=scheme))
+
+
 async def test_certificate_that_leads_to_the_ca_file_is_trusted(client, certificate):
     cert, key = certificate
     config = HttpConfig(tls_config=TlsConfig(ca_file=str(cert), server_name="rack.test"))

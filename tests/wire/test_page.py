@@ -230,6 +230,8 @@ def test_gauge_that_is_a_number_again_is_seen_at_once():
         (b"vllm:generation_tokens_total NaN", "line 2 is a counter with an impossible value"),
         (b"vllm:generation_tokens_total +Inf", "line 2 is a counter with an impossible value"),
         (b"vllm:generation_tokens_total 1e400", "line 2 is a counter with an impossible value"),
+        (b"vllm:generation_tokens_total 1.7e308", "line 2 is a counter with an impossible value"),
+        (b"vllm:generation_tokens_total 9223372036854775807", "line 2 is a counter with an impossible value"),
         (b"vllm:generation_tokens_total -5", "line 2 is a counter with an impossible value"),
         (b"vllm:generation_tokens_total 1_000", "line 2 has no readable value"),
         (b"vllm:generation_tokens_total many", "line 2 has no readable value"),
@@ -265,6 +267,17 @@ def test_followed_page_with_a_bad_value_is_refused():
 
     assert refusal(GOOD.replace(b"5", b"NaN"), page_reader).reason is Reason.MALFORMED
     assert values(page_reader.read(GOOD)) == {OUTPUT + '{engine="0"}': 5.0, RUNNING: 2.0}
+
+
+def test_T11_followed_page_with_a_counter_beyond_64_bits_is_refused():  # noqa: N802 - the rule's name
+    page_reader = reader()
+    page_reader.read(GOOD)
+
+    assert refusal(GOOD.replace(b" 5", b" 1.7e308"), page_reader).reason is Reason.MALFORMED
+
+
+def test_greatest_counter_of_64_bits_that_a_float_can_tell_is_read():
+    assert read(b"vllm:generation_tokens_total 9223372036854774784\n") == {OUTPUT: 2.0**63 - 1024}
 
 
 def test_bad_lines_of_families_that_nobody_wants_are_passed_over():
