@@ -10,6 +10,7 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.utils import floatToGoString
 
+from agent.measure.accept import accepts
 from agent.measure.catalogue import BY_NAME, CATALOGUE, PREFIX, MetricType
 from agent.measure.rows import Row, rows_of
 from agent.measure.settings import setting
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from agent.measure.snapshot import Snapshot
 
 EOF = b"# EOF\n"
-FORMATS = 4
-"""Pages are kept in so many formats: a client may name versions without end, few are ever asked for."""
+OPENMETRICS = "application/openmetrics-text"
+RESERVED = ("/", "/-/healthy", "/-/ready", "/api/v1/node")
+"""Paths of the daemon itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,11 @@ class Settings:
     """Settings of the Prometheus exporter."""
 
     path: str = setting("/metrics", "HTTP path of the page.")
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a path that nobody could reach."""
+        if not self.path.startswith("/") or set(self.path) & set("{}?#") or self.path in RESERVED:
+            raise ValueError(f"path: {self.path!r} must begin with / and not be one of {', '.join(RESERVED)}")
 
 
 def build(settings: Settings) -> PrometheusRenderer:
@@ -70,10 +77,7 @@ class PrometheusRenderer:
 
     def render(self, snapshot: Snapshot, accept: str) -> tuple[bytes, str]:
         """Return the page and its content type; the page of one snapshot is rendered once per format."""
-        encode, content_type = choose_encoder(accept)
-        if content_type not in self._pages and len(self._pages) >= FORMATS:
-            self._pages.clear()
-            self._kept.clear()
+        encode, content_type = choose_encoder(_wanted(accept))
         sequence, page = self._pages.get(content_type, (-1, b""))
         if sequence != snapshot.sequence:
             page = self._page(snapshot, encode, content_type)
@@ -99,6 +103,11 @@ class PrometheusRenderer:
         elif kept.rows != rows:
             kept.rows, kept.body = rows, _with_values(kept, rows)
         return kept.body
+
+
+def _wanted(accept: str) -> str:
+    """Reduce an Accept header to the two formats there are: clients may name versions without end."""
+    return f"{OPENMETRICS};version=1.0.0" if accepts(accept, OPENMETRICS) else ""
 
 
 def _learned(rows: list[Row], encoded: bytes) -> _Rendered:

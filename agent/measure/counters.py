@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -107,9 +108,19 @@ def _is_foreign(counter: Counter, epoch: str | None) -> bool:
     """Tell a process that cannot have followed ours: it began before we last saw ours."""
     if epoch is None or counter.epoch is None or epoch == counter.epoch:
         return False
+    began = _start_of(epoch)
+    return began is not None and began < counter.seen_unix_seconds - START_SLACK_SECONDS
+
+
+def _start_of(epoch: str) -> float | None:
+    """Return when a process began, in Unix seconds; None when its epoch does not tell a moment."""
     if not epoch.startswith(START_PREFIX):
-        return False
-    return float(epoch.removeprefix(START_PREFIX)) < counter.seen_unix_seconds - START_SLACK_SECONDS
+        return None
+    try:
+        began = float(epoch.removeprefix(START_PREFIX))
+    except ValueError:
+        return None
+    return began if math.isfinite(began) else None
 
 
 def _meet_foreign(counter: Counter, raw: float, at: Moment, epoch: str | None) -> Step:

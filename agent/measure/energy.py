@@ -15,6 +15,9 @@ CHECK_LAG_SECONDS = 1.5
 """… or by this many seconds of the window's power swing (the reading is a one-second mean, and late)."""
 CHECK_WINDOWS = 2
 """So many windows in a row must mismatch."""
+CUT_WINDOWS = 3
+"""After so many windows in a row that a gap cut short the counter is unverified: a source that is read
+less often than every POWER_GAP_SECONDS never fills one."""
 IDLE_FACTOR = 1.3
 """Below this multiple of idle power the check says nothing: idle counters are known to disagree."""
 IDLE_SHARE = 0.2
@@ -59,7 +62,7 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"  # no full window yet
     AGREES = "agrees"
     MISMATCH = "mismatch"
-    UNVERIFIED = "unverified"  # only instant power: it cannot be integrated honestly
+    UNVERIFIED = "unverified"  # only instant power, or gaps: it cannot be integrated honestly
 
 
 @dataclass(slots=True)
@@ -79,6 +82,7 @@ class CrossCheck:
         self._window: _Window | None = None
         self._idle_watts = float("inf")
         self._misses = 0
+        self._cuts = 0
 
     def add(
         self,
@@ -102,9 +106,19 @@ class CrossCheck:
 
     def restart(self) -> None:
         """Forget the open window: a gap or a counter reset lies in it."""
+        if self._window is not None:
+            self._cuts += 1
         self._window = None
+        if self._cuts >= CUT_WINDOWS:
+            self.doubt()
+
+    def doubt(self) -> None:
+        """Say that nothing verifies the counter now; a mismatch stands until a window agrees."""
+        if self.verdict is not Verdict.MISMATCH:
+            self.verdict = Verdict.UNVERIFIED
 
     def _judge(self, window: _Window, seconds: float, counter: float, integral: float) -> None:
+        self._cuts = 0
         by_counter, by_power = counter - window.counter, integral - window.integral
         if max(by_counter, by_power) / (seconds - window.began) < IDLE_FACTOR * self._idle_watts:
             return

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 from collections import deque
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote
 
 from agent.measure.counters import Change
 from agent.measure.engine import TokenKind
+from agent.measure.engine_tokens import MAX_SERIES_PER_INSTANCE, PROCESS, EngineTokens, prefix_of
 from agent.measure.series import Point, Series, max_gap_seconds
 from agent.measure.snapshot import Activity, EngineFigures, TokenFigures
 
 if TYPE_CHECKING:
-    from agent.measure.engine import EngineReading, TokenCounter
+    from agent.measure.engine import EngineReading
     from agent.measure.ledger import Ledger
     from agent.measure.reading import Moment
+    from agent.measure.series import Horizon
 
 UNKNOWN = "unknown"
 CADENCE_SECONDS = 60.0
-"""A slower cadence is remembered for this long: windows still hold samples that were read at it."""
+"""A slower cadence is remembered for this long …"""
+CADENCE_TICKS = 2.0
+"""… or for so many ticks of it, whichever is more: windows still hold samples that were read at it."""
 
 
 class EngineBook:
     """What is remembered of one engine instance between readings."""
 
-    def __init__(self, instance: str, ledger: Ledger, horizon_seconds: float) -> None:
+    def __init__(self, instance: str, ledger: Ledger, horizon: Horizon) -> None:
         self.instance = instance
         self.engine = UNKNOWN
         self.model = UNKNOWN
@@ -32,22 +35,24 @@ class EngineBook:
         self.cadence_seconds = 1.0
         self.series: dict[TokenKind, Series] = {}
         self.reset_monotonic_seconds: float | None = None
+        self.note = ""
+        """Why its page is not believed, for a person to read."""
         self._ledger = ledger
-        self._horizon_seconds = horizon_seconds
-        self._prefix = f"engine/{quote(instance, safe='')}/"
-        self._keys: dict[tuple[TokenKind, str], str] = {}
-        self._totals: dict[tuple[str, TokenKind], float] = {}
+        self._horizon = horizon
+        self._prefix = prefix_of(instance)
+        self._totals = EngineTokens(instance, ledger)
         self._pending = 0.0
         """Output tokens of requests that were unfinished on the last page."""
         self._hidden = 0.0
         """Output tokens that were only ever seen as pending, because the engine restarted on them."""
         self._cadences: deque[tuple[float, float]] = deque()
         """When a cadence was last in force, and that cadence."""
-        self._recall()
 
     def take(self, reading: EngineReading, cadence_seconds: float) -> bool:
         """Book one reading; tell whether the engine had restarted."""
-        process = self._ledger.observe(f"{self._prefix}process", 0.0, reading.at, reading.epoch).change
+        if not self._believe(reading):
+            return False
+        process = self._ledger.observe(f"{self._prefix}{PROCESS}", 0.0, reading.at, reading.epoch).change
         if process is Change.LATE:
             return False
         if process is Change.FOREIGN:
@@ -56,11 +61,7 @@ class EngineBook:
         self.reading = reading
         self._note_cadence(reading.at.monotonic_seconds, cadence_seconds)
         self.engine, self.model = reading.engine, reading.model
-        fell = any(self._fell(counter) for counter in reading.counters)
-        restarted = fell or process in {Change.RESET, Change.ADOPTED}
-        if restarted:
-            self._note_reset(reading, adopted=process is Change.ADOPTED)
-        self._count_all(reading, process, fell=fell)
+        restarted = self._count(reading, process)
         self._pending = reading.pending_output_tokens or 0.0
         self._extend_series(reading)
         return restarted
@@ -68,6 +69,11 @@ class EngineBook:
     def miss(self) -> None:
         """Note that its source failed: nothing is known of it now."""
         self.reading = None
+        self.note = ""
+
+    def prune(self) -> None:
+        """Forget what the engine no longer shows."""
+        self._totals.prune()
 
     def figures(self, now: Moment, window_seconds: float) -> EngineFigures:
         """Return what outputs may see."""
@@ -97,45 +103,40 @@ class EngineBook:
 
     def total(self, kind: TokenKind) -> float:
         """Return the exact total of one kind over all models."""
-        return sum(total for (_, of), total in self._totals.items() if of is kind)
+        return self._totals.of_kind(kind)
 
     def live_output(self) -> float:
         """Return output tokens up to now: the exact total and what unfinished requests have produced."""
         return self.total(TokenKind.OUTPUT) + self._hidden + self._pending
 
-    def _count_all(self, reading: EngineReading, process: Change, *, fell: bool) -> None:
-        """Book every token series; without an epoch one that fell means that all began anew (T2).
+    def _believe(self, reading: EngineReading) -> bool:
+        """Refuse a page of more series than can be remembered: a part of them would be a wrong total."""
+        series = len(reading.counters)
+        if series <= MAX_SERIES_PER_INSTANCE:
+            self.note = ""
+            return True
+        self.reading = None
+        self.note = f"{self.instance} shows {series} token series, more than {MAX_SERIES_PER_INSTANCE}"
+        return False
 
-        A series that appears later began at zero (T25). Raw counters are told apart by series alone: a
-        model whose name was learned late, or lost for a moment, does not make its tokens new.
+    def _count(self, reading: EngineReading, process: Change) -> bool:
+        """Book every token series; tell whether the engine had restarted.
+
+        Without an epoch one series that fell means that all began anew (T2).
         """
-        from_zero = process not in {Change.FIRST, Change.ADOPTED}
-        added: dict[tuple[str, TokenKind], float] = {}
-        for counter in reading.counters:
-            step = self._ledger.observe(
-                self._key(counter),
-                counter.value,
-                reading.at,
-                reading.epoch,
-                from_zero=from_zero,
-                restarted=fell and reading.epoch is None,
-                adopted=process is Change.ADOPTED,
-            )
-            pair = (counter.model, counter.kind)
-            added[pair] = added.get(pair, 0.0) + step.delta
-        for (model, kind), tokens in added.items():
-            key = f"{self._prefix}tokens/{kind}/{quote(model, safe='')}"
-            self._totals[model, kind] = self._ledger.add(key, tokens, reading.at)
-
-    def _key(self, counter: TokenCounter) -> str:
-        identity = (counter.kind, counter.series)
-        if identity not in self._keys:
-            self._keys[identity] = f"{self._prefix}raw/{counter.kind}/{quote(counter.series, safe='')}"
-        return self._keys[identity]
-
-    def _fell(self, counter: TokenCounter) -> bool:
-        known = self._ledger.get(self._key(counter))
-        return known is not None and counter.value < known.raw
+        fell, adopted = self._totals.fell(reading.counters), process is Change.ADOPTED
+        restarted = fell or adopted or process is Change.RESET
+        if restarted:
+            self._note_reset(reading, adopted=adopted)
+        self._totals.count(
+            reading.counters,
+            reading.at,
+            reading.epoch,
+            from_zero=process not in {Change.FIRST, Change.ADOPTED},
+            restarted=fell and reading.epoch is None,
+            adopted=adopted,
+        )
+        return restarted
 
     def _note_reset(self, reading: EngineReading, *, adopted: bool) -> None:
         """Book the restart, and a bound of what was produced after the last page of the old process.
@@ -144,6 +145,7 @@ class EngineBook:
         """
         self.reset_monotonic_seconds = reading.at.monotonic_seconds
         self._ledger.add(f"{self._prefix}restarts", 1.0, reading.at)
+        self._totals.restart()
         for kind in {*self.series, *(counter.kind for counter in reading.counters)}:
             bound = self._unseen(kind, reading.at.monotonic_seconds)
             if adopted:
@@ -158,39 +160,51 @@ class EngineBook:
         if series is None or series.last is None:
             return pending
         last = series.last
-        steepest = series.peak_slope(last.seconds - self._horizon_seconds, last.seconds)
+        steepest = series.peak_slope(last.seconds - self._horizon.seconds, last.seconds)
         return (steepest or 0.0) * (until - last.seconds + last.spread_seconds) + pending
 
     def _note_cadence(self, seconds: float, cadence_seconds: float) -> None:
         """Take the slowest cadence of late: older samples still in the window were read at it."""
         cadences = self._cadences
-        while cadences and (cadences[0][0] < seconds - CADENCE_SECONDS or cadences[-1][1] <= cadence_seconds):
-            cadences.popleft() if cadences[0][0] < seconds - CADENCE_SECONDS else cadences.pop()
+        while cadences and seconds - cadences[0][0] > max(CADENCE_SECONDS, CADENCE_TICKS * cadences[0][1]):
+            cadences.popleft()
+        while cadences and cadences[-1][1] <= cadence_seconds:
+            cadences.pop()
         cadences.append((seconds, cadence_seconds))
         self.cadence_seconds = cadences[0][1]
+        self._horizon.stretch(self.cadence_seconds)
 
     def _extend_series(self, reading: EngineReading) -> None:
         spread = reading.at.monotonic_seconds - reading.asked_monotonic_seconds
         idle = reading.demand.running == 0 and not reading.demand.waiting
         for kind in {TokenKind.OUTPUT, *(counter.kind for counter in reading.counters)}:
             value = self.live_output() if kind is TokenKind.OUTPUT else self.total(kind)
-            series = self.series.setdefault(kind, Series(self._horizon_seconds))
+            series = self.series.setdefault(kind, Series(self._horizon))
             step = 0.0 if idle else sum(c.resolution for c in reading.counters if c.kind is kind)
             series.add(Point(reading.at.monotonic_seconds, value, spread, step))
 
     def _tokens(self, reading: EngineReading, now: Moment, window_seconds: float) -> tuple[TokenFigures, ...]:
-        pairs = sorted({(counter.model, counter.kind) for counter in reading.counters})
-        alone = len({model for model, _ in pairs}) == 1
+        """Return the figures of every model and kind on the page; what they share is reckoned once a kind."""
+        resolutions: dict[tuple[str, TokenKind], float] = {}
+        for counter in reading.counters:
+            pair = (self._totals.label(counter.model), counter.kind)
+            resolutions[pair] = resolutions.get(pair, 0.0) + counter.resolution
+        kinds = {kind for _, kind in resolutions}
+        unobserved = {kind: self._unobserved(kind) for kind in kinds}
+        beyond = {kind: self._beyond(reading, kind, now, window_seconds) for kind in kinds}
+        alone = len({model for model, _ in resolutions}) == 1
+        rates = {kind: self._per_second(kind, window_seconds) if alone else None for kind in kinds}
+        first = self._totals.label(reading.model)
         return tuple(
             TokenFigures(
                 model=model,
                 kind=kind,
                 total=self._totals[model, kind],
-                uncertainty=self._uncertainty(reading, kind, model, now, window_seconds),
-                unobserved=self._unobserved(kind) if model == reading.model or alone else 0.0,
-                per_second=self._per_second(kind, window_seconds) if alone else None,
+                uncertainty=None if (more := beyond[kind]) is None else resolution + more,
+                unobserved=unobserved[kind] if model == first or alone else 0.0,
+                per_second=rates[kind],
             )
-            for model, kind in pairs
+            for (model, kind), resolution in sorted(resolutions.items())
         )
 
     def _unobserved(self, kind: TokenKind) -> float:
@@ -206,20 +220,19 @@ class EngineBook:
         grown = series.grown(end - window_seconds, end, max_gap_seconds(self.cadence_seconds))
         return None if grown is None or grown.below_step else grown.amount / window_seconds
 
-    def _uncertainty(
-        self, reading: EngineReading, kind: TokenKind, model: str, now: Moment, window_seconds: float
+    def _beyond(
+        self, reading: EngineReading, kind: TokenKind, now: Moment, window_seconds: float
     ) -> float | None:
-        """Bound what the engine may have produced beyond the total, until the next page is read."""
+        """Bound what the engine may have produced beyond its totals, until the next page is read."""
         if kind is TokenKind.OUTPUT and not reading.live:
             return None
-        resolution = sum(c.resolution for c in reading.counters if (c.model, c.kind) == (model, kind))
-        pending = self._pending if kind is TokenKind.OUTPUT else 0.0
         end = reading.at.monotonic_seconds
         steepest = self.series[kind].peak_slope(end - window_seconds, end)
         if steepest is None:
             return None
+        pending = self._pending if kind is TokenKind.OUTPUT else 0.0
         unseen_seconds = now.monotonic_seconds - reading.asked_monotonic_seconds + self.cadence_seconds
-        return resolution + pending + steepest * unseen_seconds
+        return pending + steepest * unseen_seconds
 
     def _moved(self) -> bool:
         """Tell whether output tokens came since the sample before the last."""
@@ -228,9 +241,3 @@ class EngineBook:
             return False
         end = series.last.seconds
         return bool(series.peak_slope(end, end))
-
-    def _recall(self) -> None:
-        """Take the totals of this instance from the kept book."""
-        for key in self._ledger.keys(f"{self._prefix}tokens/"):
-            kind, model = key.removeprefix(f"{self._prefix}tokens/").split("/")
-            self._totals[unquote(model), TokenKind(kind)] = self._ledger.total(key) or 0.0

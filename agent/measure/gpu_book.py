@@ -16,30 +16,33 @@ if TYPE_CHECKING:
     from agent.measure.gpu import GpuReading
     from agent.measure.ledger import Ledger
     from agent.measure.reading import Moment
+    from agent.measure.series import Horizon
 
 MAX_WATTS = 3000.0
 """No GPU draws this much: a counter that grows faster is not believed (GB300: 1,400 W)."""
 HARDWARE_XIDS = (48, 63, 64, 74, 79, 92, 94, 95, 119, 120, 145, 149, 154)
 """Xids that speak of hardware; their counters exist at 0 from the start."""
+COUNTS = ("throttled", "ecc", "xid")
 
 
 class GpuBook:
     """What is remembered of one GPU between readings."""
 
-    def __init__(self, gpu: int, uuid: str, ledger: Ledger, horizon_seconds: float) -> None:
+    def __init__(self, gpu: int, uuid: str, ledger: Ledger, horizon: Horizon) -> None:
         self.gpu = gpu
         self.uuid = uuid
-        self.energy = Series(horizon_seconds)
+        self.energy = Series(horizon)
         """Joules by the best source there is: the counter, else the integral of the mean."""
         self.reading: GpuReading | None = None
         self.serial: str | None = None
         """Of its board, as last told."""
         self.integrated_only = False
         self._ledger = ledger
-        self._horizon_seconds = horizon_seconds
+        self._horizon = horizon
         self._integral = PowerIntegral()
         self._check = CrossCheck()
-        self._counts = {what: self._kept(what) for what in ("throttled", "ecc", "xid")}
+        self._counts = {what: self._kept(what) for what in COUNTS}
+        self._raws: dict[str, dict[str, float]] = {what: {} for what in COUNTS}
 
     @property
     def verdict(self) -> Verdict:
@@ -75,13 +78,15 @@ class GpuBook:
             verdict=self._check.verdict,
             throttled_seconds_total=dict(self._counts["throttled"]) if told else {},
             ecc_errors_total=dict(self._counts["ecc"]) if told else {},
-            xid_errors_total={int(xid): total for xid, total in self._counts["xid"].items()},
+            xid_errors_total={int(xid): n for xid, n in self._counts["xid"].items() if xid.isdecimal()},
         )
 
     def _book_energy(self, reading: GpuReading, epoch: str) -> float:
         """Book energy by its counter, else by integrated mean power; return the joules added.
 
         A counter that is silent for once is waited for: what it says next holds all that came between.
+        Where there is no counter and only instant power, energy is absent (`no_meter`): instant power
+        aliases with periodic load, and its integral would be a number that nobody measured (T9).
         """
         power = reading.power.get(PowerScope.GPU, Power())
         integral = self._integrate(power, reading.at)
@@ -93,7 +98,7 @@ class GpuBook:
         if not self.integrated_only or power.average_watts is None:
             return 0.0
         if integral is None:
-            self.energy = Series(self._horizon_seconds)
+            self.energy = Series(self._horizon)
         return self._extend(reading.at, integral or 0.0)
 
     def _extend(self, at: Moment, joules: float) -> float:
@@ -122,7 +127,7 @@ class GpuBook:
         counted = self._ledger.total(self._key("energy"))
         integrated = self._ledger.total(self._key("integrated"))
         if counted is None or integrated is None or power.average_watts is None:
-            self._check.verdict = Verdict.UNVERIFIED
+            self._check.doubt()
             return
         limit = reading.power_limit_watts.get(PowerScope.GPU)
         self._check.add(reading.at.monotonic_seconds, counted, integrated, power.average_watts, limit)
@@ -130,10 +135,14 @@ class GpuBook:
     def _book_counts(
         self, what: str, raws: Mapping[str, float], at: Moment, epoch: str, *, from_zero: bool = False
     ) -> None:
-        totals = self._counts[what]
+        totals, known = self._counts[what], self._raws[what]
         for name, raw in raws.items():
+            if known.get(name) == raw:
+                continue  # most of them, most of the time; `epoch` is the same for as long as we run
             step = self._ledger.observe(self._key(f"{what}/{name}"), raw, at, epoch, from_zero=from_zero)
             totals[name] = step.counter.total
+            if step.change is not Change.LATE:
+                known[name] = raw
 
     def _kept(self, what: str) -> dict[str, float]:
         prefix = self._key(f"{what}/")
@@ -146,12 +155,12 @@ class GpuBook:
 class ModuleBook:
     """Power of one superchip, told by both of its GPUs: counted once per board serial (T8)."""
 
-    def __init__(self, serial: str, ledger: Ledger, horizon_seconds: float) -> None:
+    def __init__(self, serial: str, ledger: Ledger, horizon: Horizon) -> None:
         self.serial = serial
-        self.energy = Series(horizon_seconds)
+        self.energy = Series(horizon)
         self.power_watts: float | None = None
         self._ledger = ledger
-        self._horizon_seconds = horizon_seconds
+        self._horizon = horizon
         self._integral = PowerIntegral()
 
     def take(self, readings: tuple[GpuReading, ...]) -> float:
@@ -169,7 +178,7 @@ class ModuleBook:
         self.power_watts = sum(watts) / len(watts)
         joules = self._integral.add(at.monotonic_seconds, self.power_watts)
         if joules is None:
-            self.energy = Series(self._horizon_seconds)
+            self.energy = Series(self._horizon)
         total = self._ledger.add(f"module/{self.serial}/integrated", joules or 0.0, at)
         self.energy.add(Point(at.monotonic_seconds, total))
         return joules or 0.0

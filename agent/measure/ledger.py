@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.measure.counters import Counter, Step, advance, begin
+from agent.measure.reading import Moment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from agent.measure.reading import Moment
+    from collections.abc import Iterable, Mapping, Sequence
 
 Entry = list[float | str | None]
 """A counter as kept on disk: total, raw, epoch, seen (Unix seconds), resets."""
@@ -43,13 +42,17 @@ class Ledger:
             step = begin(raw, at, epoch, from_zero=from_zero)
         else:
             step = advance(known, raw, at, epoch, restarted=restarted, adopted=adopted, max_rate=max_rate)
+        _number(step.counter.total)
         self._counters[key] = step.counter
         return step
 
     def add(self, key: str, amount: float, at: Moment) -> float:
-        """Grow a total that has no raw counter behind it (an integral); return it."""
+        """Grow a total that has no raw counter behind it (an integral); return it.
+
+        Raises ValueError for a sum that is no total: two huge amounts can add up to infinity.
+        """
         known = self._counters.get(key)
-        total = (known.total if known else 0.0) + amount
+        total = _number((known.total if known else 0.0) + amount)
         self._counters[key] = Counter(total, 0.0, None, at.unix_seconds, at.monotonic_seconds)
         return total
 
@@ -70,6 +73,31 @@ class Ledger:
         """Return when a counter under this prefix was last observed; minus infinity for never."""
         seen = (c.seen_unix_seconds for key, c in self._counters.items() if key.startswith(prefix))
         return max(seen, default=float("-inf"))
+
+    def newest(self) -> Moment:
+        """Return the latest moment at which any counter was observed, on each clock."""
+        seen = self._counters.values()
+        return Moment(
+            max((c.seen_monotonic_seconds or 0.0 for c in seen), default=0.0),
+            max((c.seen_unix_seconds for c in seen), default=0.0),
+        )
+
+    def unseen_seconds(self, key: str, at: Moment) -> float:
+        """Return for how long a counter was not observed; infinite for never.
+
+        By the monotonic clock when this run has observed it, so that a stepped clock does not age it.
+        """
+        known = self._counters.get(key)
+        if known is None:
+            return float("inf")
+        if known.seen_monotonic_seconds is not None:
+            return at.monotonic_seconds - known.seen_monotonic_seconds
+        return at.unix_seconds - known.seen_unix_seconds
+
+    def drop(self, keys: Iterable[str]) -> None:
+        """Forget counters, totals and all."""
+        for key in keys:
+            self._counters.pop(key, None)
 
     def dump(self) -> dict[str, Entry]:
         """Return the book as plain values for the store."""
@@ -104,7 +132,10 @@ def _counter(
 
 def _number(value: float | str | None) -> float:
     """Check one kept number: finite and not negative."""
-    number = float(value)  # type: ignore[arg-type]  # None raises TypeError, which is what load promises
+    try:
+        number = float(value)  # type: ignore[arg-type]  # None raises TypeError, which is what load promises
+    except OverflowError as error:
+        raise ValueError("not a total: an integer beyond every float") from error
     if not 0.0 <= number < float("inf"):
         raise ValueError(f"not a total: {value!r}")
     return number

@@ -9,6 +9,11 @@ EDGE_GAP_SECONDS = 3.0
 """An edge is trusted when the samples around it are at most this far apart …"""
 EDGE_GAP_CADENCES = 2.5
 """… or this many cadences of the source, whichever is more."""
+HORIZON_CADENCES = 8.0
+"""Samples are kept for this many cadences of the slowest source: a window takes three of them, and an
+edge gap of 2.5 may lie before it and behind it."""
+MOST_HORIZON_SECONDS = 3600.0
+"""… but never longer, for memory: 3,600 samples a series at one a second. Enough for one in 7 minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +37,30 @@ class Grown:
     """The growth is smaller than what the source can print: unknown, not small (T22)."""
 
 
+class Horizon:
+    """How long samples are kept; shared by all series that may be read over one window."""
+
+    def __init__(self, least_seconds: float) -> None:
+        self.seconds = self._least_seconds = least_seconds
+
+    def stretch(self, cadence_seconds: float) -> None:
+        """Make room at once for a source that is read at this cadence."""
+        self.seconds = max(self.seconds, self._needed(cadence_seconds))
+
+    def follow(self, slowest_seconds: float) -> None:
+        """Keep what the slowest cadence now in force needs, and never less than at the start."""
+        self.seconds = max(self._least_seconds, self._needed(slowest_seconds))
+
+    def _needed(self, cadence_seconds: float) -> float:
+        return min(HORIZON_CADENCES * cadence_seconds, MOST_HORIZON_SECONDS)
+
+
 class Series:
     """A cumulative series of bounded length; values never fall."""
 
-    def __init__(self, horizon_seconds: float) -> None:
+    def __init__(self, horizon: Horizon) -> None:
         self._points: deque[Point] = deque()
-        self._horizon_seconds = horizon_seconds
+        self._horizon = horizon
 
     def add(self, point: Point) -> None:
         """Append a sample; one that is not newer than the last is dropped (a late read adds nothing)."""
@@ -48,7 +71,7 @@ class Series:
             if point.value < points[-1].value:
                 point = Point(point.seconds, points[-1].value, point.spread_seconds, point.step)
         points.append(point)
-        oldest = point.seconds - self._horizon_seconds
+        oldest = point.seconds - self._horizon.seconds
         while len(points) > 2 and points[1].seconds < oldest:  # noqa: PLR2004  (an edge needs two)
             points.popleft()
 
@@ -78,9 +101,9 @@ class Series:
         left, right = self.at(start, max_gap_seconds), self.at(end, max_gap_seconds)
         if left is None or right is None:
             return None
-        slope = self.peak_slope(start, end) or 0.0
         amount, step = right.value - left.value, max(left.step, right.step)
         spread = max(left.spread_seconds, right.spread_seconds)
+        slope = self.peak_slope(start, end) or 0.0 if spread > 0.0 else 0.0  # walks the whole window
         return Grown(amount, slope * spread + step, below_step=amount < step)
 
     def peak_slope(self, start: float, end: float) -> float | None:

@@ -164,3 +164,10 @@ def test_what_is_dumped_loads_into_the_same_book(moment):
     after.load(before.dump())
 
     assert after.dump() == before.dump()
+
+
+@pytest.mark.parametrize("start", ["", "soon", "nan", "-inf", "1e999", "\ud800", "0x10", "1 2", "\x00"])
+def test_an_epoch_that_tells_no_moment_is_another_process_and_not_foreign(moment, start):
+    first = begin(50.0, moment(100), "start:1760000000").counter
+
+    assert advance(first, 80.0, moment(101), f"start:{start}").change is Change.RESET

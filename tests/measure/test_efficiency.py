@@ -10,7 +10,7 @@ from agent.measure.efficiency import (
     tokens_per_joule,
     window_of,
 )
-from agent.measure.series import Point, Series
+from agent.measure.series import Horizon, Point, Series
 from agent.measure.validity import Invalid
 
 
@@ -19,7 +19,7 @@ def member():
     """A member sampled each second at a constant rate."""
 
     def make(rate, last, first=0, cadence=1.0, step=1):
-        series = Series(1000.0)
+        series = Series(Horizon(1000.0))
         for second in range(first, last + 1, step):
             series.add(Point(float(second), rate * second))
         return Member(series, cadence)
@@ -111,6 +111,6 @@ def test_nobody_to_add_up_is_unknown_and_not_zero():
 
 
 def test_t7_a_member_that_never_told_energy_has_no_meter():
-    told = sum_over([Member(Series(100.0), 1.0)], Window(5.0, 15.0), Invalid.NO_METER)
+    told = sum_over([Member(Series(Horizon(100.0)), 1.0)], Window(5.0, 15.0), Invalid.NO_METER)
 
     assert told.reasons == {Invalid.NO_METER}

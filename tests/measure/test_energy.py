@@ -97,11 +97,31 @@ def test_t9_a_mismatch_ends_with_the_first_window_that_agrees():
 
 
 @pytest.mark.parametrize("every", [30, 59])
-def test_a_window_that_was_cut_short_is_not_judged(every):
+def test_t9_a_counter_whose_every_window_is_cut_short_is_unverified(every):
     check = CrossCheck()
     for second in range(300):
         check.add(float(second), 500.0 * second, 1000.0 * second, 1000.0, 1400.0)
         if second % every == 0:
             check.restart()
 
+    assert check.verdict is Verdict.UNVERIFIED
+
+
+def test_t9_two_windows_cut_short_are_waited_for():
+    check = CrossCheck()
+    for second in range(50):
+        check.add(float(second), 500.0 * second, 1000.0 * second, 1000.0, 1400.0)
+        if second in {20, 40}:
+            check.restart()
+
     assert check.verdict is Verdict.UNKNOWN
+
+
+def test_t9_a_mismatch_stands_while_nothing_verifies_the_counter():
+    check = CrossCheck()
+    for second in range(300):
+        check.add(float(second), 500.0 * second, 1000.0 * second, 1000.0, 1400.0)
+        if second > 150:
+            check.restart()
+
+    assert check.verdict is Verdict.MISMATCH

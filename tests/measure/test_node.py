@@ -400,6 +400,21 @@ def test_t9_only_instant_power_beside_a_counter_is_unverified(bench, gpu, standi
     assert standing(bench.snapshot(0.0), RATIO).flags == {Flag.UNVERIFIED}
 
 
+def test_t9_a_gpu_read_less_often_than_power_can_be_integrated_is_unverified(bench, gpu, standing):
+    for second in range(0, 100, 4):
+        bench.take_gpus(gpu(float(second), 500.0 * second, 500.0))
+
+    assert standing(bench.snapshot(96.0), RATIO).flags == {Flag.UNVERIFIED}
+
+
+def test_t9_only_instant_power_and_no_counter_is_no_meter(bench, gpu, page, standing):
+    for second in range(12):
+        bench.take_gpus(gpu(float(second), instant=500.0))
+        bench.take_page(page(float(second), 1000.0 * second))
+
+    assert standing(bench.snapshot(11.0), RATIO).reasons == {Invalid.NO_METER}
+
+
 def test_t9_without_a_counter_power_is_integrated_and_flagged(bench, gpu, page, standing):
     for second in range(12):
         bench.take_gpus(gpu(float(second), None, 500.0))
@@ -562,6 +577,9 @@ def test_an_engine_that_is_down_after_a_restart_of_rackwatt_keeps_its_name(bench
         {"counters": 7, "gpus": {}, "engines": {}},
         {"counters": {}, "gpus": [1], "engines": {}},
         {"counters": {}, "gpus": {"GPU-1": "x"}, "engines": {}},
+        {"counters": {}, "gpus": {}, "engines": {}, "gpu_origins": {"GPU-1": "nvml"}},
+        {"counters": {}, "gpus": {}, "engines": {}, "gpu_origins": {"GPU-1": ["nvml", float("nan")]}},
+        {"counters": {"k": [10**400, 1.0, None, 1.0, 0]}, "gpus": {}, "engines": {}},
         {"counters": {"k": [1.0]}, "gpus": {"GPU-1": 5}, "engines": {}},
         {"counters": {"k": [1.0, 1.0, None, 1.0, 0]}, "gpus": {}, "engines": {"a": ["vllm"]}},
     ],
@@ -570,7 +588,12 @@ def test_kept_state_that_is_something_else_is_refused_and_nothing_is_taken(bench
     with pytest.raises((KeyError, TypeError, ValueError)):
         bench.node.load(kept)
 
-    assert bench.node.dump() == {"counters": {}, "gpus": {}, "engines": {"a:8000": ["unknown", "unknown"]}}
+    assert bench.node.dump() == {
+        "counters": {},
+        "gpus": {},
+        "gpu_origins": {},
+        "engines": {"a:8000": ["unknown", "unknown"]},
+    }
 
 
 def test_costs_of_the_sources_are_in_the_snapshot(bench, moment):

@@ -1,10 +1,10 @@
 """Cumulative series at common edges (T3)."""
 
-from agent.measure.series import Grown, Point, Series, max_gap_seconds
+from agent.measure.series import Grown, Horizon, Point, Series, max_gap_seconds
 
 
 def series_of(*pairs, horizon=1000.0, spread=0.0):
-    series = Series(horizon)
+    series = Series(Horizon(horizon))
     for seconds, value in pairs:
         series.add(Point(seconds, value, spread))
     return series
@@ -92,3 +92,25 @@ def test_the_steepest_slope_is_unknown_before_there_are_two_samples():
 
 def test_the_steepest_slope_is_between_neighbours():
     assert series_of((0.0, 0.0), (1.0, 50.0), (10.0, 60.0)).peak_slope(0.0, 10.0) == 50.0
+
+
+def test_a_horizon_holds_eight_ticks_of_a_slow_source():
+    horizon = Horizon(120.0)
+    horizon.stretch(60.0)
+
+    assert horizon.seconds == 480.0
+
+
+def test_a_horizon_is_never_shorter_than_it_was_at_the_start():
+    horizon = Horizon(120.0)
+    horizon.stretch(60.0)
+    horizon.follow(1.0)
+
+    assert horizon.seconds == 120.0
+
+
+def test_a_horizon_has_an_end():
+    horizon = Horizon(120.0)
+    horizon.stretch(86_400.0)
+
+    assert horizon.seconds == 3600.0

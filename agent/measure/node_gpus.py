@@ -1,0 +1,160 @@
+"""The GPUs and modules of a node: which there are, which source tells of each, and since when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agent.measure.gpu import PowerScope
+from agent.measure.gpu_book import GpuBook, ModuleBook
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from agent.measure.gpu import GpuReading
+    from agent.measure.ledger import Ledger
+    from agent.measure.reading import Moment, Reading
+    from agent.measure.series import Horizon
+
+FORGET_SECONDS = 7 * 86400.0
+"""A GPU that was not seen for so long was taken out, not lost: a week covers a repair at the vendor's."""
+FIRST_SOURCE = "nvml"
+"""Files of the first version do not say who told of a GPU; there was only this one."""
+
+
+@dataclass(slots=True)
+class _Origin:
+    """Who told of a GPU last, and when."""
+
+    source: str
+    unix_seconds: float
+    monotonic_seconds: float | None = None
+    """None when it was an earlier run: the monotonic clock may be another one."""
+
+    def unseen_seconds(self, now: Moment) -> float:
+        if self.monotonic_seconds is not None:
+            return now.monotonic_seconds - self.monotonic_seconds
+        return now.unix_seconds - self.unix_seconds
+
+
+class NodeGpus:
+    """Books of all GPUs that are expected, and of the superchips that they sit on."""
+
+    def __init__(self, ledger: Ledger, horizon: Horizon, epoch: str, run: str) -> None:
+        self._ledger, self._horizon = ledger, horizon
+        self._epoch, self._run = epoch, run
+        self._books: dict[str, GpuBook] = {}
+        self._modules: dict[str, ModuleBook] = {}
+        self._module_sources: dict[str, str] = {}
+        self._numbers: dict[str, int] = {}
+        self._origins: dict[str, _Origin] = {}
+        """Also of GPUs without a book: those whose source is not offered now."""
+        self._cadences: dict[str, float] = {}
+
+    @property
+    def books(self) -> Sequence[GpuBook]:
+        """Every GPU that is expected, by number."""
+        return sorted(self._books.values(), key=lambda book: book.gpu)
+
+    @property
+    def modules(self) -> Sequence[ModuleBook]:
+        """Every superchip, in the order in which they were found."""
+        return list(self._modules.values())
+
+    @property
+    def source(self) -> str:
+        """Who tells of these GPUs."""
+        return min((self._origins[uuid].source for uuid in self._books), default="")
+
+    @property
+    def cadence_seconds(self) -> float:
+        """The slowest cadence at which they are read."""
+        return max(self._cadences.values(), default=1.0)
+
+    def dump(self) -> dict[str, Any]:
+        """Return what must survive a restart, as plain values."""
+        origins = {uuid: [origin.source, origin.unix_seconds] for uuid, origin in self._origins.items()}
+        return {"gpus": dict(self._numbers), "gpu_origins": origins}
+
+    def load(self, numbers: Mapping[str, int], origins: Mapping[str, tuple[str, float]] | None) -> None:
+        """Take what was kept. Without `origins` (a file of the first version) the totals tell when."""
+        self._numbers = dict(numbers)
+        if origins is None:
+            seen = {uuid: self._ledger.newest_unix_seconds(f"gpu/{uuid}/") for uuid in numbers}
+            origins = {uuid: (FIRST_SOURCE, at) for uuid, at in seen.items() if at > float("-inf")}
+        self._origins = {uuid: _Origin(*origin) for uuid, origin in origins.items()}
+
+    def expect(self, sources: Collection[str]) -> None:
+        """Know the GPUs of the sources that are offered, and only those.
+
+        One that an earlier run knew is missing until it is told of, not forgotten: a reboot may have left
+        it off the bus.
+        """
+        for uuid in [uuid for uuid in self._books if self._origins[uuid].source not in sources]:
+            del self._books[uuid]
+        for serial in [serial for serial, source in self._module_sources.items() if source not in sources]:
+            del self._modules[serial], self._module_sources[serial]
+        for source in self._cadences.keys() - set(sources):
+            del self._cadences[source]
+        for uuid, origin in self._origins.items():
+            if origin.source in sources:
+                self._book(uuid)
+
+    def take(self, reading: Reading, cadence_seconds: float) -> None:
+        """Book what one source says of GPUs; one of its GPUs that it does not name is missing."""
+        if not reading.gpus and all(origin.source != reading.source for origin in self._origins.values()):
+            return
+        self._cadences[reading.source] = cadence_seconds
+        self._horizon.stretch(cadence_seconds)
+        told = {gpu.identity.uuid for gpu in reading.gpus}
+        self._miss_books(reading.source, told)
+        for gpu in reading.gpus:
+            uuid = gpu.identity.uuid
+            self._origins[uuid] = _Origin(reading.source, gpu.at.unix_seconds, gpu.at.monotonic_seconds)
+            self._ledger.add("boundary/gpu", self._book(uuid).take(gpu, self._epoch, self._run), gpu.at)
+        self._take_modules(reading)
+
+    def miss(self, source: str) -> None:
+        """Note that a source failed: what it told is no longer known (T15)."""
+        self._miss_books(source, set())
+        self._miss_modules(source, set())
+
+    def forget(self, now: Moment) -> None:
+        """Let go of GPUs that were not seen for FORGET_SECONDS, and of the modules they leave behind."""
+        for uuid, origin in list(self._origins.items()):
+            if origin.unix_seconds > now.unix_seconds and origin.monotonic_seconds is None:
+                origin.unix_seconds = now.unix_seconds  # the clock was wrong then, or is now
+            if origin.unseen_seconds(now) >= FORGET_SECONDS:
+                del self._origins[uuid]
+                self._books.pop(uuid, None)
+        boards = {book.serial for book in self._books.values()}
+        for serial in self._modules.keys() - boards:
+            del self._modules[serial], self._module_sources[serial]
+
+    def _book(self, uuid: str) -> GpuBook:
+        if uuid not in self._books:
+            number = self._numbers.setdefault(uuid, max(self._numbers.values(), default=-1) + 1)
+            self._books[uuid] = GpuBook(number, uuid, self._ledger, self._horizon)
+        return self._books[uuid]
+
+    def _take_modules(self, reading: Reading) -> None:
+        by_serial: dict[str, list[GpuReading]] = {}
+        for gpu in reading.gpus:
+            if gpu.identity.serial and PowerScope.MODULE in gpu.power:
+                by_serial.setdefault(gpu.identity.serial, []).append(gpu)
+        self._miss_modules(reading.source, by_serial.keys())
+        for serial, pair in by_serial.items():
+            if serial not in self._modules:
+                self._modules[serial] = ModuleBook(serial, self._ledger, self._horizon)
+            self._module_sources[serial] = reading.source
+            self._ledger.add("boundary/module", self._modules[serial].take(tuple(pair)), reading.at)
+
+    def _miss_books(self, source: str, but: Collection[str]) -> None:
+        for uuid, book in self._books.items():
+            if self._origins[uuid].source == source and uuid not in but:
+                book.miss()
+
+    def _miss_modules(self, source: str, but: Collection[str]) -> None:
+        for serial, of in self._module_sources.items():
+            if of == source and serial not in but:
+                self._modules[serial].miss()
