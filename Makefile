@@ -3,7 +3,6 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 export PATH := $(CURDIR)/.cache/debian/usr/bin:$(PATH)
-export RACKWATT_LIBFAKETIME := $(wildcard $(CURDIR)/.cache/debian/usr/lib/*/faketime/libfaketimeMT.so.1)
 # Some tests mount a small file system; without root they do it in a user namespace of their own.
 IN_NAMESPACE := $(shell test "$$(id -u)" = 0 || echo unshare --map-root-user --mount)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,6 +84,8 @@ def _settings(options: argparse.Namespace) -> Config:
 def _run(options: argparse.Namespace) -> int:
     from agent.daemon import Daemon, StartError  # noqa: PLC0415  (aiohttp loads only for the daemon)
 
+    for early in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(early, signal.SIG_IGN)  # until the daemon follows them they must not kill it
     settings = _settings(options)
 
     async def serve() -> int:

@@ -21,6 +21,10 @@ from agent.measure.settings import Bytes, Seconds, setting
 
 DEFAULT_PATH = Path("/etc/rackwatt/rackwatt.yaml")
 MAX_CONFIG_BYTES = 4 * 1024 * 1024
+SHORTEST_SECONDS = 0.01
+"""Nothing here can be read or waited for more often."""
+LONGEST_SECONDS = 86400.0
+LARGEST_BYTES = 2**30
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w|y)")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|KB|MB|GB)?")
@@ -86,8 +90,11 @@ class Config:
             return Path(self.general.state_dir)
         if os.environ.get("STATE_DIRECTORY"):
             return Path(os.environ["STATE_DIRECTORY"].partition(":")[0])
-        base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-        return Path(base) / "rackwatt"
+        try:
+            base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+        except RuntimeError:  # neither $HOME nor an entry in passwd
+            base = Path("/var/lib")
+        return base / "rackwatt"
 
 
 DEFAULT_COLLECTORS = ("nvml",)
@@ -100,13 +107,16 @@ def load(path: Path | None) -> Config:
     if path is None:
         return _bind(None, "defaults", None)
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            body = file.read(MAX_CONFIG_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(body) > MAX_CONFIG_BYTES:
+        raise ConfigError(f"{path}: is larger than {MAX_CONFIG_BYTES} bytes")
+    try:
+        text = body.decode()
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text") from error
-    if len(text) > MAX_CONFIG_BYTES:
-        raise ConfigError(f"{path}: is larger than {MAX_CONFIG_BYTES} bytes")
     return parse(text, str(path), path)
 
 
@@ -116,6 +126,8 @@ def parse(text: str, name: str, path: Path | None = None) -> Config:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise ConfigError(f"{name}: not YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{name}: is nested too deeply") from error
     return _bind(root, name, path)
 
 
@@ -133,12 +145,10 @@ def _bind(root: yaml.Node | None, name: str, path: Path | None) -> Config:
 def _check(general: General, name: str, entries: dict[str, yaml.Node]) -> None:
     """Refuse values that no type forbids."""
     host, colon, port = general.listen.rpartition(":")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004  (ports are 16 bits)
+    digits = port.isascii() and port.isdigit()
+    if not colon or not host or not digits or int(port) > 65535:  # noqa: PLR2004  (ports are 16 bits)
         where = _where(name, entries.get("listen"))
         raise ConfigError(f"{where}: listen: {general.listen!r} is not ADDRESS:PORT, e.g. 127.0.0.1:9744")
-    for key in ("interval", "window"):
-        if getattr(general, key) <= 0:
-            raise ConfigError(f"{_where(name, entries.get(key))}: {key}: must be longer than 0")
 
 
 def _plugins(
@@ -163,7 +173,7 @@ def _plugins(
 
 def _entries(node: yaml.Node | None, name: str, prefix: str, known: set[str]) -> dict[str, yaml.Node]:
     """Return the keys of a mapping. Raises ConfigError for an unknown or doubled one."""
-    if node is None or (isinstance(node, yaml.ScalarNode) and node.tag.endswith(":null")):
+    if node is None or _is_null(node):
         return {}
     if not isinstance(node, yaml.MappingNode):
         raise ConfigError(f"{_where(name, node)}: {prefix or 'the file'}: must be a mapping of keys")
@@ -180,12 +190,18 @@ def _entries(node: yaml.Node | None, name: str, prefix: str, known: set[str]) ->
     return found
 
 
+def _is_null(node: yaml.Node) -> bool:
+    """Whether a key has no value: it keeps its default."""
+    return isinstance(node, yaml.ScalarNode) and str(node.tag).endswith(":null")
+
+
 def _fill(kind: type, entries: dict[str, yaml.Node], name: str, prefix: str) -> Any:
     """Make one settings object from its keys."""
     hints = get_type_hints(kind)
     values = {
         key: _value(hints[key], node, name, f"{prefix}.{key}" if prefix else key)
         for key, node in entries.items()
+        if not _is_null(node)
     }
     try:
         return kind(**values)
@@ -257,7 +273,10 @@ def duration_seconds(text: str) -> Seconds:
     parts = _DURATION_PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError("is not a duration such as 500ms, 10s or 1m30s")
-    return Seconds(sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts))
+    seconds = sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+    if not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
+        raise ValueError("is not between 10ms and 1d")
+    return Seconds(seconds)
 
 
 def size_bytes(text: str) -> Bytes:
@@ -265,7 +284,10 @@ def size_bytes(text: str) -> Bytes:
     match = _SIZE.fullmatch(text)
     if match is None:
         raise ValueError("is not a size such as 512KiB, 8MiB or 4096")
-    return Bytes(int(float(match[1]) * _UNIT_BYTES[match[2] or "B"]))
+    size = float(match[1]) * _UNIT_BYTES[match[2] or "B"]
+    if not 1 <= size <= LARGEST_BYTES:
+        raise ValueError("is not between 1 B and 1 GiB")
+    return Bytes(int(size))
 
 
 def _where(name: str, node: yaml.Node | None) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import signal
+import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,8 @@ from aiohttp import web
 from agent import __version__, config, plugins, systemd
 from agent.gather import LEAST_SPACING_SECONDS, Gatherer
 from agent.measure.node import NodeReckoner
-from agent.store import Saver, Store
+from agent.store import Saver, Store, StoreError
+from agent.web.guard import Guard
 from agent.web.routes import application
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ SAVE_SECONDS = 5.0
 """Totals are kept this often; after a kill the sources' own counters bring back what is missing."""
 FLUSH_SECONDS = 2.0
 """A disk that hangs delays a stop by at most this much."""
+BACKLOG = 32
+"""asyncio accepts so many connections before it lets us refuse any."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -42,7 +46,7 @@ class Daemon:
     """One node's agent: gathers, keeps totals, serves pages, follows signals."""
 
     def __init__(self, settings: Config) -> None:
-        self._config = settings
+        self._config = self._started = settings
         self.renderers: Sequence[Renderer] = [
             plugins.load(plugins.EXPORTERS, name).build(s) for name, s in settings.exporters.items()
         ]
@@ -66,9 +70,13 @@ class Daemon:
 
     async def run(self) -> int:
         """Run until told to stop; return the exit code."""
+        self._follow_signals()
+        try:
+            self._store.lock()
+        except StoreError as error:
+            raise StartError(str(error)) from error
         self._take_kept_totals()
         runner = await self._listen()
-        self._follow_signals()
         await self._gatherer.set_collectors(collectors_of(self._config))
         gc.freeze()
         tasks = [
@@ -78,6 +86,7 @@ class Daemon:
                 ("save", self._keep_saving),
                 ("watchdog", self._keep_watchdog),
                 ("mismatch", self._stop_on_mismatch),
+                ("broken", self._stop_on_broken_loop),
             )
         ]
         for task in tasks:
@@ -88,10 +97,11 @@ class Daemon:
         log.info("stopping")
         for task in tasks:
             task.cancel()
-        await self._gatherer.close()
         self._saver.submit(self._reckoner.dump())
+        await self._gatherer.close()
         if not self._saver.flush(FLUSH_SECONDS):
             log.warning("state_dir did not take the totals in time")
+        self._listener.close()
         await runner.cleanup()
         return self._exit_code
 
@@ -102,15 +112,22 @@ class Daemon:
 
     async def _listen(self) -> web.AppRunner:
         host, port = self._config.listen_address
-        runner = web.AppRunner(application(self), access_log=None, shutdown_timeout=1.0)
+        guard = Guard()
+        runner = web.AppRunner(application(self, guard), access_log=None, shutdown_timeout=1.0)
         await runner.setup()
+        if runner.server is None:
+            raise StartError("listen: the HTTP server did not start")
         try:
-            await web.TCPSite(runner, host, port).start()
+            listener = await asyncio.get_running_loop().create_server(
+                guard.factory(runner.server), host, port, backlog=BACKLOG, reuse_address=True
+            )
         except OSError as error:
             await runner.cleanup()
             raise StartError(f"listen: cannot listen on {host}:{port}: {error.strerror}") from error
-        bound = runner.addresses[0]
-        log.info("listening", extra={"address": f"http://{bound[0]}:{bound[1]}"})
+        self._listener = listener
+        bound = listener.sockets[0].getsockname()
+        shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
+        log.info("listening", extra={"address": f"http://{shown}:{bound[1]}"})
         return runner
 
     def _take_kept_totals(self) -> None:
@@ -122,7 +139,8 @@ class Daemon:
         try:
             self._reckoner.load(kept.state)
         except (KeyError, TypeError, ValueError) as error:
-            log.warning("kept totals are not understood and start at 0", extra={"detail": repr(error)})
+            detail = self._store.set_aside(f"is not understood ({error!r})")
+            log.warning("totals of an earlier run are lost", extra={"detail": detail})
 
     async def _keep_reckoning(self) -> None:
         while True:
@@ -153,6 +171,10 @@ class Daemon:
         log.error("the driver was replaced while rackwatt ran; leaving so that the supervisor restarts it")
         self.stop(1)
 
+    async def _stop_on_broken_loop(self) -> None:
+        await self._gatherer.broken.wait()
+        self.stop(1)
+
     def _stop_on_failure(self, task: asyncio.Task[None]) -> None:
         """Leave when a job of the daemon itself ends by an error: half an agent would lie."""
         if not task.cancelled() and task.exception() is not None:
@@ -180,10 +202,11 @@ class Daemon:
 
     def _reload_soon(self) -> None:
         self._reloading = asyncio.create_task(self._reload())
+        self._reloading.add_done_callback(self._stop_on_failure)
 
     async def _reload(self) -> None:
         """Take a changed configuration; one that is wrong changes nothing."""
-        systemd.notify("RELOADING=1")
+        systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             fresh = config.load(self._config.path)
             collectors = {
@@ -192,11 +215,11 @@ class Daemon:
                 else plugins.load(plugins.COLLECTORS, name).build(settings)
                 for name, settings in fresh.collectors.items()
             }
-        except config.ConfigError as error:
+        except (config.ConfigError, OSError, LookupError, ValueError) as error:
             self._reload_success = False
             log.error("configuration refused, the old one stays", extra={"detail": str(error)})  # noqa: TRY400  (no traceback: it is the operator's typo)
         else:
-            if (fresh.general, fresh.exporters) != (self._config.general, self._config.exporters):
+            if (fresh.general, fresh.exporters) != (self._started.general, self._started.exporters):
                 log.warning("only collectors are reloaded; the other changes need a restart")
             self._config, self._reload_success = fresh, True
             await self._gatherer.set_collectors(collectors)

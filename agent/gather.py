@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from agent.loop import SourceLoop, now
 from agent.measure.ports import Releasable
-from agent.measure.reading import Reason
+from agent.measure.reading import Reason, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from agent.measure.node import NodeReckoner
     from agent.measure.ports import Collector, Source
@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("rackwatt.gather")
 
-BATCH_SECONDS = 0.03
+BATCH_SECONDS = 0.1
 """Readings that arrive this close together are reckoned in one pass."""
 LEAST_SPACING_SECONDS = 0.2
 """Snapshots are at least this far apart, however many sources there are."""
+MOST_SPACING_SECONDS = 1.0
+"""… and at most this far, so that what goes stale is seen, and a watchdog fed, at any interval."""
 CLOSE_SECONDS = 1.0
 """A collector that hangs when closed is left behind after this long."""
 
@@ -44,6 +46,8 @@ class Gatherer:
         self.snapshot: Snapshot | None = None
         self.library_mismatch = asyncio.Event()
         """Set when a driver was replaced under a source that had worked: only a restart helps."""
+        self.broken = asyncio.Event()
+        """Set when a loop ended by an error of rackwatt."""
         self.reset_seen = False
         """A source restarted since this was last cleared: totals are worth keeping at once."""
         self._reckoner = reckoner
@@ -53,12 +57,13 @@ class Gatherer:
         """By the name of their module."""
         self._running: dict[str, _Running] = {}
         self._news = asyncio.Event()
+        self._started = False
+        self._released = False
 
     @property
     def ready(self) -> bool:
         """Whether every source has had its first outcome and a snapshot tells of it."""
-        started = all(running.loop.outcome is not None for running in self._running.values())
-        return self.snapshot is not None and started and bool(self.collectors)
+        return self.snapshot is not None and self._all_told()
 
     @property
     def sources(self) -> list[str]:
@@ -68,7 +73,11 @@ class Gatherer:
     async def set_collectors(self, collectors: Mapping[str, Collector]) -> None:
         """Read these from now on; those no longer named are closed."""
         gone = [c for name, c in self.collectors.items() if collectors.get(name) is not c]
+        new = [name for name, c in collectors.items() if self.collectors.get(name) is not c]
         self.collectors = dict(collectors)
+        self._started = True
+        if self._released:
+            self._each_releasable("release", new)
         self.sync()
         await asyncio.gather(*(_close(collector) for collector in gone))
 
@@ -78,24 +87,30 @@ class Gatherer:
         for name, collector in self.collectors.items():
             try:
                 offered |= {source.name: source for source in collector.sources(self.snapshot)}
-            except Exception:
-                log.exception("collector cannot name its sources", extra={"collector": name})
+            except SourceError as error:
+                log.warning(
+                    "collector cannot name its sources", extra={"collector": name, "detail": error.detail}
+                )
         for name, running in list(self._running.items()):
             if offered.get(name) is not running.loop.source:
-                self._stop(name)
+                self._stop(name, replaced=name in offered)
         self._reckoner.expect(offered)
         for name, source in offered.items():
             if name not in self._running:
                 self._start(name, source)
 
     async def reckon_once(self, self_gauges: Mapping[str, float]) -> None:
-        """Wait for news (at most one interval), then make one snapshot."""
+        """Wait for news, but not long, then make one snapshot.
+
+        There is none before every source has had its first outcome: until then nobody knows who is up.
+        """
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._interval_seconds):
+            async with asyncio.timeout(min(self._interval_seconds, MOST_SPACING_SECONDS)):
                 await self._news.wait()
         await asyncio.sleep(BATCH_SECONDS)
         self._news.clear()
-        self.reckon(self_gauges)
+        if self.snapshot is not None or self._all_told():
+            self.reckon(self_gauges)
         self.sync()
 
     def reckon(self, self_gauges: Mapping[str, float]) -> Snapshot:
@@ -105,18 +120,14 @@ class Gatherer:
         return self.snapshot
 
     def release(self) -> None:
-        """Let go of every device that is held open, for a reset."""
-        for name, collector in self.collectors.items():
-            if isinstance(collector, Releasable):
-                log.info("letting go of the device", extra={"collector": name})
-                collector.release()
+        """Let go of every device that is held open, for a reset; of those configured meanwhile, too."""
+        self._released = True
+        self._each_releasable("release", self.collectors)
 
     def resume(self) -> None:
         """Take hold of released devices again."""
-        for name, collector in self.collectors.items():
-            if isinstance(collector, Releasable):
-                log.info("taking hold of the device again", extra={"collector": name})
-                collector.resume()
+        self._released = False
+        self._each_releasable("resume", self.collectors)
 
     async def close(self) -> None:
         """Stop every loop and close every collector; never waits long for one that hangs."""
@@ -125,24 +136,51 @@ class Gatherer:
         await asyncio.gather(*(_close(collector) for collector in self.collectors.values()))
         self.collectors = {}
 
+    def _all_told(self) -> bool:
+        """Whether collectors are set and every source has had its first outcome."""
+        return self._started and all(each.loop.outcome is not None for each in self._running.values())
+
+    def _each_releasable(self, verb: str, names: Iterable[str]) -> None:
+        for name in names:
+            collector = self.collectors[name]
+            if isinstance(collector, Releasable):
+                log.info("device: %s", verb, extra={"collector": name})
+                getattr(collector, verb)()
+
     def _start(self, name: str, source: Source) -> None:
         loop = SourceLoop(source, self._deliver, lambda: self.snapshot, self._phase_seconds)
-        self._running[name] = _Running(loop, asyncio.create_task(loop.run(), name=f"source {name}"))
+        task = asyncio.create_task(loop.run(), name=f"source {name}")
+        task.add_done_callback(self._tell_end)
+        self._running[name] = _Running(loop, task)
 
-    def _stop(self, name: str) -> None:
+    def _stop(self, name: str, *, replaced: bool = False) -> None:
+        """End a loop; what a source told is kept when another of its name takes over."""
         running = self._running.pop(name)
         running.task.cancel()
-        self._reckoner.miss(name)
+        if not replaced:
+            self._reckoner.miss(name)
+
+    def _tell_end(self, task: asyncio.Task[None]) -> None:
+        """Notice a loop that ended by itself: its last reading must not stand for ever."""
+        if not task.cancelled():
+            log.error("loop ended", extra={"task": task.get_name()}, exc_info=task.exception())
+            self.broken.set()
 
     def _deliver(self, reading: Reading | None, outcome: Outcome, cadence_seconds: float) -> None:
         if reading is not None:
             self.reset_seen |= self._reckoner.take(reading, cadence_seconds)
+            self._notice_resumed(outcome.source)
         else:
             self._reckoner.miss(outcome.source)
         worked = outcome.last_success_unix_seconds is not None
         if outcome.reason is Reason.LIBRARY_MISMATCH and worked:
             self.library_mismatch.set()
         self._news.set()
+
+    def _notice_resumed(self, source: str) -> None:
+        """See that a released collector reads again: it took hold by itself, its time was over."""
+        if self._released and isinstance(self.collectors.get(source.partition("/")[0]), Releasable):
+            self._released = False
 
 
 async def _close(collector: Collector) -> None:
@@ -151,3 +189,5 @@ async def _close(collector: Collector) -> None:
             await collector.close()
     except TimeoutError:
         log.warning("collector did not close in time and is left behind")
+    except OSError as error:
+        log.warning("collector did not close cleanly", extra={"detail": str(error)})

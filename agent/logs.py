@@ -11,6 +11,9 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-:/%@+,")
 
 
+REPEAT_SECONDS = 60.0
+
+
 class FactsFormatter(logging.Formatter):
     """Formats `extra=` fields as key=value after the message."""
 
@@ -24,6 +27,22 @@ class FactsFormatter(logging.Formatter):
         return f"{head} {' '.join(f'{key}={_value(value)}' for key, value in facts.items())}{newline}{rest}"
 
 
+class RepeatsFilter(logging.Filter):
+    """Lets the same message through only now and then: a library's log must not fill a disk."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: tuple[str, float] = ("", 0.0)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is new, or the last one like it was long enough ago."""
+        message, moment = self._last
+        if record.getMessage() == message and record.created - moment < REPEAT_SECONDS:
+            return False
+        self._last = (record.getMessage(), record.created)
+        return True
+
+
 def _value(value: object) -> str:
     text = str(value)
     return text if text and set(text) <= _PLAIN else json.dumps(text, ensure_ascii=False)
@@ -35,4 +54,5 @@ def configure(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(FactsFormatter(f"{stamp}%(levelname)s %(message)s"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.getLogger("asyncio").addFilter(RepeatsFilter())
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import math
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agent.measure.reading import Moment, Outcome, Reading, Reason, SourceError
@@ -33,7 +32,7 @@ def now() -> Moment:
 
 
 class SourceLoop:
-    """Reads one source until stopped, and delivers each reading with its outcome."""
+    """Reads one source until cancelled, and delivers each reading with its outcome."""
 
     def __init__(
         self,
@@ -53,17 +52,12 @@ class SourceLoop:
         self._failures: dict[Reason, int] = {}
         self._in_a_row = 0
         self._last_success: float | None = None
-        self._stopping = asyncio.Event()
-
-    def stop(self) -> None:
-        """Ask the loop to end after the collection under way."""
-        self._stopping.set()
 
     async def run(self) -> None:
-        """Collect at every tick until stopped. A late tick delays the next: none bursts or overlaps."""
-        while not self._stopping.is_set():
+        """Collect at every tick until cancelled. A late tick delays the next: none bursts or overlaps."""
+        while True:
             await self.once()
-            await self._wait(self._until_next_tick())
+            await asyncio.sleep(self._until_next_tick())
 
     async def once(self) -> None:
         """Collect once and deliver what came of it."""
@@ -79,20 +73,33 @@ class SourceLoop:
         except TimeoutError:
             reason = Reason.TIMED_OUT
             detail = f"{self.source.name} did not answer within {self.source.timeout_seconds:g} s"
-        except Exception as error:
-            reason, detail = Reason.BUG, f"{type(error).__name__}: {error}"
-            log.exception("source failed by an error of rackwatt", extra={"source": self.source.name})
-        self._finish(began, reading, reason, detail)
+        except Exception as error:  # noqa: BLE001  (the one place: counted, logged with its traceback, survived)
+            reason, detail = Reason.BUG, self._bug(error)
+        self._hand_over(began, reading, reason, detail)
 
-    def _finish(self, began: Moment, reading: Reading | None, reason: Reason | None, detail: str) -> None:
-        ended = self._clock()
+    def _hand_over(self, began: Moment, reading: Reading | None, reason: Reason | None, detail: str) -> None:
+        """Deliver a reading with its outcome; one that cannot be booked counts as failed."""
         previous = self.outcome
         if reason is None:
-            self._in_a_row, self._last_success = 0, ended.unix_seconds
-        else:
+            self.outcome = self._outcome(began, None, "")
+            try:
+                self._deliver(reading, self.outcome, self.cadence_seconds)
+            except Exception as error:  # noqa: BLE001  (as above: a reading that cannot be booked)
+                reason, detail = Reason.BUG, self._bug(error)
+            else:
+                self._in_a_row = 0
+        if reason is not None:
             self._in_a_row += 1
             self._failures[reason] = self._failures.get(reason, 0) + 1
-        self.outcome = Outcome(
+            self.outcome = self._outcome(began, reason, detail)
+            self._deliver(None, self.outcome, self.cadence_seconds)
+        self._tell_change(previous)
+
+    def _outcome(self, began: Moment, reason: Reason | None, detail: str) -> Outcome:
+        ended = self._clock()
+        if reason is None:
+            self._last_success = ended.unix_seconds
+        return Outcome(
             source=self.source.name,
             ok=reason is None,
             reason=reason,
@@ -101,21 +108,14 @@ class SourceLoop:
             last_success_unix_seconds=self._last_success,
             failures=dict(self._failures),
         )
-        try:
-            self._deliver(reading, self.outcome, self.cadence_seconds)
-        except Exception as error:
-            log.exception("reading not booked by an error of rackwatt", extra={"source": self.source.name})
-            self._count_bug(error)
-        self._tell_change(previous)
 
-    def _count_bug(self, error: Exception) -> None:
-        """Note that a reading could not be booked: an error of ours must not end the loop."""
-        self._failures[Reason.BUG] = self._failures.get(Reason.BUG, 0) + 1
-        if self.outcome is not None:
-            detail = f"{type(error).__name__}: {error}"
-            self.outcome = replace(
-                self.outcome, ok=False, reason=Reason.BUG, detail=detail, failures=dict(self._failures)
-            )
+    def _bug(self, error: Exception) -> str:
+        """Log an error of ours with its traceback, once until it changes; return its text."""
+        detail = f"{type(error).__name__}: {error}"
+        if self.outcome is None or self.outcome.detail != detail:
+            facts = {"source": self.source.name}
+            log.error("source failed by an error of rackwatt", extra=facts, exc_info=error)
+        return detail
 
     @property
     def cadence_seconds(self) -> float:
@@ -132,13 +132,6 @@ class SourceLoop:
             interval = max(interval, min(doubled, BACK_OFF_CEILING_SECONDS))
         next_tick = math.floor((moment - self._phase_seconds) / interval) + 1
         return next_tick * interval + self._phase_seconds - moment
-
-    async def _wait(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
-        except TimeoutError:
-            pass
 
     def _tell_change(self, previous: Outcome | None) -> None:
         """Log a failure once, and again only when its reason changes; log the recovery."""

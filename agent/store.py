@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import logging
 import os
@@ -20,8 +21,13 @@ log = logging.getLogger("rackwatt.store")
 
 VERSION = 1
 FILE_NAME = "totals.json"
+LOCK_NAME = "lock"
 MAX_BYTES = 16 * 1024 * 1024
-"""A kept file larger than this is not ours."""
+"""Larger files are neither written nor taken for ours."""
+SET_ASIDE_FILES = 10
+"""So many unusable files are kept; then the last one is replaced."""
+HUNG_SECONDS = 15.0
+"""A save that takes longer counts as failed until it ends."""
 
 
 class StoreError(Exception):
@@ -44,29 +50,70 @@ class Store:
         self._directory = directory
         self._path = directory / FILE_NAME
         self._fresh = directory / (FILE_NAME + ".new")
+        self._saved = b""
+        """What is on disk already: the same is not written again."""
+        self._lock = -1
 
     def load(self) -> Kept:
         """Read the kept state. A file that cannot be used is set aside, never overwritten."""
         try:
-            body = self._path.read_bytes()[: MAX_BYTES + 1]
+            with self._path.open("rb") as file:
+                body = file.read(MAX_BYTES + 1)
         except FileNotFoundError:
             return Kept(None, "")
         except OSError as error:
-            return Kept(None, f"{self._path} cannot be read ({error.strerror}): totals start at 0")
+            return Kept(None, self.set_aside(f"cannot be read ({error.strerror})"))
         try:
             return Kept(_decode(body), "")
         except StoreError as error:
-            return Kept(None, f"{self._path} {error}; {self._set_aside()}: totals start at 0")
+            return Kept(None, self.set_aside(str(error)))
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Replace the kept state, durably. Raises StoreError and leaves the old one when that fails."""
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-            self._write(_encode(state))
-        except OSError as error:
-            with contextlib.suppress(OSError):
+            body = _encode(state)
+            if body == self._saved:
+                return
+            self._write(body)
+        except (OSError, TypeError, ValueError) as error:
+            with contextlib.suppress(OSError, ValueError):
                 self._fresh.unlink()
-            raise StoreError(f"{self._directory} cannot be written: {error.strerror or error}") from error
+            why = error.strerror if isinstance(error, OSError) else None
+            raise StoreError(f"{self._directory} cannot be written: {why or error}") from error
+        self._saved = body
+
+    def lock(self) -> None:
+        """Keep every other daemon off this directory until we end. Raises StoreError when one is there."""
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self._directory / LOCK_NAME, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+        except (OSError, ValueError):
+            return  # nothing can be written here, so there is nothing to fight over; `save` will say so
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            message = f"state_dir: another rackwatt keeps its totals in {self._directory}; give each its own"
+            raise StoreError(message) from None
+        except OSError:
+            os.close(lock)  # a file system without locks
+        else:
+            self._lock = lock
+
+    def set_aside(self, why: str) -> str:
+        """Move a file that cannot be used out of the way; return what happened, for a person."""
+        for number in range(SET_ASIDE_FILES):
+            aside = self._path.with_suffix(f".unusable-{number}.json" if number else ".unusable.json")
+            if not aside.exists():
+                break
+        try:
+            self._path.replace(aside)
+        except OSError as error:
+            moved = f"it cannot be moved away ({error.strerror})"
+        else:
+            moved = f"it was moved to {aside.name}"
+        return f"{self._path} {why}; {moved}: totals start at 0"
 
     def _write(self, body: bytes) -> None:
         with self._fresh.open("wb") as file:
@@ -75,19 +122,14 @@ class Store:
             os.fsync(file.fileno())
         self._fresh.replace(self._path)
 
-    def _set_aside(self) -> str:
-        aside = self._path.with_suffix(".unusable.json")
-        try:
-            self._path.replace(aside)
-        except OSError as error:
-            return f"and cannot be moved away ({error.strerror})"
-        return f"it was moved to {aside.name}"
-
 
 def _encode(state: Mapping[str, Any]) -> bytes:
     body = json.dumps(state, separators=(",", ":"), allow_nan=False)
     head = {"format": "rackwatt totals", "version": VERSION, "crc32": zlib.crc32(body.encode())}
-    return f"{json.dumps(head)}\n{body}\n".encode()
+    encoded = f"{json.dumps(head)}\n{body}\n".encode()
+    if len(encoded) > MAX_BYTES:
+        raise ValueError(f"the totals are larger than {MAX_BYTES} bytes")
+    return encoded
 
 
 def _decode(body: bytes) -> Mapping[str, Any]:
@@ -105,7 +147,10 @@ def _decode(body: bytes) -> Mapping[str, Any]:
     content = rest.removesuffix(b"\n")
     if zlib.crc32(content) != checksum:
         raise StoreError("is damaged (its checksum differs)")
-    state = json.loads(content)
+    try:
+        state = json.loads(content)
+    except ValueError as error:
+        raise StoreError("is not a file of totals") from error
     if not isinstance(state, dict):
         raise StoreError("is not a file of totals")
     return state
@@ -115,9 +160,9 @@ class Saver:
     """Saves in a thread of its own, so that a slow or hung disk never stops the daemon."""
 
     def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
-        self.error = ""
-        """Why the last save failed; empty when it did not."""
         self.saved_unix_seconds: float | None = None
+        self._error = ""
+        self._busy_since: float | None = None
         self._store = store
         self._clock = clock
         self._waiting: Mapping[str, Any] | None = None
@@ -125,6 +170,14 @@ class Saver:
         self._busy = False
         self._thread = threading.Thread(target=self._run, name="rackwatt-store", daemon=True)
         self._thread.start()
+
+    @property
+    def error(self) -> str:
+        """Why totals are not being kept; empty when they are."""
+        since = self._busy_since
+        if since is not None and time.monotonic() - since > HUNG_SECONDS:
+            return f"a save has been hanging for {time.monotonic() - since:.0f} s"
+        return self._error
 
     def submit(self, state: Mapping[str, Any]) -> None:
         """Save this soon; a state still waiting is replaced, for only the newest matters."""
@@ -142,8 +195,10 @@ class Saver:
             with self._wake:
                 self._wake.wait_for(lambda: self._waiting is not None)
                 state, self._waiting, self._busy = self._waiting, None, True
+            self._busy_since = time.monotonic()
             if state is not None:
                 self._save(state)
+            self._busy_since = None
             with self._wake:
                 self._busy = False
                 self._wake.notify_all()
@@ -153,10 +208,10 @@ class Saver:
         try:
             self._store.save(state)
         except StoreError as error:
-            if str(error) != self.error:
+            if str(error) != self._error:
                 log.warning("totals are not kept: a restart would lose them", extra={"detail": str(error)})
-            self.error = str(error)
+            self._error = str(error)
         else:
-            if self.error:
+            if self._error:
                 log.info("totals are kept again")
-            self.error, self.saved_unix_seconds = "", self._clock()
+            self._error, self.saved_unix_seconds = "", self._clock()

@@ -25,4 +25,4 @@ def watchdog_seconds() -> float | None:
     watched = os.environ.get("WATCHDOG_PID", str(os.getpid()))
     if not microseconds.isdigit() or watched != str(os.getpid()):
         return None
-    return int(microseconds) / 1e6 / 2
+    return int(microseconds) / 1e6 / 2 or None

@@ -72,7 +72,7 @@ def _rows(kind: type, prefix: str) -> list[str]:
     for field in dataclasses.fields(kind):
         hint, name = hints[field.name], prefix + field.name
         inner = _dataclass_in(hint)
-        many = "[]" if inner is not None and inner is not hint else ""
+        many = "[]" if getattr(hint, "__origin__", None) is tuple else ""
         kind_name = _type_name(hint)
         rows.append(f"| `{name}` | {kind_name} | {_default(field, hint)} | {documented(field)} |")
         if inner is not None:

@@ -26,7 +26,6 @@ if [ ! -x .venv/bin/python ]; then
     "$python" -c 'import ensurepip' 2>/dev/null || { say "installing python3-venv"; apt update; apt install -y python3-venv; }
     say "making .venv with $("$python" --version)"
     "$python" -m venv .venv
-    .venv/bin/pip install -q --disable-pip-version-check -U 'pip>=25.1'
 fi
 
 # pip is asked again only when pyproject.toml has changed.
@@ -40,6 +39,7 @@ if [ ! -e "$stamp" ]; then
     # The fake NVML is compiled; where there is no C compiler the one from PyPI does.
     command -v cc >/dev/null || command -v gcc >/dev/null || groups="$groups --group compiler"
     say "installing Python packages ($what)"
+    .venv/bin/python -m pip install -q --disable-pip-version-check -U 'pip>=25.1'  # knows --group
     # shellcheck disable=SC2086  # several words on purpose
     .venv/bin/pip install -q --disable-pip-version-check -e . $groups
     touch "$stamp"

@@ -97,6 +97,19 @@ def test_once_as_json_is_the_snapshot(tmp_path, file):
         assert snapshot["figures"]["node_tokens_per_joule_gpu"]["reasons"][0] == "no_engines"
 
 
+def test_once_without_collectors_ends(file):
+    done = rackwatt("once", "--config", file({"collectors": {}}), "--seconds", "1")
+
+    assert done.returncode == 0
+    assert "unknown" in done.stdout
+
+
+def test_a_key_without_a_value_keeps_its_default(file):
+    done = rackwatt("check", file({"node": {"name": None}, "window": None}))
+
+    assert done.returncode == 0
+
+
 def test_once_finds_a_dead_engine_wrong_and_names_it(file):
     settings = {"collectors": {"engines": {"targets": [{"url": "http://127.0.0.1:1/metrics"}]}}}
     done = rackwatt("once", "--config", file(settings), "--seconds", "1")

@@ -88,7 +88,12 @@ def test_an_unknown_setting_of_a_collector_is_named_with_its_path():
     ("text", "message"),
     [
         ("interval: 10", "rackwatt.yaml:1: interval: '10' is not a duration such as 500ms, 10s or 1m30s"),
-        ("interval: 0s", "rackwatt.yaml:1: interval: must be longer than 0"),
+        ("interval: 0s", "rackwatt.yaml:1: interval: '0s' is not between 10ms and 1d"),
+        ("window: 2d", "rackwatt.yaml:1: window: '2d' is not between 10ms and 1d"),
+        ("listen: 127.0.0.1:²", "is not ADDRESS:PORT"),
+        ("[" * 5000, "rackwatt.yaml: is nested too deeply"),
+        ("exporters: {prometheus: {path: metrics}}", "path: 'metrics' must begin with /"),
+        ("exporters: {prometheus: {path: /-/ready}}", "path: '/-/ready' must begin with / and not be one of"),
         ("interval: [1s]", "rackwatt.yaml:1: interval: must be a single value"),
         ("listen: 9744", "rackwatt.yaml:1: listen: '9744' is not ADDRESS:PORT, e.g. 127.0.0.1:9744"),
         ("listen: 127.0.0.1:99999", "is not ADDRESS:PORT"),
@@ -119,6 +124,17 @@ def test_a_file_that_is_not_text_is_named(tmp_path):
 
 def test_systemd_names_the_state_directory(monkeypatch):
     monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/rackwatt")
+
+    assert str(config.load(None).state_dir) == "/var/lib/rackwatt"
+
+
+def test_without_a_home_totals_are_kept_where_systemd_would(monkeypatch):
+    def nowhere():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    monkeypatch.setattr(config.Path, "home", nowhere)
 
     assert str(config.load(None).state_dir) == "/var/lib/rackwatt"
 

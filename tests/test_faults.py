@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -16,8 +17,14 @@ from fakes.processes import http_get, wait_http
 
 FAST = {"interval": "200ms"}
 IMPATIENT = {"interval": "200ms", "timeout": "1s", "call_timeout": "500ms"}
-LIBFAKETIME = os.environ.get("RACKWATT_LIBFAKETIME") or (
-    f"/usr/lib/{os.uname().machine}-linux-gnu/faketime/libfaketimeMT.so.1"
+ROOT = Path(__file__).parents[1]
+LIBFAKETIME = next(
+    (
+        str(found)
+        for root in (ROOT / ".cache" / "debian", Path("/"))
+        for found in root.glob("usr/lib/*/faketime/libfaketimeMT.so.1")
+    ),
+    "",
 )
 
 
@@ -257,7 +264,7 @@ def test_a_full_disk_is_told_and_costs_nothing_until_a_restart(driver, start, tm
 
 @pytest.mark.parametrize("offset", ["+3600", "-3600"], ids=["forward", "back"])
 def test_a_clock_stepped_by_an_hour_changes_no_total_no_rate_and_no_window(driver, start, tmp_path, offset):
-    assert Path(LIBFAKETIME).exists(), "this test needs Debian's libfaketime: make test unpacks it"
+    assert LIBFAKETIME, "this test needs Debian's libfaketime: make test unpacks it"
     stamp = tmp_path / "faketime"
     stamp.write_text("+0")
     faketime = {
@@ -342,10 +349,84 @@ def test_sigusr1_lets_go_of_the_driver_and_sigusr2_takes_hold_again(driver, star
     assert driver.attached() == [agent.program.pid]
 
 
+def test_a_reload_during_a_release_does_not_take_hold_of_the_driver(driver, start):
+    agent = start()
+    os.kill(agent.program.pid, signal.SIGUSR1)
+    wait_until(lambda: driver.attached() == [])
+    agent.configure({"collectors": {"nvml": {"interval": "300ms"}}})
+    agent.reload()
+    agent.wait_for(lambda node: outcome(node, "nvml")["reason"] == "released")
+    time.sleep(1.5)
+
+    assert driver.attached() == []
+    os.kill(agent.program.pid, signal.SIGUSR2)
+    agent.wait_for(lambda node: states(node) == ["ok"] * 4)
+
+
+def test_a_reload_that_adds_an_engine_does_not_report_the_others_as_down(driver, start):
+    with TruthEngine(output=constant(100.0)) as first, TruthEngine(output=constant(100.0)) as second:
+        agent = start(f"{first.url}/metrics")
+        first.delay(after_ms=(500, 500))
+        both = [{"url": f"{first.url}/metrics"}, {"url": f"{second.url}/metrics"}]
+        agent.configure({"window": "2s", "collectors": {"nvml": FAST, "engines": {"targets": both}}})
+        agent.reload()
+        instance = first.url.removeprefix("http://")
+        seen = []
+        ends = time.monotonic() + 3
+        while time.monotonic() < ends:
+            seen.append(agent.value("rackwatt_engine_up", engine_instance=instance))
+            time.sleep(0.05)
+
+        assert set(seen) == {1.0}
+        assert len(agent.node()["engines"]) == 2
+
+
+def test_a_wrong_target_is_refused_at_the_start_at_a_check_and_at_a_reload(driver, start):
+    agent = start()
+    agent.configure({"collectors": {"engines": {"targets": [{"url": "ftp://127.0.0.1/metrics"}]}}})
+    agent.reload()
+    wait_until(lambda: agent.value("rackwatt_config_reload_success") == 0.0)
+    command = [sys.executable, "-P", "-m", "agent.cli"]
+    check = subprocess.run(
+        [*command, "check", agent.config_file], capture_output=True, text=True, check=False
+    )
+    agent.program.stop()
+    run = subprocess.run(agent.program.args, capture_output=True, text=True, timeout=20, check=False)
+
+    assert check.returncode == 1
+    assert run.returncode == 2
+    for text in (check.stdout, run.stderr, agent.log_text()):
+        assert "ftp" in text
+        assert "Traceback" not in text
+
+
+def test_hangups_and_releases_right_at_the_start_do_not_kill(driver, start):
+    agent = start(wait=False)
+    wait_until(lambda: "listening" in agent.log_text())
+    for _ in range(3):
+        os.kill(agent.program.pid, signal.SIGHUP)
+        os.kill(agent.program.pid, signal.SIGUSR1)
+        os.kill(agent.program.pid, signal.SIGUSR2)
+    wait_http(f"{agent.url}/-/ready", agent.program, 20)
+
+    agent.wait_for(lambda node: states(node) == ["ok"] * 4)
+
+
+def wait_until(condition, seconds=10.0):
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
 def test_a_port_in_use_is_told_in_one_line_and_exits_2(driver, start):
     agent = start()
     program = agent.program
-    done = subprocess.run(program.args, capture_output=True, text=True, timeout=20, check=False)
+    other = agent.config_file.with_name("other.yaml")
+    text = agent.config_file.read_text().replace(str(agent.state_dir), f"{agent.state_dir}-2")
+    other.write_text(text)
+    command = [*program.args[:-1], str(other)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
 
     assert done.returncode == 2
     assert f"listen: cannot listen on 127.0.0.1:{agent.port}" in done.stderr
@@ -356,8 +437,9 @@ def test_the_page_is_absent_not_empty_before_the_first_snapshot_and_ready_comes_
     driver.hang("nvmlInitWithFlags", 3)
     agent = start(wait=False)
     wait_http(f"{agent.url}/-/healthy", agent.program)
-    ready, _ = http_get(f"{agent.url}/-/ready")
+    time.sleep(1.5)
+    early = {path: http_get(f"{agent.url}{path}")[0] for path in ("/-/ready", "/metrics", "/api/v1/node")}
     wait_http(f"{agent.url}/-/ready", agent.program, 20)
 
-    assert ready == 503
+    assert early == {"/-/ready": 503, "/metrics": 503, "/api/v1/node": 503}
     assert http_get(f"{agent.url}/metrics")[0] == 200

@@ -35,10 +35,10 @@ def total(agent):
     return agent.value("rackwatt_engine_tokens_total", kind="output")
 
 
-def settle(agent):
+def settle(agent, seconds=2.0):
     """Wait until the agent has read pages that were asked for after this moment."""
     now = time.time()
-    agent.wait_for(lambda node: node["at"] > now + 3.0 and node["state"] in {"idle", "serving"}, 20)
+    agent.wait_for(lambda node: node["at"] > now + seconds and node["state"] in {"idle", "serving"}, 20)
 
 
 @SIZES
@@ -178,11 +178,11 @@ def test_rates_are_right_whatever_delays_the_page(agent_of):
         for engine in (small_before, large_before, small_after, large_after):
             engine.delay()
             engine.schedule(idle())
-        settle(before)
-        settle(after)
+        settle(before, 8.0)
+        settle(after, 8.0)
         for agent, engines in ((before, (small_before, large_before)), (after, (small_after, large_after))):
             for engine in engines:
                 instance = engine.url.removeprefix("http://")
                 raw = agent.value("rackwatt_engine_tokens_total", kind="output", engine_instance=instance)
                 counted = engine.truth().output_tokens
-                assert counted - raw < 3 * 1234.0 * 8  # what was produced before it was first seen
+                assert 0 <= counted - raw < 3 * 1234.0 * 8  # what was produced before it was first seen

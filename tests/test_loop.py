@@ -56,8 +56,6 @@ def deliveries():
 async def run_for(seconds, *loops):
     tasks = [asyncio.create_task(loop.run()) for loop in loops]
     await asyncio.sleep(seconds)
-    for loop in loops:
-        loop.stop()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -151,3 +151,64 @@ def small_disk(tmp_path: Path):
         pytest.fail(f"this test mounts a small tmpfs and needs root: {mounted.stderr.decode()}")
     yield place
     subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_valid_checksum_over_no_json_is_set_aside(tmp_path):
+    (tmp_path / "totals.json").write_bytes(b'{"version": 1, "crc32": 0}\n')
+
+    assert "is not a file of totals" in Store(tmp_path).load().note
+
+
+def test_a_second_unusable_file_does_not_replace_the_first(tmp_path):
+    for body in (b"first", b"second"):
+        (tmp_path / "totals.json").write_bytes(body)
+        Store(tmp_path).load()
+
+    assert (tmp_path / "totals.unusable.json").read_bytes() == b"first"
+    assert (tmp_path / "totals.unusable-1.json").read_bytes() == b"second"
+
+
+def test_totals_that_json_cannot_hold_are_a_failed_save_not_a_dead_thread(tmp_path):
+    saver = Saver(Store(tmp_path))
+    saver.submit({"counters": {"a": [float("inf")]}})
+    assert saver.flush(5.0)
+    failed = saver.error
+    saver.submit(STATE)
+    assert saver.flush(5.0)
+
+    assert "cannot be written" in failed
+    assert saver.error == ""
+    assert Store(tmp_path).load().state == STATE
+
+
+def test_what_is_too_large_to_be_read_again_is_not_written(tmp_path):
+    with pytest.raises(StoreError, match="larger than"):
+        Store(tmp_path).save({"fill": "x" * (16 * 1024 * 1024)})
+
+
+def test_a_save_that_hangs_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("agent.store.HUNG_SECONDS", 0.1)
+    os.mkfifo(tmp_path / "totals.json.new")
+    saver = Saver(Store(tmp_path))
+    saver.submit(STATE)
+    time.sleep(0.3)
+
+    assert "a save has been hanging" in saver.error
+    assert not saver.flush(0.1)
+
+
+def test_the_same_totals_are_not_written_twice(tmp_path):
+    store = Store(tmp_path)
+    store.save(STATE)
+    first = (tmp_path / "totals.json").stat().st_ino
+    store.save(dict(STATE))
+
+    assert (tmp_path / "totals.json").stat().st_ino == first
+
+
+def test_only_one_holds_a_directory(tmp_path):
+    first, second = Store(tmp_path), Store(tmp_path)
+    first.lock()
+
+    with pytest.raises(StoreError, match="another rackwatt keeps its totals in"):
+        second.lock()

@@ -38,6 +38,15 @@ def test_ready_watchdog_and_stopping_are_told(tmp_path, inbox):
     assert b"STOPPING=1" in rest
 
 
+def test_a_slow_interval_does_not_starve_the_watchdog(tmp_path, inbox):
+    env = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "4000000"}
+    agent = RunningAgent(tmp_path / "agent", {"interval": "60s", "collectors": {}}, env=env).start(wait=False)
+    told = [inbox.recv(100) for _ in range(3)]
+    agent.program.stop()
+
+    assert told == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1"]
+
+
 def test_a_daemon_that_stands_still_does_not_call_itself_alive(tmp_path, inbox):
     env = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"}
     agent = RunningAgent(tmp_path / "agent", {"collectors": {}}, env=env).start(wait=False)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 
+from agent.measure.accept import accepts
 from agent.wire.codec import to_json
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from agent.measure.ports import Renderer
     from agent.measure.snapshot import Snapshot
+    from agent.web.guard import Guard
 
 GZIP_FROM_BYTES = 1024
 GZIP_LEVEL = 1
@@ -36,9 +38,9 @@ class Agent(Protocol):
         """Exporters that answer on a path."""
 
 
-def application(agent: Agent) -> web.Application:
+def application(agent: Agent, guard: Guard) -> web.Application:
     """Build the web application of a daemon."""
-    app = web.Application()
+    app = web.Application(middlewares=[guard.middleware])
     app.router.add_get("/", _index(agent))
     app.router.add_get("/-/healthy", _healthy)
     app.router.add_get("/-/ready", _ready(agent))
@@ -58,7 +60,7 @@ def _page(agent: Agent, renderer: Renderer) -> Callable[[web.Request], Awaitable
             return _not_yet()
         body, content_type = renderer.render(snapshot, request.headers.get("Accept", ""))
         headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
-        if len(body) >= GZIP_FROM_BYTES and "gzip" in request.headers.get("Accept-Encoding", ""):
+        if len(body) >= GZIP_FROM_BYTES and accepts(request.headers.get("Accept-Encoding", ""), "gzip"):
             if packed.get(content_type, (b"", b""))[0] is not body:
                 packed[content_type] = (body, gzip.compress(body, GZIP_LEVEL))
             body = packed[content_type][1]

@@ -45,11 +45,12 @@ def line(node: dict[str, Any]) -> str:
     """One line of the live figures; what is not known yet says why."""
     rate = node["tokens_per_second"].get("output")
     ratio = node["tokens_per_joule"].get("gpu", {}).get("output")
+    watts = node["power_watts"].get("gpu")
     standing = node["figures"].get("node_tokens_per_joule_gpu", {"reasons": ["starting"]})
     up = sum(gpu["state"] == "ok" for gpu in node["gpus"])
     return (
         f"{node['state']:8} {'-' if rate is None else f'{rate:.0f}':>7} output tokens/s   "
-        f"{node['power_watts'].get('gpu', 0) / 1000:6.2f} kW at 4 GPUs   "
+        f"{'-' if watts is None else f'{watts / 1000:.2f}':>6} kW at 4 GPUs   "
         f"{'-' if ratio is None else f'{ratio:.4f}':>7} tokens/J   "
         f"{up}/{len(node['gpus'])} GPUs   {', '.join(standing['reasons']) or 'valid'}"
     )
