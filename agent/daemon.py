@@ -236,9 +236,6 @@ def reckoner_of(settings: Config) -> NodeReckoner:
         epoch=f"boot:{_boot_id()}",
         run=f"run:{uuid.uuid4()}",
         version=__version__,
-        slowest_seconds=max(
-            (getattr(each, "interval", 0.0) for each in settings.collectors.values()), default=0.0
-        ),
     )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from agent.measure.series import max_gap_seconds
 from agent.measure.validity import Invalid
@@ -18,8 +17,7 @@ CADENCES_PER_WINDOW = 3.0
 """A window holds at least this many samples of its slowest input."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One contributor to a sum: a GPU's energy or an engine's tokens."""
 
     series: Series | None
@@ -27,8 +25,7 @@ class Member:
     cadence_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """The interval that a figure speaks of, on the monotonic clock."""
 
     start: float
@@ -40,8 +37,7 @@ class Window:
         return self.end - self.start
 
 
-@dataclass(frozen=True, slots=True)
-class Sum:
+class Sum(NamedTuple):
     """What covered members added up to over a window, and what speaks against it."""
 
     amount: float | None

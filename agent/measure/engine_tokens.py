@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from agent.measure.reading import Moment
 
 MAX_SERIES_PER_INSTANCE = 4096
-"""Raw series remembered of one instance. The kept file takes about 400 bytes for each, so that a node of
+"""Raw series remembered of one instance. The kept file takes 200 to 400 bytes for each, so that a node of
 eight instances stays below its 16 MiB; an engine of 8 ranks with 100 LoRA adapters has 2,400."""
 MAX_MODELS = 256
 """Models named for one instance: each is a dozen rows on every page, and names come from outside. The

@@ -38,14 +38,12 @@ class NodeReckoner:
         epoch: str,
         run: str,
         version: str = "",
-        slowest_seconds: float = 1.0,
     ) -> None:
         """Start empty. `epoch` is the kernel's boot id, `run` identifies this process."""
         self._version = version
         self._name, self._rack = name, rack
         self._window_seconds = window_seconds
         self._horizon = Horizon(max(LEAST_HORIZON_SECONDS, HORIZON_WINDOWS * window_seconds))
-        self._horizon.stretch(slowest_seconds)
         self._ledger = Ledger()
         self._gpus = NodeGpus(self._ledger, self._horizon, epoch, run)
         self._engines: dict[str, EngineBook] = {}

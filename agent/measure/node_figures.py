@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent.measure.efficiency import Member, Sum, Window, sum_over, tokens_per_joule, window_of
@@ -38,6 +38,14 @@ class _Meter:
     members: list[Member]
     reasons: frozenset[Invalid]
     flags: frozenset[Flag]
+    sums: dict[Window | None, Sum] = field(default_factory=dict)
+    """Joules by window: every kind of token asks for the same ones."""
+
+    def joules(self, window: Window | None) -> Sum:
+        """Return the energy over a window."""
+        if window not in self.sums:
+            self.sums[window] = sum_over(self.members, window, Invalid.NO_METER)
+        return self.sums[window]
 
 
 def figures_of(
@@ -92,7 +100,7 @@ def _efficiency(
     """Divide two sums over the same window and the same node; any reason makes the ratio absent."""
     window = window_of([*tokens_from, *meter.members], window_seconds, now)
     tokens = sum_over(tokens_from, window, Invalid.NO_ENGINES)
-    joules = sum_over(meter.members, window, Invalid.NO_METER)
+    joules = meter.joules(window)
     reasons = tokens.reasons | joules.reasons | meter.reasons
     ratio = None
     if not reasons and tokens.amount is not None and joules.amount is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from typing import NamedTuple
 
 EDGE_GAP_SECONDS = 3.0
 """An edge is trusted when the samples around it are at most this far apart …"""
@@ -16,8 +16,7 @@ MOST_HORIZON_SECONDS = 3600.0
 """… but never longer, for memory: 3,600 samples a series at one a second. Enough for one in 7 minutes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(NamedTuple):
     """A cumulative value at one moment; the value was true at some time in [seconds - spread, seconds]."""
 
     seconds: float
@@ -27,8 +26,7 @@ class Point:
     """The value moves in steps of this size, because of printed precision (T22)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Grown:
+class Grown(NamedTuple):
     """By how much a series grew between two edges, and how wrong that may be."""
 
     amount: float
