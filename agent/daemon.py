@@ -55,6 +55,8 @@ class Daemon:
         self._reckoner = reckoner_of(settings)
         self._gatherer = Gatherer(settings.node_name, settings.general.interval, self._reckoner)
         self._reload_success = True
+        self._changing = asyncio.Lock()
+        """Held by whoever sets collectors: one change at a time, in the order they were asked for."""
         self._stop = asyncio.Event()
         self._exit_code = 0
 
@@ -77,7 +79,8 @@ class Daemon:
             raise StartError(str(error)) from error
         self._take_kept_totals()
         runner = await self._listen()
-        await self._gatherer.set_collectors(collectors_of(self._config))
+        async with self._changing:
+            await self._gatherer.set_collectors(collectors_of(self._config))
         gc.freeze()
         tasks = [
             asyncio.create_task(job(), name=name)
@@ -205,7 +208,11 @@ class Daemon:
         self._reloading.add_done_callback(self._stop_on_failure)
 
     async def _reload(self) -> None:
-        """Take a changed configuration; one that is wrong changes nothing."""
+        async with self._changing:
+            await self._take_changed_configuration()
+
+    async def _take_changed_configuration(self) -> None:
+        """Take what the file says now; one that is wrong changes nothing."""
         systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             fresh = config.load(self._config.path)

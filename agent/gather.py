@@ -58,7 +58,8 @@ class Gatherer:
         self._running: dict[str, _Running] = {}
         self._news = asyncio.Event()
         self._started = False
-        self._released = False
+        self._released_at: float | None = None
+        """Since when devices are let go of, on the monotonic clock."""
 
     @property
     def ready(self) -> bool:
@@ -76,7 +77,7 @@ class Gatherer:
         new = [name for name, c in collectors.items() if self.collectors.get(name) is not c]
         self.collectors = dict(collectors)
         self._started = True
-        if self._released:
+        if self._released_at is not None:
             self._each_releasable("release", new)
         self.sync()
         await asyncio.gather(*(_close(collector) for collector in gone))
@@ -121,12 +122,12 @@ class Gatherer:
 
     def release(self) -> None:
         """Let go of every device that is held open, for a reset; of those configured meanwhile, too."""
-        self._released = True
+        self._released_at = now().monotonic_seconds
         self._each_releasable("release", self.collectors)
 
     def resume(self) -> None:
         """Take hold of released devices again."""
-        self._released = False
+        self._released_at = None
         self._each_releasable("resume", self.collectors)
 
     async def close(self) -> None:
@@ -169,7 +170,7 @@ class Gatherer:
     def _deliver(self, reading: Reading | None, outcome: Outcome, cadence_seconds: float) -> None:
         if reading is not None:
             self.reset_seen |= self._reckoner.take(reading, cadence_seconds)
-            self._notice_resumed(outcome.source)
+            self._notice_resumed(outcome)
         else:
             self._reckoner.miss(outcome.source)
         worked = outcome.last_success_unix_seconds is not None
@@ -177,10 +178,13 @@ class Gatherer:
             self.library_mismatch.set()
         self._news.set()
 
-    def _notice_resumed(self, source: str) -> None:
-        """See that a released collector reads again: it took hold by itself, its time was over."""
-        if self._released and isinstance(self.collectors.get(source.partition("/")[0]), Releasable):
-            self._released = False
+    def _notice_resumed(self, outcome: Outcome) -> None:
+        """See that a released collector began to read again: it took hold by itself, its time was over."""
+        collector = self.collectors.get(outcome.source.partition("/")[0])
+        if self._released_at is None or not isinstance(collector, Releasable):
+            return
+        if now().monotonic_seconds - outcome.duration_seconds > self._released_at:
+            self._released_at = None
 
 
 async def _close(collector: Collector) -> None:

@@ -8,7 +8,7 @@ from agent import config, plugins
 from agent.measure.catalogue import CATALOGUE
 
 ROOT = Path(agent.__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
 def test_pages_were_found():

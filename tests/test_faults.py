@@ -406,9 +406,9 @@ def test_hangups_and_releases_right_at_the_start_do_not_kill(driver, start):
     for _ in range(3):
         os.kill(agent.program.pid, signal.SIGHUP)
         os.kill(agent.program.pid, signal.SIGUSR1)
-        os.kill(agent.program.pid, signal.SIGUSR2)
     wait_http(f"{agent.url}/-/ready", agent.program, 20)
-
+    agent.wait_for(lambda node: outcome(node, "nvml")["reason"] == "released")
+    os.kill(agent.program.pid, signal.SIGUSR2)
     agent.wait_for(lambda node: states(node) == ["ok"] * 4)
 
 
