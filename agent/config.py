@@ -46,7 +46,9 @@ class NodeSettings:
 class RackSettings:
     """`rack`: which rack this node belongs to."""
 
-    name: str = setting("", "Name of the rack; default is the chassis serial, else the NVLink domain.")
+    name: str = setting(
+        "", "Name of the rack; default is the chassis serial, else the NVLink domain, else the node's name."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,9 @@ class General:
 
     listen: str = setting("127.0.0.1:9744", "Address and port of the HTTP server.")
     interval: Seconds = setting(Seconds(1.0), "How often collectors read, unless they say otherwise.")
-    window: Seconds = setting(Seconds(10.0), "Interval that live figures speak of.")
+    window: Seconds = setting(
+        Seconds(10.0), "Interval that live figures speak of; at least three readings of the slowest source."
+    )
     state_dir: str = setting(
         "", "Where totals are kept; default $STATE_DIRECTORY, else $XDG_STATE_HOME/rackwatt."
     )

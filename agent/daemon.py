@@ -73,6 +73,8 @@ class Daemon:
     async def run(self) -> int:
         """Run until told to stop; return the exit code."""
         self._follow_signals()
+        facts = {"version": __version__, "config": self._config.path or "defaults"}
+        log.info("starting", extra=facts | {"state_dir": self._config.state_dir})
         try:
             self._store.lock()
         except StoreError as error:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent import plugins
 from agent.measure.finding import Finding, Level
+from agent.store import FILE_NAME
 
 if TYPE_CHECKING:
     from agent.config import Config
@@ -24,7 +26,7 @@ SANE_FROM_UNIX_SECONDS = 1_735_689_600.0
 
 async def examine(settings: Config) -> list[Finding]:
     """Look at the machine and at everything that is configured."""
-    findings = [_state(settings), await _clock()]
+    findings = [_state(settings), _listen(settings), await _clock()]
     for name, plugin_settings in settings.collectors.items():
         module = plugins.load(plugins.COLLECTORS, name)
         try:
@@ -42,13 +44,33 @@ async def examine(settings: Config) -> list[Finding]:
 
 def _state(settings: Config) -> Finding:
     directory = settings.state_dir
+    remedy = (
+        f"give this user {directory} and what is in it, or set state_dir: without it a restart loses totals"
+    )
     nearest = directory
-    while not nearest.exists() and nearest != nearest.parent:
+    while not os.access(nearest, os.F_OK) and nearest != nearest.parent:
         nearest = nearest.parent
-    if os.access(nearest, os.W_OK | os.X_OK):
-        return Finding(Level.OK, "state_dir", f"{directory} can be written")
-    remedy = f"give this user {directory}, or set state_dir: without it a restart loses totals"
-    return Finding(Level.PROBLEM, "state_dir", f"{directory} cannot be written", remedy)
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        return Finding(Level.PROBLEM, "state_dir", f"{directory} cannot be written", remedy)
+    kept = directory / FILE_NAME
+    if os.access(kept, os.F_OK) and not os.access(kept, os.R_OK | os.W_OK):
+        return Finding(Level.PROBLEM, "state_dir", f"{kept} belongs to somebody else", remedy)
+    return Finding(Level.OK, "state_dir", f"{directory} can be written")
+
+
+def _listen(settings: Config) -> Finding:
+    """Try the address: somebody else may have it, or the agent itself, which is fine."""
+    host, port = settings.listen_address
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        text = f"{settings.general.listen} cannot be used: {error.strerror}"
+        remedy = "fine if rackwatt runs already; else stop who has it or set listen"
+        return Finding(Level.NOTE, "listen", text, remedy)
+    return Finding(Level.OK, "listen", f"{settings.general.listen} is free")
 
 
 async def _clock() -> Finding:

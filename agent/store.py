@@ -53,6 +53,8 @@ class Store:
         self._saved = b""
         """What is on disk already: the same is not written again."""
         self._lock = -1
+        self._unreadable = ""
+        """Why a file that holds totals could not be read: then it is not replaced either."""
 
     def load(self) -> Kept:
         """Read the kept state. A file that cannot be used is set aside, never overwritten."""
@@ -62,7 +64,10 @@ class Store:
         except FileNotFoundError:
             return Kept(None, "")
         except OSError as error:
-            return Kept(None, self.set_aside(f"cannot be read ({error.strerror})"))
+            self._unreadable = (
+                f"{self._path} cannot be read ({error.strerror}): let this user read and write it"
+            )
+            return Kept(None, f"{self._unreadable}; it is left as it is, totals start at 0 and are not kept")
         try:
             return Kept(_decode(body), "")
         except StoreError as error:
@@ -70,6 +75,8 @@ class Store:
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Replace the kept state, durably. Raises StoreError and leaves the old one when that fails."""
+        if self._unreadable:
+            raise StoreError(self._unreadable)
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             body = _encode(state)
@@ -103,11 +110,11 @@ class Store:
 
     def set_aside(self, why: str) -> str:
         """Move a file that cannot be used out of the way; return what happened, for a person."""
-        for number in range(SET_ASIDE_FILES):
-            aside = self._path.with_suffix(f".unusable-{number}.json" if number else ".unusable.json")
-            if not aside.exists():
-                break
         try:
+            for number in range(SET_ASIDE_FILES):
+                aside = self._path.with_suffix(f".unusable-{number}.json" if number else ".unusable.json")
+                if not aside.exists():
+                    break
             self._path.replace(aside)
         except OSError as error:
             moved = f"it cannot be moved away ({error.strerror})"

@@ -5,13 +5,36 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from agent import plugins
 from agent.config import General
 from agent.measure.catalogue import CATALOGUE, PREFIX
+from agent.measure.energy import Verdict
+from agent.measure.glossary import BOUNDARIES, WORDS
+from agent.measure.gpu import GpuState
+from agent.measure.reading import Reason
 from agent.measure.settings import Bytes, Seconds, documented
+from agent.measure.snapshot import Activity
+from agent.measure.validity import Flag, Invalid
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TITLES = {
+    Invalid: "Why a figure is invalid (`figure_invalid_reason`)",
+    Flag: "What to know about a figure (`figure_flag`)",
+    Reason: "Why a collection failed (`collector_failures_total`)",
+    GpuState: "States of a GPU (`gpu_state`)",
+    Verdict: "Energy counter against integrated power (`gpu_energy_crosscheck`)",
+    Activity: "What a node or an engine is doing (`node_state`, `engine_state`)",
+}
+TOTALS = [
+    "`rackwatt_engine_tokens_total` is what the engine had counted when its page was read, to the token.",
+    "`rackwatt_engine_tokens_uncertainty` is no error of it: it bounds what the engine may have produced",
+    "*since*, until the next reading. At rest it goes to 0. Only what was produced between an engine's last",
+    "page and its death is lost; `rackwatt_engine_tokens_unobserved_total` bounds that from its peak rate.",
+]
 HERE = Path(__file__).parent
 NOTICE = "<!-- Made by docs/generate.py from the code; edit there and run `make docs`. -->\n"
 
@@ -33,7 +56,15 @@ def metrics_page() -> str:
         f"| `{PREFIX}{metric.name}` | {metric.type} | {', '.join(metric.labels) or '-'} | {metric.doc} |"
         for metric in CATALOGUE
     ]
+    lines += ["", "## How exact is a total?", "", *TOTALS, "", "## Boundaries", "", *_words(BOUNDARIES)]
+    for kind, title in TITLES.items():
+        lines += ["", f"## {title}", "", *_words(WORDS[kind])]
     return "\n".join(lines) + "\n"
+
+
+def _words(meanings: Mapping[str, str]) -> list[str]:
+    rows = [f"| `{word}` | {meaning} |" for word, meaning in meanings.items()]
+    return ["| word | means |", "|---|---|", *rows]
 
 
 def configuration_page() -> str:

@@ -44,7 +44,7 @@ ROOMS = {
     "agent.logs": (),
     "agent.config": ("agent.plugins", "agent.measure.settings", "yaml"),
     "agent.table": ("agent.measure",),
-    "agent.doctor": ("agent.config", "agent.plugins", "agent.measure"),
+    "agent.doctor": ("agent.config", "agent.plugins", "agent.measure", "agent.store"),
     "agent.daemon": EVERYTHING,
     "agent.cli": EVERYTHING,
 }

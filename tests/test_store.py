@@ -212,3 +212,14 @@ def test_only_one_holds_a_directory(tmp_path):
 
     with pytest.raises(StoreError, match="another rackwatt keeps its totals in"):
         second.lock()
+
+
+def test_a_file_that_cannot_be_read_is_left_as_it_is_and_not_replaced(tmp_path):
+    (tmp_path / "totals.json").mkdir()  # unreadable for root, too
+    store = Store(tmp_path)
+    kept = store.load()
+
+    assert "it is left as it is" in kept.note
+    with pytest.raises(StoreError, match="let this user read and write it"):
+        store.save(STATE)
+    assert (tmp_path / "totals.json").is_dir()
