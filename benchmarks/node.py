@@ -50,7 +50,7 @@ def _against_peer(what: str, used: list[Usage]) -> list[Figure]:
     ours, peer, deaf = (usage.cpu_percent for usage in used)
     method = CPU_METHOD.format(used[0].seconds) + ", both on one fake NVML in the same seconds"
     without = (
-        f"{method}; xid_events: false, because the double's event wait polls each 20 ms, a driver's sleeps"
+        f"{method}; xid_events: false, to show what waiting for Xids costs"
     )
     return [
         Figure(what, ours, "% of a core", method, PEER, peer, at_most(ours, peer / 4, "<= 1/4 of the peer")),
