@@ -49,9 +49,7 @@ def gpus_alone(*, quick: bool) -> list[Figure]:
 def _against_peer(what: str, used: list[Usage]) -> list[Figure]:
     ours, peer, deaf = (usage.cpu_percent for usage in used)
     method = CPU_METHOD.format(used[0].seconds) + ", both on one fake NVML in the same seconds"
-    without = (
-        f"{method}; xid_events: false, to show what waiting for Xids costs"
-    )
+    without = f"{method}; xid_events: false, to show what waiting for Xids costs"
     return [
         Figure(what, ours, "% of a core", method, PEER, peer, at_most(ours, peer / 4, "<= 1/4 of the peer")),
         Figure(f"{what}, no Xid events", deaf, "% of a core", without, PEER, peer),
