@@ -62,4 +62,4 @@ def test_every_plug_in_has_its_section():
 
 def test_no_page_names_a_path_outside_the_project():
     for page in PAGES:
-        assert "/work/" not in page.read_text()
+        assert f"{ROOT}/" not in page.read_text()
