@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from agent.measure.series import Series
 
-JOULES_PER_KWH = 3.6e6
 CADENCES_PER_WINDOW = 3.0
 """A window holds at least this many samples of its slowest input."""
 

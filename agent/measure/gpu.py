@@ -12,6 +12,19 @@ if TYPE_CHECKING:
     from agent.measure.reading import Moment
 
 
+RECOVERY_ACTIONS = (
+    "none",
+    "gpu_reset",
+    "node_reboot",
+    "drain_p2p",
+    "drain_and_reset",
+    "recover_imex_domain",
+    "bus_reset",
+    "system_reboot",
+)
+"""What a driver may ask for, in the order of NVML's numbers (field 230)."""
+
+
 class GpuState(StrEnum):
     """Whether a GPU answers its driver."""
 

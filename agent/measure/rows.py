@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.measure.energy import Verdict
-from agent.measure.gpu import GpuState, PowerScope
+from agent.measure.gpu import RECOVERY_ACTIONS, GpuState, PowerScope
 from agent.measure.reading import Reason
 from agent.measure.snapshot import Activity
 from agent.measure.validity import Flag, Invalid
@@ -26,16 +26,6 @@ THROTTLE_REASONS = (
     "hw_power_brake_slowdown",
 )
 """Reasons whose state is exported even before they first hold."""
-RECOVERY_ACTIONS = (
-    "none",
-    "gpu_reset",
-    "node_reboot",
-    "drain_p2p",
-    "drain_and_reset",
-    "recover_imex_domain",
-    "bus_reset",
-    "system_reboot",
-)
 
 
 class Row(NamedTuple):

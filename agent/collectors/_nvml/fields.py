@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.measure.gpu import PowerScope
+from agent.measure.gpu import RECOVERY_ACTIONS, PowerScope
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -114,18 +114,6 @@ def reasons(mask: int) -> frozenset[str]:
     """Name the clock event reasons in a mask; idle is none, an unknown bit keeps its number."""
     bits = (number for number in range(mask.bit_length()) if mask >> number & 1 and 1 << number != IDLE_BIT)
     return frozenset(REASONS.get(1 << number, f"bit_{number}") for number in bits)
-
-
-RECOVERY_ACTIONS = (
-    "none",
-    "gpu_reset",
-    "node_reboot",
-    "drain_p2p",
-    "drain_and_reset",
-    "recover_imex_domain",
-    "bus_reset",
-    "system_reboot",
-)
 
 
 def recovery_action(number: float) -> str:
