@@ -1,0 +1,138 @@
+"""The rack at one moment, as every output may see it; a node without members is the rack of one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.measure.engine import TokenKind
+    from agent.measure.reading import Moment
+    from agent.measure.validity import Validity
+
+
+@dataclass(frozen=True, slots=True)
+class MemberGpu:
+    """One GPU of a member, as its node told; None is unknown, never 0."""
+
+    gpu: int
+    uuid: str
+    up: bool
+    power_watts: float | None = None
+    power_limit_watts: float | None = None
+    temperature_celsius: float | None = None
+    utilization_ratio: float | None = None
+    clock_hertz: float | None = None
+    """Of the streaming multiprocessors."""
+    throttled: tuple[str, ...] | None = None
+    """Reasons that hold its clocks down now; None is unknown."""
+    power_to_median_ratio: float | None = None
+    """Its power over the median GPU of the rack."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberFigures:
+    """One node of the rack; while it is away its figures are absent, not old (T15)."""
+
+    node: str
+    """Its name; the host and port of its address until it has told one."""
+    url: str
+    """Empty for the node that reckons itself."""
+    up: bool
+    drained: bool = False
+    """Taken out on purpose: not expected, not missing."""
+    why: str = ""
+    """Why it does not report: reason and detail in one phrase."""
+    age_seconds: float | None = None
+    """Since it last answered; None when it never did."""
+    coverage: float = 0.0
+    """Share of the window for which its series are known, 0 to 1."""
+    state: str = "unknown"
+    """serving, idle, asleep or unknown."""
+    models: tuple[str, ...] = ()
+    tokens_per_second: Mapping[TokenKind, float] = field(default_factory=dict)
+    power_watts: Mapping[str, float] = field(default_factory=dict)
+    """By boundary."""
+    tokens_per_joule: Mapping[tuple[TokenKind, str], float] = field(default_factory=dict)
+    """By kind and boundary."""
+    rate_to_median_ratio: float | None = None
+    """Its output tokens per second over the median member of the rack; None for a rack of one."""
+    gpus: tuple[MemberGpu, ...] = ()
+    """Every GPU that the member has ever shown; while it is away they are not up and tell nothing."""
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFigures:
+    """One model over all members that serve it."""
+
+    model: str
+    tokens_per_second: Mapping[TokenKind, float]
+    tokens_total: Mapping[TokenKind, float]
+    tokens_per_joule: Mapping[tuple[TokenKind, str], float]
+    """Only of members that serve nothing else: their joules are this model's (T5)."""
+    nodes: int
+    """Members that serve it."""
+    running: float | None = None
+    """Requests in its engines."""
+    waiting: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFigures:
+    """How the rack compares with a published record; never a benchmark result itself (T20)."""
+
+    name: str
+    title: str
+    tokens_per_second: float
+    """Of the record."""
+    ratio: float | None
+    """Ours over the record's; None while our rate is unknown or another model is served."""
+    caveats: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RackSnapshot:
+    """The rack at one moment: rates and ratios over one window, totals since the beginning."""
+
+    sequence: int
+    at: Moment
+    rack: str
+    of_one: bool
+    """True when no members are configured and the node speaks for itself."""
+    window_seconds: float
+    tokens_per_second: Mapping[TokenKind, float]
+    tokens_total: Mapping[TokenKind, float]
+    backfilled_tokens_total: Mapping[TokenKind, float]
+    """Part of the totals that members had made while they were away (T10)."""
+    power_watts: Mapping[str, float]
+    """By boundary."""
+    power_sources: Mapping[str, str]
+    """Who measures each boundary."""
+    energy_joules_total: Mapping[str, float]
+    tokens_per_joule: Mapping[tuple[TokenKind, str], float]
+    """By kind and boundary: ratios of sums over the same members (T5)."""
+    coverage: float | None
+    """Valid member-seconds over expected member-seconds of the window; None when nobody is expected."""
+    validity: tuple[Validity, ...]
+    """Of rack_tokens_per_second and rack_tokens_per_joule_<boundary>."""
+    nodes_expected: int
+    nodes_reporting: int
+    missing: tuple[str, ...]
+    drained: tuple[str, ...]
+    gpus_expected: int
+    gpus_reporting: int
+    models: tuple[ModelFigures, ...]
+    members: tuple[MemberFigures, ...]
+    record: RecordFigures | None = None
+
+    @property
+    def valid(self) -> bool:
+        """Whether nothing speaks against the rate of output tokens."""
+        return all(standing.valid for standing in self.validity if standing.figure == RATE)
+
+
+RATE = "rack_tokens_per_second"
+EFFICIENCY = "rack_tokens_per_joule"

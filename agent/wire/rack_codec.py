@@ -1,0 +1,137 @@
+"""The rack as JSON: what `/api/v1/rack` and the event stream give."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from agent.measure.rack_snapshot import RATE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.measure.engine import TokenKind
+    from agent.measure.rack_snapshot import (
+        MemberFigures,
+        MemberGpu,
+        ModelFigures,
+        RackSnapshot,
+        RecordFigures,
+    )
+    from agent.measure.validity import Validity
+
+SCHEMA = 1
+
+
+def to_json(rack: RackSnapshot, *, indent: bool = False) -> bytes:
+    """Encode a rack. What is unknown is null or left out, never 0."""
+    return orjson.dumps(to_plain(rack), option=orjson.OPT_INDENT_2 if indent else 0)
+
+
+def to_plain(rack: RackSnapshot) -> dict[str, Any]:
+    """Return a rack as plain values."""
+    rate = next((standing for standing in rack.validity if standing.figure == RATE), None)
+    return {
+        "schema": SCHEMA,
+        "sequence": rack.sequence,
+        "rack": rack.rack,
+        "of_one": rack.of_one,
+        "at": rack.at.unix_seconds,
+        "window_seconds": rack.window_seconds,
+        "tokens_per_second": dict(rack.tokens_per_second),
+        "tokens_total": dict(rack.tokens_total),
+        "backfilled_tokens_total": dict(rack.backfilled_tokens_total),
+        "power_watts": dict(rack.power_watts),
+        "power_sources": dict(rack.power_sources),
+        "energy_joules_total": dict(rack.energy_joules_total),
+        "tokens_per_joule": _by_boundary(rack.tokens_per_joule),
+        "coverage": rack.coverage,
+        "valid": rack.valid,
+        "reasons": [] if rate is None else sorted(rate.reasons),
+        "figures": {standing.figure: _standing(standing) for standing in rack.validity},
+        "nodes": {
+            "expected": rack.nodes_expected,
+            "reporting": rack.nodes_reporting,
+            "missing": list(rack.missing),
+            "drained": list(rack.drained),
+        },
+        "gpus": {"expected": rack.gpus_expected, "reporting": rack.gpus_reporting},
+        "models": [_model(model) for model in rack.models],
+        "record": None if rack.record is None else _record(rack.record),
+        "members": [_member(member) for member in rack.members],
+    }
+
+
+def _by_boundary(ratios: Mapping[tuple[TokenKind, str], float]) -> dict[str, dict[str, float]]:
+    plain: dict[str, dict[str, float]] = {}
+    for (kind, boundary), ratio in ratios.items():
+        plain.setdefault(boundary, {})[kind] = ratio
+    return plain
+
+
+def _standing(standing: Validity) -> dict[str, Any]:
+    return {
+        "valid": standing.valid,
+        "reasons": sorted(standing.reasons),
+        "flags": sorted(standing.flags),
+        "window_seconds": standing.window_seconds,
+        "uncertainty_ratio": standing.uncertainty_ratio,
+    }
+
+
+def _model(model: ModelFigures) -> dict[str, Any]:
+    return {
+        "model": model.model,
+        "nodes": model.nodes,
+        "tokens_per_second": dict(model.tokens_per_second),
+        "tokens_total": dict(model.tokens_total),
+        "tokens_per_joule": _by_boundary(model.tokens_per_joule),
+        "requests": {"running": model.running, "waiting": model.waiting},
+    }
+
+
+def _record(record: RecordFigures) -> dict[str, Any]:
+    return {
+        "name": record.name,
+        "title": record.title,
+        "tokens_per_second": record.tokens_per_second,
+        "ratio": record.ratio,
+        "caveats": list(record.caveats),
+    }
+
+
+def _member(member: MemberFigures) -> dict[str, Any]:
+    return {
+        "node": member.node,
+        "url": member.url,
+        "up": member.up,
+        "drained": member.drained,
+        "why": member.why,
+        "age_seconds": member.age_seconds,
+        "coverage": member.coverage,
+        "state": member.state,
+        "models": list(member.models),
+        "tokens_per_second": dict(member.tokens_per_second),
+        "power_watts": dict(member.power_watts),
+        "tokens_per_joule": _by_boundary(member.tokens_per_joule),
+        "rate_to_median_ratio": member.rate_to_median_ratio,
+        "version": member.version,
+        "gpus": [_gpu(gpu) for gpu in member.gpus],
+    }
+
+
+def _gpu(gpu: MemberGpu) -> dict[str, Any]:
+    return {
+        "gpu": gpu.gpu,
+        "uuid": gpu.uuid,
+        "up": gpu.up,
+        "power_watts": gpu.power_watts,
+        "power_limit_watts": gpu.power_limit_watts,
+        "temperature_celsius": gpu.temperature_celsius,
+        "utilization_ratio": gpu.utilization_ratio,
+        "clock_hertz": gpu.clock_hertz,
+        "throttled": None if gpu.throttled is None else bool(gpu.throttled),
+        "throttle_reasons": None if gpu.throttled is None else list(gpu.throttled),
+        "power_to_median_ratio": gpu.power_to_median_ratio,
+    }
