@@ -59,6 +59,8 @@ class Series:
     def __init__(self, horizon: Horizon) -> None:
         self._points: deque[Point] = deque()
         self._horizon = horizon
+        self.began: float | None = None
+        """Moment of its very first sample, which may be kept no longer."""
 
     def add(self, point: Point) -> None:
         """Append a sample; one that is not newer than the last is dropped (a late read adds nothing)."""
@@ -68,6 +70,8 @@ class Series:
                 return
             if point.value < points[-1].value:
                 point = Point(point.seconds, points[-1].value, point.spread_seconds, point.step)
+        else:
+            self.began = point.seconds
         points.append(point)
         oldest = point.seconds - self._horizon.seconds
         while len(points) > 2 and points[1].seconds < oldest:  # noqa: PLR2004  (an edge needs two)
@@ -103,6 +107,17 @@ class Series:
         spread = max(left.spread_seconds, right.spread_seconds)
         slope = self.peak_slope(start, end) or 0.0 if spread > 0.0 else 0.0  # walks the whole window
         return Grown(amount, slope * spread + step, below_step=amount < step)
+
+    def known_seconds(self, start: float, end: float, max_gap_seconds: float) -> float:
+        """Return for how much of an interval the series is known: gaps in it are not."""
+        known, after = 0.0, None
+        for point in reversed(self._points):
+            if after is not None and after - point.seconds <= max_gap_seconds:
+                known += max(0.0, min(after, end) - max(point.seconds, start))
+            if point.seconds <= start:
+                break
+            after = point.seconds
+        return known
 
     def peak_slope(self, start: float, end: float) -> float | None:
         """Return the steepest growth per second between neighbouring samples around an interval.
