@@ -167,14 +167,20 @@ class RackReckoner:
         for member in sorted(self._members.values(), key=lambda member: not member.up):
             if member.key is not None:
                 first.setdefault(member.key, member)
-        taken: set[str] = set()
+        taken = {member.name for member in first.values()}
+        named: set[str] = set()
         places = []
         for member in self._members.values():
-            same = first[member.key].url if member.key is not None else member.url
-            name = member.name if member.name not in taken else f"{member.name} ({_address(member.url)})"
-            if same == member.url:
-                taken.add(name)
-            places.append(Place(member, name, self._drain_of(member), "" if same == member.url else same))
+            counted = first.get(member.key, member) if member.key is not None else member
+            name = member.name
+            if (
+                name in named
+                or (counted is not member and name in taken)
+                or (member.key is None and name in taken)
+            ):
+                name = f"{name} ({member.url})"
+            named.add(name)
+            places.append(Place(member, name, self._drain_of(member), _why_double(member, counted)))
         return places
 
     def _drain_of(self, member: RackMember) -> str | None:
@@ -195,5 +201,14 @@ class _KeptMember:
     gpus: tuple[tuple[int, str], ...]
 
 
-def _address(url: str) -> str:
-    return url.partition("://")[2].rstrip("/")
+def _why_double(member: RackMember, counted: RackMember) -> str:
+    """Tell why a member is not counted because another is; empty when it is."""
+    if member is counted:
+        return ""
+    boots = [each.totals.origin.boot_id for each in (member, counted) if each.totals is not None and each.up]
+    if len(set(boots)) > 1:
+        return (
+            f"it has the name and the state of {counted.url}, yet is another machine, and is not counted: "
+            "was its state_dir copied? Delete totals.json there and restart it"
+        )
+    return f"it is the same node as {counted.url}, which is counted"

@@ -12,7 +12,7 @@ from agent.measure.series import max_gap_seconds
 from agent.measure.validity import Flag, Invalid, Validity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from agent.measure.rack_member import MemberSums, RackMember, Reach
 
@@ -43,8 +43,9 @@ def figures_of(
     members: Sequence[RackMember], expected: int, window_seconds: float, now: float
 ) -> RackFigures:
     """Reckon all members in duty over common edges."""
-    rate_window = rack_window((m.token_reach() for m in members), window_seconds, now)
-    all_window = rack_window((_both(m) for m in members), window_seconds, now)
+    reaches = [member.reach() for member in members]
+    rate_window = rack_window((tokens for tokens, _ in reaches), window_seconds, now)
+    all_window = rack_window((part for both in reaches for part in both), window_seconds, now)
     if all_window is not None and rate_window is not None and all_window.seconds <= rate_window.seconds:
         rate_window = all_window  # no meter is slower than the engines: one pass serves both
     figures = RackFigures(window_seconds if rate_window is None else rate_window.seconds)
@@ -71,11 +72,6 @@ def rack_window(reaches: Iterable[Iterable[Reach]], window_seconds: float, now: 
     if end == float("inf"):
         return None
     return Window(end - max(window_seconds, CADENCES_PER_WINDOW * slowest), end)
-
-
-def _both(member: RackMember) -> Iterator[Reach]:
-    yield from member.token_reach()
-    yield from member.energy_reach()
 
 
 def _sums(members: Sequence[RackMember], window: Window | None) -> dict[str, MemberSums]:

@@ -11,13 +11,15 @@ from agent.measure.series import Point, Series, max_gap_seconds
 from agent.measure.validity import Flag, Invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
     from agent.measure.efficiency import Window
     from agent.measure.rack_ledger import Key
     from agent.measure.series import Grown, Horizon
     from agent.measure.totals import BoundaryTotals, EngineTotals, MemberReading, NodeTotals
 
+SLOWEST_SECONDS = 120.0
+"""A source that is read more rarely does not stretch the rack's window; it is not covered."""
 STALE_SECONDS = 10.0
 """A node reckons at least once a second: one that answers with older figures hangs."""
 
@@ -80,6 +82,8 @@ class RackMember:
         self._reset_seconds: float | None = None
         self._tokens: dict[tuple[str, TokenKind], Series] = {}
         self._energy: dict[str, Series] = {}
+        self._token_reach: list[Reach] = []
+        self._energy_reach: list[Reach] = []
 
     @property
     def name(self) -> str:
@@ -116,24 +120,9 @@ class RackMember:
         """Return for how long it had not answered when it was asked; infinite for never in this run."""
         return float("inf") if self.seen_seconds is None else asked - self.seen_seconds
 
-    def token_reach(self) -> Iterator[Reach]:
-        """Yield how far each live series of an engine that is up has come."""
-        if self.totals is not None:
-            shift = self.clock.shift_seconds
-            for engine in self.totals.engines:
-                for kind in engine.live if engine.up else ():
-                    last = self._tokens[engine.instance, kind].last
-                    if last is not None:
-                        yield Reach(last.seconds + shift, self._seen_cadence(engine.cadence_seconds))
-
-    def energy_reach(self) -> Iterator[Reach]:
-        """Yield how far the energy of each boundary has come."""
-        if self.totals is not None:
-            shift = self.clock.shift_seconds
-            for at in self.totals.boundaries:
-                series = self._energy.get(at.boundary)
-                if series is not None and series.last is not None:
-                    yield Reach(series.last.seconds + shift, self._seen_cadence(at.cadence_seconds))
+    def reach(self) -> tuple[Sequence[Reach], Sequence[Reach]]:
+        """Return how far the series of engines that are up, and the energy of each boundary, have come."""
+        return self._token_reach, self._energy_reach
 
     def sums(self, window: Window | None) -> MemberSums:
         """Reckon what it gives over a window on our clock; its own clock measures how long that is."""
@@ -161,15 +150,17 @@ class RackMember:
             gap = max_gap_seconds(self._seen_cadence(engine.cadence_seconds))
             for kind in {TokenKind.OUTPUT, *engine.live}:
                 series = self._tokens.get((engine.instance, kind)) if engine.up else None
-                grown = None if series is None else series.grown(start, end, gap)
+                output = kind is TokenKind.OUTPUT
+                grown = None if series is None else series.grown(start, end, gap, bounded=output)
                 why_not = _why_not(series, grown, start)
                 if why_not is not None:
                     found.reasons.setdefault(kind, set()).add(why_not)
                 elif grown is not None:
                     self._add(engine, kind, grown, found)
-                if kind is TokenKind.OUTPUT:
-                    valid += why_not is None
-                    known += 0.0 if series is None else series.known_seconds(start, end, gap) / (end - start)
+                if output and why_not is None:
+                    valid, known = valid + 1, known + 1.0
+                elif output and series is not None:
+                    known += series.known_seconds(start, end, gap) / (end - start)
             _note_flags(engine, start, found)
         if not totals.engines:
             found.reasons[TokenKind.OUTPUT] = {Invalid.NO_ENGINES}
@@ -212,6 +203,18 @@ class RackMember:
             if not at.reasons:  # a sum that lacks a GPU is no edge: what it used then comes later, at once
                 series.add(Point(at.at_seconds, at.joules))
         self._tokens, self._energy = tokens, energy
+        shift = self.clock.shift_seconds
+        self._token_reach = [
+            Reach(tokens[engine.instance, kind].newest + shift, self._seen_cadence(engine.cadence_seconds))
+            for engine in totals.engines
+            if engine.up and engine.cadence_seconds <= SLOWEST_SECONDS
+            for kind in engine.live
+        ]
+        self._energy_reach = [
+            Reach(energy[at.boundary].newest + shift, self._seen_cadence(at.cadence_seconds))
+            for at in totals.boundaries
+            if at.cadence_seconds <= SLOWEST_SECONDS
+        ]
 
     def _energy_series(self, at: BoundaryTotals) -> Series:
         """Return the energy of a boundary, begun anew after a hole in it."""
@@ -223,7 +226,7 @@ class RackMember:
 
     def _seen_cadence(self, cadence_seconds: float) -> float:
         """Return how far apart samples of a source are here: it is read there, then polled."""
-        return cadence_seconds + self._cadence_seconds
+        return min(cadence_seconds, SLOWEST_SECONDS) + self._cadence_seconds
 
 
 def _why_not(series: Series | None, grown: Grown | None, start: float) -> Invalid | None:

@@ -51,11 +51,11 @@ def _token_rows(rack: RackSnapshot) -> Iterator[Row]:
 
 def _energy_rows(rack: RackSnapshot) -> Iterator[Row]:
     for boundary, watts in rack.power_watts.items():
-        source = rack.power_sources.get(boundary, "")
-        yield Row("rack_power_watts", (rack.rack, boundary, source), watts)
+        yield Row("rack_power_watts", (rack.rack, boundary, rack.power_sources[boundary]), watts)
     for boundary, joules in rack.energy_joules_total.items():
-        source = rack.power_sources.get(boundary, "")
-        yield Row("rack_energy_joules_total", (rack.rack, boundary, source), joules)
+        source = rack.power_sources.get(boundary)
+        if source is not None:  # until a member has told one, after a restart, the series has no name
+            yield Row("rack_energy_joules_total", (rack.rack, boundary, source), joules)
     for (kind, boundary), ratio in rack.tokens_per_joule.items():
         yield Row("rack_tokens_per_joule", (rack.rack, kind, boundary), ratio)
         if ratio > 0.0:

@@ -40,7 +40,7 @@ class Place:
     name: str
     drained: str | None
     same_as: str
-    """Address of the member that is the same node, and is counted; empty for that one itself."""
+    """Why it is not counted: another member is the same node; empty for one that is."""
 
     @property
     def reports(self) -> bool:
@@ -115,13 +115,12 @@ def _member(
     rates, ratios = figures.rates.get(member.url), figures.ratios.get(member.url)
     shown = totals is not None and rates is not None
     seen = member.seen_seconds
-    why = f"the same node as {place.same_as}, which is counted" if place.same_as else member.why
     return MemberFigures(
         node=place.name,
         url=member.url,
         up=member.up,
         drained=place.drained is not None,
-        why=why or place.drained or "",
+        why=place.same_as or member.why or place.drained or "",
         age_seconds=None if seen is None else max(0.0, now.monotonic_seconds - seen),
         coverage=rates.known_ratio if rates is not None else 0.0,
         state=Activity.UNKNOWN if totals is None else totals.activity,
@@ -133,7 +132,7 @@ def _member(
         ),
         power_watts=_watts_of(member) if totals is not None else {},
         tokens_per_joule={} if totals is None or ratios is None else _ratios(ratios),
-        gpus=_gpus(place),
+        gpus=() if place.same_as else _gpus(place),
         version=member.totals.version if member.totals is not None else "",
         tokens_total={} if place.same_as or member.key is None else by_node.get(member.key[0], {}),
     )
@@ -167,12 +166,28 @@ def _with_ratios(members: Sequence[MemberFigures]) -> tuple[MemberFigures, ...]:
         replace(
             member,
             rate_to_median_ratio=_over(member.tokens_per_second.get(TokenKind.OUTPUT), middle_rate),
-            gpus=tuple(
-                replace(gpu, power_to_median_ratio=_over(gpu.power_watts, middle_watts))
-                for gpu in member.gpus
-            ),
+            gpus=tuple(_beside(gpu, middle_watts) for gpu in member.gpus),
         )
         for member in members
+    )
+
+
+def _beside(gpu: MemberGpu, middle_watts: float | None) -> MemberGpu:
+    """Set one GPU beside the median one."""
+    ratio = _over(gpu.power_watts, middle_watts)
+    if ratio is None:
+        return gpu
+    return MemberGpu(  # not `replace`, which takes three times as long: a rack has thousands
+        gpu.gpu,
+        gpu.uuid,
+        gpu.up,
+        gpu.power_watts,
+        gpu.power_limit_watts,
+        gpu.temperature_celsius,
+        gpu.utilization_ratio,
+        gpu.clock_hertz,
+        gpu.throttled,
+        ratio,
     )
 
 

@@ -87,6 +87,11 @@ class Series:
         """The newest sample."""
         return self._points[-1] if self._points else None
 
+    @property
+    def newest(self) -> float:
+        """Moment of the newest sample; minus infinity without one."""
+        return self._points[-1].seconds if self._points else float("-inf")
+
     def at(self, seconds: float, max_gap_seconds: float) -> Point | None:
         """Interpolate at one edge; None when it is outside, or its neighbours are too far apart."""
         after: Point | None = None
@@ -98,14 +103,19 @@ class Series:
             after = point
         return None
 
-    def grown(self, start: float, end: float, max_gap_seconds: float) -> Grown | None:
-        """Return the growth between two edges; None when either edge is invalid."""
+    def grown(
+        self, start: float, end: float, max_gap_seconds: float, *, bounded: bool = True
+    ) -> Grown | None:
+        """Return the growth between two edges; None when either edge is invalid.
+
+        How wrong it may be is only told when it is to be `bounded`: that walks the whole window.
+        """
         left, right = self.at(start, max_gap_seconds), self.at(end, max_gap_seconds)
         if left is None or right is None:
             return None
         amount, step = right.value - left.value, max(left.step, right.step)
         spread = max(left.spread_seconds, right.spread_seconds)
-        slope = self.peak_slope(start, end) or 0.0 if spread > 0.0 else 0.0  # walks the whole window
+        slope = self.peak_slope(start, end) or 0.0 if bounded and spread > 0.0 else 0.0
         return Grown(amount, slope * spread + step, below_step=amount < step)
 
     def known_seconds(self, start: float, end: float, max_gap_seconds: float) -> float:
