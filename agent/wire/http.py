@@ -83,7 +83,7 @@ class _Progress:
             return "connecting"
         if connection.first_byte is None:
             return "waiting for the first byte"
-        return f"reading the body, at {len(connection.response.body)} bytes"
+        return f"reading the body, at {connection.response.body_bytes} bytes"
 
 
 class _Target(NamedTuple):
@@ -224,7 +224,7 @@ def _fetched(
     finished = time.monotonic()
     if response.status != OK:
         raise _refusal(where, response, config)
-    body = bytes(response.body)
+    body = response.body
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         body = _inflated(where, body, encoding, limits)

@@ -161,4 +161,4 @@ def _says_enough(response: Response) -> bool:
     """Whether a refusal has said what a message can tell of it."""
     if response.status in (0, OK):
         return False
-    return bool(response.body) or response.status in BODILESS_STATUSES
+    return response.body_bytes > 0 or response.status in BODILESS_STATUSES

@@ -34,12 +34,14 @@ class Response:
         "_body_limit",
         "_fault",
         "_fed_bytes",
+        "_first_piece",
+        "_further",
         "_headers",
         "_parser",
         "_phrase",
         "_status",
         "begun",
-        "body",
+        "body_bytes",
         "headers",
         "keep_alive",
         "phrase",
@@ -55,17 +57,25 @@ class Response:
         self.phrase = ""
         self.headers: dict[str, str] = {}
         """Names in lower case; of one that comes twice, the last."""
-        self.body = bytearray()
+        self.body_bytes = 0
+        """How much of the body has come."""
         self.whole = False
         self.keep_alive = False
         """Whether the connection may be used again; known once the answer is whole."""
         self._body_limit = body_limit_bytes
         self._fed_bytes = 0
+        self._first_piece = b""
+        self._further = bytearray()
         self._status = 0
         self._phrase = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._fault: Exception | None = None
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+
+    @property
+    def body(self) -> bytes:
+        """What has come of the body; mostly it came in one piece, which is not copied."""
+        return self._first_piece + self._further if self._further else self._first_piece
 
     def feed(self, data: memoryview | bytes) -> None:
         """Take the next bytes. Raises NotHttpError and BodyTooLargeError."""
@@ -79,8 +89,8 @@ class Response:
             raise NotHttpError("switches to another protocol") from None
         except httptools.HttpParserError as error:
             raise self._fault or NotHttpError(str(error)) from None
-        framing_bytes = self._fed_bytes - len(self.body)
-        if framing_bytes > MAX_HEADER_BYTES + FRAMING_PER_BODY_BYTE * len(self.body):
+        framing_bytes = self._fed_bytes - self.body_bytes
+        if framing_bytes > MAX_HEADER_BYTES + FRAMING_PER_BODY_BYTE * self.body_bytes:
             raise NotHttpError(f"{framing_bytes} bytes of headers and chunk sizes, which is too much")
 
     def end(self) -> None:
@@ -125,9 +135,13 @@ class Response:
 
     def on_body(self, piece: bytes) -> None:
         """Append to the body, but never more than the limit."""
-        self.body += piece
-        if len(self.body) > self._body_limit:
-            self._refuse(BodyTooLargeError(f"goes on after {len(self.body)} bytes"))
+        if self.body_bytes:
+            self._further += piece
+        else:
+            self._first_piece = piece
+        self.body_bytes += len(piece)
+        if self.body_bytes > self._body_limit:
+            self._refuse(BodyTooLargeError(f"goes on after {self.body_bytes} bytes"))
 
     def on_message_complete(self) -> None:
         """Note that the answer is whole, unless it was an interim one."""
