@@ -63,6 +63,8 @@ class Gatherer:
         self._running: dict[str, _Running] = {}
         self._news = asyncio.Event()
         self._started = False
+        self._not_before = 0.0
+        """When the next snapshot may be made, on the event loop's clock."""
         self._released_at: float | None = None
         """Since when devices are let go of, on the monotonic clock."""
 
@@ -117,7 +119,9 @@ class Gatherer:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(self._interval_seconds, MOST_SPACING_SECONDS)):
                 await self._news.wait()
-        await asyncio.sleep(BATCH_SECONDS)
+        clock = asyncio.get_running_loop().time
+        await asyncio.sleep(max(BATCH_SECONDS, self._not_before - clock()))  # one wake-up for both
+        self._not_before = clock() + BATCH_SECONDS + LEAST_SPACING_SECONDS
         self._news.clear()
         if self.snapshot is not None or self._all_told():
             self.reckon(self_gauges)

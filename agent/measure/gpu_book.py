@@ -45,6 +45,8 @@ class GpuBook:
         self._check = CrossCheck()
         self._counts = {what: self._kept(what) for what in COUNTS}
         self._raws: dict[str, dict[str, float]] = {what: {} for what in COUNTS}
+        self._xids = self._by_number()
+        """Totals by Xid; a new mapping whenever one has changed, for snapshots hold on to it."""
 
     @property
     def verdict(self) -> Verdict:
@@ -55,7 +57,8 @@ class GpuBook:
         """Book one reading; `epoch` is the kernel's boot, `run` this process. Returns the joules it adds."""
         self.reading, self.serial = reading, reading.identity.serial
         xids = NO_XIDS | {str(xid): count for xid, count in reading.xid_errors.items()}
-        self._book_counts("xid", xids, reading.at, run, from_zero=True)
+        if self._book_counts("xid", xids, reading.at, run, from_zero=True):
+            self._xids = self._by_number()
         if reading.state is not GpuState.OK:
             return 0.0
         self._book_counts("throttled", reading.throttled_seconds, reading.at, epoch)
@@ -80,7 +83,7 @@ class GpuBook:
             verdict=self._check.verdict,
             throttled_seconds_total=dict(self._counts["throttled"]) if told else {},
             ecc_errors_total=dict(self._counts["ecc"]) if told else {},
-            xid_errors_total={int(xid): n for xid, n in self._counts["xid"].items() if xid.isdecimal()},
+            xid_errors_total=self._xids,
         )
 
     def _book_energy(self, reading: GpuReading, epoch: str) -> float:
@@ -136,10 +139,11 @@ class GpuBook:
 
     def _book_counts(
         self, what: str, raws: Mapping[str, float], at: Moment, epoch: str, *, from_zero: bool = False
-    ) -> None:
+    ) -> bool:
+        """Book counts by name; tell whether any may have changed."""
         totals, known = self._counts[what], self._raws[what]
         if raws == known:
-            return  # mostly; `epoch` is the same for as long as we run
+            return False  # mostly; `epoch` is the same for as long as we run
         for name, raw in raws.items():
             if known.get(name) == raw:
                 continue
@@ -147,6 +151,10 @@ class GpuBook:
             totals[name] = step.counter.total
             if step.change is not Change.LATE:
                 known[name] = raw
+        return True
+
+    def _by_number(self) -> dict[int, float]:
+        return {int(xid): count for xid, count in self._counts["xid"].items() if xid.isdecimal()}
 
     def _kept(self, what: str) -> dict[str, float]:
         prefix = self._key(f"{what}/")
