@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from agent import __version__, config, plugins, systemd
-from agent.gather import LEAST_SPACING_SECONDS, Gatherer
+from agent.gather import Gatherer
 from agent.measure.node import NodeReckoner
 from agent.measure.rack import RackPlan, RackReckoner
 from agent.measure.reading import Moment
@@ -202,7 +202,6 @@ class Daemon:
             if self._gatherer.reset_seen:
                 self._gatherer.reset_seen = False
                 self._saver.submit(self._reckoner.dump())
-            await asyncio.sleep(LEAST_SPACING_SECONDS)
 
     async def _keep_reckoning_rack(self) -> None:
         while True:

@@ -23,7 +23,7 @@ ROOMS = {
     "agent.measure": ("agent.measure",),
     "agent.diagnose": ("agent.measure", "agent.diagnose"),
     "agent.engines": ("agent.measure",),
-    "agent.wire": ("agent.measure", "agent.wire", "aiohttp", "orjson"),
+    "agent.wire": ("agent.measure", "agent.wire", "httptools", "orjson"),
     "agent.discovery": ("agent.measure", "agent.wire"),
     "agent.collectors": ("agent.measure", "agent.wire", OWN_LIBRARIES),
     "agent.collectors.engines": (
