@@ -45,6 +45,7 @@ ROOMS = {
     "agent.config": ("agent.plugins", "agent.measure.settings", "yaml"),
     "agent.table": ("agent.measure",),
     "agent.doctor": ("agent.config", "agent.plugins", "agent.measure", "agent.store"),
+    "agent.listener": ("agent.config", "agent.web", "aiohttp"),
     "agent.daemon": EVERYTHING,
     "agent.cli": EVERYTHING,
 }
