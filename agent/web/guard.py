@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MOST_CONNECTIONS = 256
 """A node has a handful of scrapers; each connection costs a file descriptor …"""
+MOST_TLS_CONNECTIONS = 128
+"""asyncio takes a quarter of a MiB for each that speaks TLS."""
 SHARE_OF_DESCRIPTORS = 2
 """… and at least half of those are left for engines, the driver and the disk."""
 FIRST_REQUEST_SECONDS = 10.0
@@ -92,7 +94,8 @@ class Guard:
 
     def enter(self, connection: _Connection) -> bool:
         """Count a new connection in, if need be in place of one from which nothing is expected."""
-        if len(self._connections) >= self._most:
+        most = self._most if self.access.context is None else min(self._most, MOST_TLS_CONNECTIONS)
+        if len(self._connections) >= most:
             useless = [each for each in self._connections if not each.busy]
             victim = next((each for each in useless if not each.admitted), None) or next(iter(useless), None)
             if victim is None:
@@ -225,7 +228,8 @@ class _Connection(asyncio.Protocol):
                 ssl_handshake_timeout=seconds,
                 ssl_shutdown_timeout=FLUSH_SECONDS,
             )
-        except OSError:  # no TLS, not our versions, no certificate that we trust, gone, or too slow
+        except OSError as error:  # no TLS, not our versions, no certificate that we trust, gone, or too slow
+            error.__traceback__ = error.__context__ = None  # it holds a quarter of a MiB in a cycle
             self.drop()
             return
         certificate = None if transport is None else transport.get_extra_info("peercert")
