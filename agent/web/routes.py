@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from importlib import resources
 from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
@@ -47,6 +48,7 @@ def application(agent: Agent, guard: Guard) -> web.Application:
     app.router.add_get("/-/healthy", _healthy)
     app.router.add_get("/-/ready", _ready(agent))
     app.router.add_get("/api/v1/node", _node(agent))
+    app.router.add_get("/api/v1/openapi.yaml", _description())
     for renderer in agent.renderers:
         app.router.add_get(renderer.path, _page(agent, renderer))
     return app
@@ -78,6 +80,16 @@ def _node(agent: Agent) -> Callable[[web.Request], Awaitable[web.Response]]:
         if snapshot is None:
             return _not_yet()
         return web.Response(body=to_json(snapshot), content_type="application/json")
+
+    return handle
+
+
+def _description() -> Callable[[web.Request], Awaitable[web.Response]]:
+    """Answer with the OpenAPI file that describes these routes."""
+    body = resources.files("agent.web").joinpath("openapi.yaml").read_bytes()
+
+    async def handle(_request: web.Request) -> web.Response:
+        return web.Response(body=body, content_type="application/yaml")
 
     return handle
 
