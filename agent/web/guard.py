@@ -32,7 +32,7 @@ IDLE_SECONDS = 75.0
 FLUSH_SECONDS = 5.0
 """A connection that is being closed by HTTP's rules is cut off after so much more."""
 MOST_UNASKED_BYTES = 32 * 1024
-"""What a connection may send without a whole request coming of it."""
+"""What a connection may send while none of its requests is being answered."""
 ENDLESS = frozenset({"/api/v1/stream"})
 """Answers that go on for as long as the client listens; their writer bounds each write."""
 PROTOCOL_BOUNDS: dict[str, Any] = {

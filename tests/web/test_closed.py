@@ -193,6 +193,7 @@ def test_a_new_authority_lets_its_clients_in_and_the_old_ones_out(tmp_path, auth
     successor = Authority(tmp_path / "new", "successor")
     newcomer = Client(authority.ca, successor.sign("scraper", "DNS:x", "clientAuth"))
     with agent.running_for(scraper):
+        assert refused(agent, Client(authority.ca))
         assert refused(agent, newcomer)
         ca.write_bytes(successor.ca.read_bytes())
         agent.until(lambda: newcomer.get(agent.port)[0] == 200)
