@@ -1,6 +1,7 @@
 """docs/security.md, done as it is written: its commands, its files, with curl and a real Prometheus."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,7 @@ def here(text, folder, daemon):
     return text.replace("/etc/rackwatt", str(folder)).replace("tray-07:9744", f"localhost:{daemon.port}")
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
 def test_the_documented_curl_reads_the_page(documented):
     folder, daemon = documented
     (curl,) = blocks("sh", "printf")
