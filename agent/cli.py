@@ -124,8 +124,11 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from agent.listener import web_config_of  # noqa: PLC0415  (aiohttp loads only for the commands that need it)
+
     try:
         settings = config.load(options.file)
+        web_config_of(settings)
     except config.ConfigError as error:
         print(error)
         return FOUND_WRONG

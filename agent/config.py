@@ -9,6 +9,7 @@ import re
 import socket
 import types
 import typing
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -18,7 +19,7 @@ import yaml
 
 from agent import plugins
 from agent.measure.records import BY_NAME as RECORDS
-from agent.measure.settings import Bytes, Seconds, setting
+from agent.measure.settings import Bytes, Seconds, WrongSettingError, setting
 from agent.wire.member_settings import Member, MembersFrom  # noqa: TC001  (settings are read by their types)
 
 DEFAULT_PATH = Path("/etc/rackwatt/rackwatt.yaml")
@@ -31,6 +32,9 @@ _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w|y)")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|KB|MB|GB)?")
 _UNIT_BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+
+
+Record = typing.TypeVar("Record")
 
 
 class ConfigError(Exception):
@@ -100,10 +104,22 @@ class RackSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class WebSettings:
+    """`web`: who may see our pages."""
+
+    config_file: str = setting(
+        "",
+        "TLS, client certificates and passwords of the HTTP server, in the form of Prometheus' "
+        "exporter-toolkit (docs/security.md); relative to this file.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class General:
     """Top level of the configuration, without its plug-ins."""
 
     listen: str = setting("127.0.0.1:9744", "Address and port of the HTTP server.")
+    web: WebSettings = setting(WebSettings(), "Who may see its pages.")
     interval: Seconds = setting(Seconds(1.0), "How often collectors read, unless they say otherwise.")
     window: Seconds = setting(
         Seconds(10.0), "Interval that live figures speak of; at least three readings of the slowest source."
@@ -136,6 +152,13 @@ class Config:
         return host.strip("[]"), int(port)
 
     @property
+    def web_config_file(self) -> Path | None:
+        """The file that closes our pages; None leaves them open."""
+        if not self.general.web.config_file:
+            return None
+        return (self.path.parent if self.path else Path()) / self.general.web.config_file
+
+    @property
     def state_dir(self) -> Path:
         """Directory where totals are kept."""
         if self.general.state_dir:
@@ -160,6 +183,33 @@ def load(path: Path | None) -> Config:
     """Read a configuration; None gives the defaults. Raises ConfigError."""
     if path is None:
         return _bind(None, "defaults", None)
+    return parse(_text(path), str(path), path)
+
+
+def load_records(path: Path, kind: type[Record], check: Callable[[Record], None]) -> Record:
+    """Read a file that holds one record and nothing else; quotes none of it. Raises ConfigError."""
+    root = _compose(_text(path), str(path), quoted=False)
+    entries = _entries(root, str(path), "", {field.name for field in dataclasses.fields(kind)})  # type: ignore[arg-type]  # a dataclass
+    record: Record = _fill(kind, entries, str(path), "")
+    try:
+        check(record)
+    except WrongSettingError as error:
+        where = _where(str(path), _node_of(root, error.key))
+        raise ConfigError(f"{where}: {'.'.join(error.key)}: {error}") from error
+    return record
+
+
+def _node_of(node: yaml.Node | None, key: tuple[str, ...]) -> yaml.Node | None:
+    """Return the key's node that is nearest to a place in the file."""
+    found = None
+    for part in key:
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        found, node = next(((k, v) for k, v in pairs if k.value == part), (found, None))
+    return found
+
+
+def _text(path: Path) -> str:
+    """Return what a file says. Raises ConfigError."""
     try:
         with path.open("rb") as file:
             body = file.read(MAX_CONFIG_BYTES + 1)
@@ -168,21 +218,27 @@ def load(path: Path | None) -> Config:
     if len(body) > MAX_CONFIG_BYTES:
         raise ConfigError(f"{path}: is larger than {MAX_CONFIG_BYTES} bytes")
     try:
-        text = body.decode()
+        return body.decode()
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text") from error
-    return parse(text, str(path), path)
 
 
 def parse(text: str, name: str, path: Path | None = None) -> Config:
     """Read a configuration from text; `name` is what errors call it. Raises ConfigError."""
+    return _bind(_compose(text, name), name, path)
+
+
+def _compose(text: str, name: str, *, quoted: bool = True) -> yaml.Node | None:
+    """Read YAML. Raises ConfigError, which shows the place unless it may hold a secret."""
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        return yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{name}: not YAML: {' '.join(str(error).split())}") from error
+        if quoted:
+            raise ConfigError(f"{name}: not YAML: {' '.join(str(error).split())}") from error
+        mark = getattr(error, "problem_mark", None)
+        raise ConfigError(f"{name}:{mark.line + 1 if mark else 1}: not YAML") from None
     except RecursionError as error:
         raise ConfigError(f"{name}: is nested too deeply") from error
-    return _bind(root, name, path)
 
 
 def _bind(root: yaml.Node | None, name: str, path: Path | None) -> Config:
@@ -241,8 +297,8 @@ def _plugins(
     return found
 
 
-def _entries(node: yaml.Node | None, name: str, prefix: str, known: set[str]) -> dict[str, yaml.Node]:
-    """Return the keys of a mapping. Raises ConfigError for an unknown or doubled one."""
+def _entries(node: yaml.Node | None, name: str, prefix: str, known: set[str] | None) -> dict[str, yaml.Node]:
+    """Return the keys of a mapping, any if none are known. Raises ConfigError for a wrong or doubled one."""
     if node is None or _is_null(node):
         return {}
     if not isinstance(node, yaml.MappingNode):
@@ -251,7 +307,7 @@ def _entries(node: yaml.Node | None, name: str, prefix: str, known: set[str]) ->
     for key_node, value in node.value:
         key = str(key_node.value)
         dotted = f"{prefix}.{key}" if prefix else key
-        if key not in known:
+        if known is not None and key not in known:
             choices = ", ".join(sorted(known))
             raise ConfigError(f"{_where(name, key_node)}: {dotted}: unknown key; there are: {choices}")
         if key in found:
@@ -287,11 +343,17 @@ def _value(hint: Any, node: yaml.Node, name: str, key: str) -> Any:
     """Convert one node to the type its setting declares."""
     if get_origin(hint) in {typing.Union, types.UnionType}:
         hint = next(option for option in get_args(hint) if option is not type(None))
+        if hint is Seconds and node.value in {"0", "0s"}:
+            return None  # a duration that may be absent is so at 0
     if get_origin(hint) is tuple:
         if not isinstance(node, yaml.SequenceNode):
             raise ConfigError(f"{_where(name, node)}: {key}: must be a list")
         item = get_args(hint)[0]
         return tuple(_value(item, child, name, f"{key}[{i}]") for i, child in enumerate(node.value))
+    if get_origin(hint) is Mapping:
+        item = get_args(hint)[1]
+        nodes = _entries(node, name, key, None)
+        return {each: _value(item, child, name, f"{key}.{each}") for each, child in nodes.items()}
     if dataclasses.is_dataclass(hint):
         plain = next((f.name for f in dataclasses.fields(hint) if f.metadata.get("plain")), None)
         if plain is not None and isinstance(node, yaml.ScalarNode):

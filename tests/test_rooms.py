@@ -52,6 +52,7 @@ ROOMS = {
     ),
     "agent.table": ("agent.measure",),
     "agent.doctor": ("agent.config", "agent.plugins", "agent.measure", "agent.store"),
+    "agent.listener": ("agent.config", "agent.web", "aiohttp"),
     "agent.daemon": EVERYTHING,
     "agent.cli": EVERYTHING,
 }

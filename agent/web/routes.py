@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from importlib import resources
 from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from agent.measure.ports import Renderer
     from agent.web.guard import Guard
 
+MOST_BODY_BYTES = 4096
+"""No request needs more: the longest names what is drained, and why."""
 GZIP_FROM_BYTES = 1024
 GZIP_LEVEL = 1
 """A fifth of the cost of level 9 for a quarter more bytes."""
@@ -35,11 +38,12 @@ class Agent(JsonAgent, Protocol):
 
 def application(agent: Agent, guard: Guard) -> web.Application:
     """Build the web application of a daemon."""
-    app = web.Application(middlewares=[guard.middleware])
+    app = web.Application(middlewares=[guard.middleware], client_max_size=MOST_BODY_BYTES)
     app.router.add_get("/", _index(agent))
     app.router.add_get("/-/healthy", _healthy)
     app.router.add_get("/-/ready", _ready(agent))
     add_routes(app, agent)
+    app.router.add_get("/api/v1/openapi.yaml", _description())
     for renderer in agent.renderers:
         app.router.add_get(renderer.path, _page(agent, renderer))
     return app
@@ -61,6 +65,16 @@ def _page(agent: Agent, renderer: Renderer) -> Callable[[web.Request], Awaitable
             body = packed[content_type][1]
             headers["Content-Encoding"] = "gzip"
         return web.Response(body=body, headers=headers)
+
+    return handle
+
+
+def _description() -> Callable[[web.Request], Awaitable[web.Response]]:
+    """Answer with the OpenAPI file that describes these routes."""
+    body = resources.files("agent.web").joinpath("openapi.yaml").read_bytes()
+
+    async def handle(_request: web.Request) -> web.Response:
+        return web.Response(body=body, content_type="application/yaml")
 
     return handle
 
