@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 STYLES = {"plain": "", "strong": "bold", "good": "green", "warn": "yellow", "bad": "bold red", "dim": "dim"}
 DRAW_SECONDS = 1.0
+SCROLLBAR_COLUMNS = 1
 Choosable = TypeVar("Choosable")
 CLOSE: list[Any] = [Binding("escape,q,enter", "dismiss", "close")]
 
@@ -57,8 +58,10 @@ def text_of_all(lines: Sequence[Line]) -> Text:
 class Rows(DataTable[Text]):
     """A table that is drawn anew every second under a cursor that stays with its row."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(cursor_type="row", zebra_stripes=False, **options)
+    def __init__(self, *, cursor: bool = True, **options: Any) -> None:
+        super().__init__(
+            cursor_type="row" if cursor else "none", cursor_foreground_priority="renderable", **options
+        )
         self._shape: tuple[Any, ...] = ()
         self._shown: list[list[Line]] = []
 
@@ -110,9 +113,9 @@ class LinesScreen(ModalScreen[None]):
     BINDINGS = CLOSE
     DEFAULT_CSS = """
     LinesScreen { align: center middle; }
-    LinesScreen > VerticalScroll { width: 94; max-width: 96%; height: auto; max-height: 90%;
+    LinesScreen > VerticalScroll { width: auto; max-width: 96%; height: auto; max-height: 90%;
         border: round $secondary; padding: 0 1; background: $surface; }
-    LinesScreen Static { width: auto; }
+    LinesScreen Static { width: auto; max-width: 88; }
     """
 
     def __init__(self, lines: Sequence[Line]) -> None:
@@ -142,7 +145,7 @@ class NodeScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """Place the figures, the GPUs and the way back."""
         yield Static(id="node", markup=False)
-        yield Rows(id="gpus")
+        yield Rows(id="gpus", cursor=False)
         yield Static("escape closes", id="foot", markup=False)
 
     def on_mount(self) -> None:
@@ -150,10 +153,6 @@ class NodeScreen(ModalScreen[None]):
         self.query_one(Rows).focus()
         if isinstance(self.app, TopApp):
             self.draw(self.app.seen, time.monotonic())
-
-    def on_data_table_row_selected(self) -> None:
-        """Enter closes what enter opened."""
-        self.dismiss()
 
     def draw(self, watch: Watch, now: float) -> None:
         """Show the node as it is by now."""
@@ -194,7 +193,7 @@ class TopApp(App[None]):
     .low #models { display: none; }
     .low.of-models #nodes { display: none; }
     .low.of-models #models { display: block; height: 1fr; max-height: 100%; }
-    DataTable { background: $background; }
+    DataTable { background: $background; scrollbar-size: 1 1; scrollbar-gutter: stable; }
     DataTable > .datatable--header { background: $background; color: $foreground 60%; text-style: none; }
     """
 
@@ -209,7 +208,7 @@ class TopApp(App[None]):
         """Place head, tables and foot."""
         yield Static(id="head", markup=False)
         yield Rows(id="nodes")
-        yield Rows(id="models")
+        yield Rows(id="models", cursor=False)
         yield Static(id="foot", markup=False)
 
     def on_mount(self) -> None:
@@ -260,7 +259,9 @@ class TopApp(App[None]):
         )
         base.query_one("#foot", Static).update(text_of_all(foot_lines(page, self.choice, columns)))
         if page is not None:
-            base.query_one("#nodes", Rows).show(node_table(page, self.choice, columns), stale=stale)
+            base.query_one("#nodes", Rows).show(
+                node_table(page, self.choice, columns - SCROLLBAR_COLUMNS), stale=stale
+            )
             boundary = boundary_of(page, self.choice)
             base.query_one("#models", Rows).show(model_table(page, boundary), stale=stale)
         if isinstance(self.screen, NodeScreen) and self.screen.is_mounted:

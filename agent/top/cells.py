@@ -91,8 +91,24 @@ def clipped_line(spans: Line, columns: int) -> Line:
     return tuple(kept)
 
 
-def wrapped(text: str, columns: int, indent: str = "") -> list[str]:
-    """Break a sentence into lines at its spaces; what follows the first line is indented."""
+def padded(spans: Line, columns: int) -> Line:
+    """Return the line filled up to so many columns."""
+    return (*spans, Span(" " * (columns - cells_wide(plain(spans)))))
+
+
+def fitting(columns: int | None, must: Line, *may: Line) -> Line:
+    """Return the first part, and of the others those that fit whole behind it."""
+    whole = must
+    for each in may:
+        if columns is None or cells_wide(plain((*whole, *each))) <= columns:
+            whole = (*whole, *each)
+    return whole if columns is None else clipped_line(whole, columns)
+
+
+def wrapped(text: str, columns: int | None, indent: str = "") -> list[str]:
+    """Break a sentence into lines at its spaces; what follows the first is indented. None is endless."""
+    if columns is None:
+        return [text]
     lines: list[str] = []
     current = ""
     for word in text.split(" "):

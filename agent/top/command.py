@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
         return _refused(str(error))
     if options.once:
         return asyncio.run(_once(url, config))
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):  # Textual draws on stderr
         return _refused("this is no terminal; `rackwatt top --once` prints one frame as plain text")
     if importlib.util.find_spec("textual") is None:
         return _refused(

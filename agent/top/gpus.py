@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from agent.measure.engine import TokenKind
-from agent.top.cells import Cell, Span, Tone, line, percent, whole
+from agent.top.cells import UNKNOWN, Cell, Span, Tone, line, percent, whole
 from agent.top.history import BLOCKS
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ class Paint(StrEnum):
 LEGENDS = {
     Paint.HEALTH: "o fine  ! held down by its clocks  x not up",
     Paint.THROTTLE: "o runs free  ! held down  ? not told  x not up",
-    Paint.POWER: f"▁ to █ of its limit, yellow below {QUIET_GPU:.0%} of the median GPU  x not up",
-    Paint.TEMPERATURE: f"▁ {COLD_CELSIUS:.0f} °C to █ {SCALE_CELSIUS:.0f} °C, "
+    Paint.POWER: f"watts, or ▁ to █ of its limit; yellow below {QUIET_GPU:.0%} of the median GPU  x not up",
+    Paint.TEMPERATURE: f"°C, or ▁ {COLD_CELSIUS:.0f} to █ {SCALE_CELSIUS:.0f}; "
     f"yellow from {WARM_CELSIUS:.0f}, red from {HOT_CELSIUS:.0f}  x not up",
     Paint.RATE: "▁ to █ of the median node; tokens are counted by node, its GPUs look alike  x not up",
     Paint.EFFICIENCY: "▁ to █ of the median node of the same models; by node, its GPUs look alike  x not up",
@@ -84,15 +84,16 @@ def gpu_cells(member: MemberFigures, paint: Paint, scale: Scale, *, wide: bool) 
     for gpu in gpus:
         sign, tone = _sign(member, gpu, paint, scale)
         if numbers and gpu.up:
-            sign = f"{_number(gpu, paint):>4}"
-        spans.append(Span(f"{sign:>4}" if numbers else sign, Tone.DIM if member.drained else tone))
+            sign = _number(gpu, paint)
+        spans.append(Span(f"{sign:>5}" if numbers else sign, Tone.DIM if member.drained else tone))
     if len(member.gpus) > MOST_CELLS:
         spans.append(Span(f" +{len(member.gpus) - MOST_CELLS}", Tone.DIM))
     return tuple(spans)
 
 
 def _number(gpu: MemberGpu, paint: Paint) -> str:
-    return whole(gpu.power_watts if paint is Paint.POWER else gpu.temperature_celsius)
+    value = gpu.power_watts if paint is Paint.POWER else gpu.temperature_celsius
+    return UNKNOWN if value is None else f"{value:.0f}"
 
 
 def _sign(member: MemberFigures, gpu: MemberGpu, paint: Paint, scale: Scale) -> tuple[str, Tone]:

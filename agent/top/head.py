@@ -19,6 +19,7 @@ from agent.top.cells import (
     cells_wide,
     clipped,
     clipped_line,
+    fitting,
     kilowatts,
     line,
     percent,
@@ -92,48 +93,44 @@ def status_lines(status: Status, columns: int) -> list[Line]:
     return [line(Span(text, Tone.BAD)) for text in wrapped(f"! {status.error}{again}", columns, "  ")]
 
 
-def output_line(page: RackPage) -> Line:
+def output_line(page: RackPage, columns: int | None = None) -> Line:
     """Return the headline: output tokens per second with window, coverage and standing."""
     output = page.tokens_per_second.get(TokenKind.OUTPUT)
-    others = [
-        f"{kind.replace('_', ' ')} {rate(value)}/s"
+    others = (
+        line(Span(f"  {kind.replace('_', ' ')} {rate(value)}/s", Tone.DIM))
         for kind, value in page.tokens_per_second.items()
         if kind is not TokenKind.OUTPUT
-    ]
-    parts: list[str | Span] = [
+    )
+    must = line(
         Span("OUTPUT ", Tone.DIM),
         Span(f"{rate(output)} tokens/s", Tone.STRONG),
         f"  window {seconds(page.window_seconds)}  coverage {percent(page.coverage, 1)}  ",
         standing_of(page.standing),
-    ]
-    if others:
-        parts.append(Span(f"  {'  '.join(others)}", Tone.DIM))
-    return line(*parts)
+    )
+    return fitting(columns, must, *others)
 
 
-def count_line(page: RackPage) -> Line:
+def count_line(page: RackPage, columns: int | None = None) -> Line:
     """Return how many of the expected report, and what the rack has made so far."""
-    return line(
+    must = line(
         Span("NODES ", Tone.DIM),
         _of(page.nodes_reporting, page.nodes_expected),
         Span("  GPUS ", Tone.DIM),
         _of(page.gpus_reporting, page.gpus_expected),
         Span(f"  drained {len(page.drained)}", Tone.DIM) if page.drained else "",
-        Span(f"  {_totals(page)}", Tone.DIM),
     )
+    return fitting(columns, must, *(line(Span(part, Tone.DIM)) for part in _totals(page)))
 
 
 def _of(reporting: int, expected: int) -> Span:
     return Span(f"{reporting} of {expected}", Tone.GOOD if reporting >= expected else Tone.BAD)
 
 
-def _totals(page: RackPage) -> str:
+def _totals(page: RackPage) -> list[str]:
     total = page.tokens_total.get(TokenKind.OUTPUT)
-    if total is None:
-        return ""
     backfilled = page.backfilled_tokens_total.get(TokenKind.OUTPUT)
-    late = f" ({whole(backfilled)} of them told late)" if backfilled else ""
-    return f"{whole(total)} output tokens in all{late}"
+    said = [] if total is None else [f"  {whole(total)} output tokens in all"]
+    return [*said, f", {whole(backfilled)} of them told late"] if said and backfilled else said
 
 
 def standing_of(standing: Standing | None) -> Span:
@@ -146,7 +143,7 @@ def standing_of(standing: Standing | None) -> Span:
     return Span(f"valid, {noted}" if noted else "valid", Tone.WARN if noted else Tone.GOOD)
 
 
-def ladder_lines(page: RackPage, columns: int) -> list[Line]:
+def ladder_lines(page: RackPage, columns: int, *, meters: bool = True) -> list[Line]:
     """Return power and efficiency of each boundary, one below the other; no boundary is ever added up."""
     rows = []
     for boundary in boundaries_of(page):
@@ -160,10 +157,13 @@ def ladder_lines(page: RackPage, columns: int) -> list[Line]:
             line(standing_of(page.standings.get(f"{EFFICIENCY}_{boundary}"))),
             line(Span(page.power_sources.get(boundary, ""), Tone.DIM)),
         )
-        rows.append(row)
+        rows.append(row if meters else row[:-1])
     if not rows:
         return [line(Span("no power is measured at any boundary", Tone.WARN))]
-    return [clipped_line(each, columns) for each in aligned(LADDER, rows, frozenset({1, 2, 3}))]
+    return [
+        clipped_line(each, columns)
+        for each in aligned(LADDER if meters else LADDER[:-1], rows, frozenset({1, 2, 3}))
+    ]
 
 
 def boundaries_of(page: RackPage) -> list[str]:
@@ -183,7 +183,7 @@ def _rung(boundary: str) -> int:
     return BOUNDARIES.index(boundary) if boundary in BOUNDARIES else len(BOUNDARIES)
 
 
-def trouble_lines(page: RackPage, columns: int) -> list[Line]:
+def trouble_lines(page: RackPage, columns: int | None) -> list[Line]:
     """Return what to know before trusting the figures: reasons in words, missing and drained by name."""
     said = [
         *((f"not valid: {about}", Tone.BAD) for about in _why(page, "reasons")),
@@ -241,8 +241,11 @@ def _drained(page: RackPage) -> list[str]:
     return [f"drained, not expected: {', '.join(named)}"] if named else []
 
 
-def record_lines(page: RackPage, columns: int) -> list[Line]:
-    """Return the comparison with a published record and its caveats; a live figure is no result (T20)."""
+def record_lines(page: RackPage, columns: int, most: int | None = None) -> list[Line]:
+    """Return the comparison with a published record and its caveats; a live figure is no result (T20).
+
+    With a limit, the last line is cut: the caveats begin early enough to be seen.
+    """
     record = page.record
     if record is None:
         return []
@@ -254,6 +257,9 @@ def record_lines(page: RackPage, columns: int) -> list[Line]:
         theirs = f"{title}, {rate(record.tokens_per_second)} tokens/s"
         text = f"{percent(record.ratio, 1)} compared with {theirs}{caveats}"
     first, *more = wrapped(f"RECORD {text}", columns, "  ")
+    if most is not None and len(more) >= most:
+        rest = " ".join(each.removeprefix("  ") for each in more[most - 2 :])
+        more = [*more[: most - 2], clipped(f"  {rest}", columns)]
     return [line(Span("RECORD", Tone.DIM), first.removeprefix("RECORD")), *(line(each) for each in more)]
 
 

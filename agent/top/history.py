@@ -21,6 +21,7 @@ FIGURE_COLUMNS = (0, 10)
 """Of what stands left and right of the blocks, where room is scarce and where it is not."""
 ROOMY_COLUMNS = 50
 LEAST_BLOCKS = 8
+ABSENT = "absent"
 RATE = "rate"
 
 
@@ -140,7 +141,7 @@ def spark_lines(history: History, boundary: str, columns: int) -> list[Line]:
         drawn.append(
             line(
                 Span(f"{clipped(label, label_columns - 1):<{label_columns}}", Tone.DIM),
-                f"{blocks(values, room):<{room}}",
+                Span(f"{ABSENT:<{room}}", Tone.DIM) if highest is None else f"{blocks(values, room):<{room}}",
                 Span(f"{shown(highest):>{figure_columns}}" if roomy else "", Tone.DIM),
             )
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.top.cells import Line, Span, Tone, cells_wide, clipped_line, greyed, line, plain
+from agent.top.cells import Line, Span, Tone, cells_wide, clipped_line, greyed, line, padded, plain
 from agent.top.gpus import LEGENDS
 from agent.top.head import (
     count_line,
@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 
 TALL_ROWS = 40
 """From here on the models stand below the nodes, and nothing need be folded away so soon."""
-TROUBLES = (3, 10)
-RECORDS = (1, 4)
+TROUBLES = (4, 10)
+RECORDS = (2, 4)
 """Lines for troubles and for the record on a low and on a tall terminal."""
+WIDE_COLUMNS = 110
+"""From here on the boundaries name their meters."""
 BETWEEN = "   "
 
 
@@ -50,47 +52,45 @@ def head_lines(watch: Watch, choice: Choice, size: tuple[int, int], now: float) 
 
 
 def _body(watch: Watch, page: RackPage, choice: Choice, columns: int, *, tall: bool) -> list[Line]:
+    # On a low terminal each trouble has one line, its end cut off: all of them matter more than all of one.
+    troubles = trouble_lines(page, columns if tall else None)
     return [
-        clipped_line(output_line(page), columns),
-        clipped_line(count_line(page), columns),
-        *_figures(watch, page, choice, columns),
-        *shortened(trouble_lines(page, columns), TROUBLES[tall], columns, "w"),
-        *shortened(record_lines(page, columns), RECORDS[tall], columns, "w"),
+        output_line(page, columns),
+        count_line(page, columns),
+        *_figures(watch, page, choice, columns, tall=tall),
+        *(clipped_line(each, columns) for each in shortened(troubles, TROUBLES[tall], columns, "w")),
+        *record_lines(page, columns, RECORDS[tall]),
     ]
 
 
-def _figures(watch: Watch, page: RackPage, choice: Choice, columns: int) -> list[Line]:
+def _figures(watch: Watch, page: RackPage, choice: Choice, columns: int, *, tall: bool) -> list[Line]:
     """Put the boundaries and the sparklines side by side."""
-    ladder = ladder_lines(page, columns)
+    ladder = ladder_lines(page, columns, meters=columns >= WIDE_COLUMNS)
     widest = max(cells_wide(plain(each).rstrip()) for each in ladder)
     room = columns - widest - len(BETWEEN)
-    sparks = spark_lines(watch.history, boundary_of(page, choice), room)
-    if not sparks:
-        return ladder
-    right = [*sparks, spark_title(watch.history, room)]
-    left = ladder + [()] * (len(right) - len(ladder))
-    right += [()] * (len(left) - len(right))
+    right = spark_lines(watch.history, boundary_of(page, choice), room)
+    if right and (tall or len(ladder) > len(right)):
+        right.append(spark_title(watch.history, room))
+    rows = max(len(ladder), len(right))
+    left = ladder + [()] * (rows - len(ladder))
+    right += [()] * (rows - len(right))
     return [
-        (
-            *clipped_line(each, widest),
-            Span(" " * (widest - cells_wide(plain(each)[:widest])) + BETWEEN),
-            *beside,
-        )
+        (*padded(clipped_line(each, widest), widest + len(BETWEEN)), *beside)
         for each, beside in zip(left, right, strict=True)
     ]
 
 
 def foot_lines(page: RackPage | None, choice: Choice, columns: int) -> list[Line]:
     """Return what the cells mean, and the keys with what they now stand at."""
-    order = f"{choice.sort}{' (backwards)' if choice.backwards else ''}"
+    order = f"{choice.sort}{' ↑' if choice.backwards else ''}"
     boundary = choice.boundary or ("" if page is None else boundary_of(page, choice))
     keys = (
         ("q", "quit"),
         ("?", "help"),
         ("enter", "open"),
-        ("s", f"sort: {order}"),
-        ("p", f"cells: {choice.paint}"),
-        ("b", f"power: {boundary}"),
+        ("s", order),
+        ("p", choice.paint),
+        ("b", boundary),
         ("m", "models"),
         ("w", "why"),
     )
@@ -107,26 +107,33 @@ def why_lines(page: RackPage, columns: int) -> list[Line]:
 
 
 HELP = """\
-rackwatt top shows one rack (or one node as a rack of one), asked once a second.
+rackwatt top shows one rack, or one node as a rack of one,
+asked once a second.
 
-  enter      open the node under the cursor; escape closes it
-  s          sort by the next: worst first, name, tokens/s, power, tokens/J, °C
-  r          sort backwards
-  p          GPU cells show the next: health, throttle, W, °C, tokens/s, tokens/J
-  b          power and tokens/J of the next boundary
-  m          models instead of nodes (a tall terminal shows both)
-  w          why: every reason, missing node and caveat in full
-  a          ask again now
-  q          quit
+  enter   open the node under the cursor; escape closes it
+  s       sort by the next: worst first, name, tokens/s, power,
+          tokens/J, °C
+  r       sort backwards
+  p       GPU cells show the next: health, throttle, W, °C,
+          tokens/s, tokens/J
+  b       power and tokens/J of the next boundary
+  m       models instead of nodes (a tall terminal shows both)
+  w       why: every reason, missing node and caveat in full
+  a       ask again now
+  q       quit
 
-TOK/S      output tokens per second over the window
-MEDIAN     a node's rate over the rack's median node; yellow below 95 %, red below 80 %
-worst      missing, then unreadable, then lowest share of the median in steps of 5 %
-TOK/J      output tokens per joule at one power boundary, a ratio of sums over the same nodes
-coverage   share of the window for which the expected nodes are known; valid from 95 % on
-NOT VALID  something speaks against the figure: w says what
-STALE      no new snapshot for more than 3 s: what is grey is of then
-sparkline  since this program began, from zero; each column is the lowest of its time,
-           a gap is a figure that was absent, not a drop
-"-"        unknown; it is never drawn as zero
+TOK/S     output tokens per second over the window
+MEDIAN    a node's rate over the rack's median node;
+          yellow below 95 %, red below 80 %
+worst     missing, then unreadable, then the lowest share of the
+          median in steps of 5 %
+TOK/J     output tokens per joule at one power boundary, a ratio
+          of sums over the same nodes
+coverage  share of the window for which the expected nodes are
+          known; valid from 95 % on
+NOT VALID something speaks against the figure: w says what
+STALE     no new snapshot for more than 3 s: grey is of then
+lines     since this program began, from zero; a column is the
+          lowest of its time, a gap an absent figure, no drop
+-         unknown; it is never drawn as zero
 """
