@@ -194,6 +194,7 @@ class TopApp(App[None]):
     .low.of-models #nodes { display: none; }
     .low.of-models #models { display: block; height: 1fr; max-height: 100%; }
     DataTable { background: $background; scrollbar-size: 1 1; scrollbar-gutter: stable; }
+    DataTable > .datatable--cursor { background: $foreground 18%; text-style: bold; }
     DataTable > .datatable--header { background: $background; color: $foreground 60%; text-style: none; }
     """
 

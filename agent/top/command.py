@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import io
 import shutil
 import sys
@@ -33,13 +32,15 @@ def run(options: argparse.Namespace) -> int:
         return asyncio.run(_once(url, config))
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):  # Textual draws on stderr
         return _refused("this is no terminal; `rackwatt top --once` prints one frame as plain text")
-    if importlib.util.find_spec("textual") is None:
+    try:
+        from agent.top.app import TopApp  # noqa: PLC0415 - Textual is an extra, and slow to load
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("textual", "rich"):
+            raise
         return _refused(
             "the live page needs Textual, which is not installed: pip install 'rackwatt[top]'"
-            " (`rackwatt top --once` and the page in a browser do without it)"
+            " (`rackwatt top --once` does without it)"
         )
-    from agent.top.app import TopApp  # noqa: PLC0415 - Textual is an extra, and slow to load
-
     TopApp(url, config).run()
     return FINE
 

@@ -57,7 +57,7 @@ def _body(watch: Watch, page: RackPage, choice: Choice, columns: int, *, tall: b
     return [
         output_line(page, columns),
         count_line(page, columns),
-        *_figures(watch, page, choice, columns, tall=tall),
+        *(clipped_line(each, columns) for each in _figures(watch, page, choice, columns, tall=tall)),
         *(clipped_line(each, columns) for each in shortened(troubles, TROUBLES[tall], columns, "w")),
         *record_lines(page, columns, RECORDS[tall]),
     ]
