@@ -41,8 +41,9 @@ def run(options: argparse.Namespace) -> int:
             "the live page needs Textual, which is not installed: pip install 'rackwatt[top]'"
             " (`rackwatt top --once` does without it)"
         )
-    TopApp(url, config).run()
-    return FINE
+    app = TopApp(url, config)
+    app.run()
+    return app.return_code or FINE
 
 
 def http_config(options: argparse.Namespace) -> HttpConfig:

@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import os
 import pty
+import re
 import select
 import struct
 import subprocess
@@ -163,7 +164,26 @@ def test_the_live_page_draws_in_a_real_terminal_and_leaves_it_as_it_was(serving)
     assert output.rindex("\x1b[?1049l") > output.rindex("\x1b[?1049h")
 
 
-def in_terminal(program, *, until="", keys=b""):
+def test_with_no_color_everything_is_grey(serving):
+    url = serving(ailing_rack())
+    program = f"import sys; from agent.cli import main; sys.exit(main(['top', '{url}']))"
+    _, coloured = in_terminal(program, until="tray-12", keys=b"q")
+    _, grey = in_terminal(program, until="tray-12", keys=b"q", env={"NO_COLOR": "1"})
+
+    assert colours(coloured) - GREYS
+    assert colours(grey) <= GREYS
+    assert "NOT VALID" in grey
+
+
+GREYS = {*range(232, 256), 16, 59, 102, 145, 188, 231}
+"""Of the 256 colours of a terminal."""
+
+
+def colours(output):
+    return {int(number) for number in re.findall(r"[34]8;5;(\d+)", output)}
+
+
+def in_terminal(program, *, until="", keys=b"", env=None):
     """Run a program on a terminal of 80x24; when it has drawn `until`, press the keys."""
     parent, child = pty.openpty()
     fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
