@@ -187,15 +187,13 @@ def in_terminal(program, *, until="", keys=b"", env=None):
     """Run a program on a terminal of 80x24; when it has drawn `until`, press the keys."""
     parent, child = pty.openpty()
     fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    env = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | {
-        "TERM": "xterm-256color"
-    }
+    inherited = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLORTERM")}
     process = subprocess.Popen(
         [sys.executable, "-c", program],
         stdin=child,
         stdout=child,
         stderr=child,
-        env=env,
+        env=inherited | {"TERM": "xterm-256color"} | (env or {}),
         start_new_session=True,
     )
     os.close(child)
