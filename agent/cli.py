@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent import __version__, config, logs
 
@@ -70,7 +70,23 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(command=_check)
     metrics = commands.add_parser("metrics", help="list every metric")
     metrics.set_defaults(command=_metrics)
+    _add_top(commands)
     return parser
+
+
+def _add_top(commands: Any) -> None:
+    """Add the live page; its options are declared where they are understood, and loaded when asked for."""
+    from agent.top import options  # noqa: PLC0415
+
+    top = commands.add_parser("top", help="watch a node or a rack live", description=options.DESCRIPTION)
+    options.declare(top)
+    top.set_defaults(command=_top)
+
+
+def _top(options: argparse.Namespace) -> int:
+    from agent.top.command import run  # noqa: PLC0415  (the HTTP client and Textual load only for this one)
+
+    return run(options)
 
 
 def _settings(options: argparse.Namespace) -> Config:

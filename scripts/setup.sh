@@ -41,7 +41,7 @@ if [ ! -e "$stamp" ]; then
     say "installing Python packages ($what)"
     .venv/bin/python -m pip install -q --disable-pip-version-check -U 'pip>=25.1'  # knows --group
     # shellcheck disable=SC2086  # several words on purpose
-    .venv/bin/pip install -q --disable-pip-version-check -e . $groups
+    .venv/bin/pip install -q --disable-pip-version-check -e '.[top]' $groups
     touch "$stamp"
 fi
 

@@ -36,6 +36,8 @@ ROOMS = {
     "exporters": ("agent.measure", OWN_LIBRARIES),
     "agent.web": ("agent.measure", "agent.wire", "agent.web", "aiohttp", "bcrypt"),
     "agent.twin": ("agent.measure", "agent.twin", "aiohttp"),
+    "agent.top": ("agent.measure", "agent.wire", "agent.top"),
+    "agent.top.app": ("agent.measure", "agent.wire", "agent.top", "rich", "textual"),
     "agent.loop": ("agent.measure",),
     "agent.plugins": ("agent.measure",),
     "agent.store": ("agent.measure",),
@@ -127,6 +129,8 @@ def test_a_file_imports_only_what_its_room_may(path):
         ("agent.store", "agent.loop"),
         ("agent.config", "agent.measure.node"),
         ("agent.logs", "agent.measure.node"),
+        ("agent.top.command", "textual"),
+        ("agent.top.app", "agent.collectors.nvml"),
     ],
 )
 def test_the_table_forbids(module, name):
