@@ -8,18 +8,25 @@ from typing import TYPE_CHECKING, Protocol
 from aiohttp import web
 
 from agent.measure.accept import accepts
+from agent.web.page import add_page
+from agent.web.stream import Streams
 from agent.wire.codec import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from agent.measure.history import History
     from agent.measure.ports import Renderer
+    from agent.measure.rack_snapshot import RackSnapshot
     from agent.measure.snapshot import Snapshot
     from agent.web.guard import Guard
 
 GZIP_FROM_BYTES = 1024
 GZIP_LEVEL = 1
 """A fifth of the cost of level 9 for a quarter more bytes."""
+
+PATHS = ("/api/v1/rack", "/api/v1/node", "/api/v1/history", "/-/healthy", "/-/ready")
+"""Pages that every daemon has, for the list at the foot of the live page."""
 
 
 class Agent(Protocol):
@@ -28,6 +35,17 @@ class Agent(Protocol):
     @property
     def snapshot(self) -> Snapshot | None:
         """The last snapshot."""
+
+    @property
+    def rack(self) -> RackSnapshot | None:
+        """The last snapshot of the rack; of a node without members, the rack of one."""
+
+    async def next_rack(self, after_sequence: int) -> RackSnapshot:
+        """Wait for a snapshot of the rack that is newer than this."""
+
+    @property
+    def history(self) -> History:
+        """The last quarter of an hour of the rack."""
 
     @property
     def ready(self) -> bool:
@@ -41,7 +59,8 @@ class Agent(Protocol):
 def application(agent: Agent, guard: Guard) -> web.Application:
     """Build the web application of a daemon."""
     app = web.Application(middlewares=[guard.middleware])
-    app.router.add_get("/", _index(agent))
+    add_page(app, [*(renderer.path for renderer in agent.renderers), *PATHS])
+    Streams(agent).add_to(app)
     app.router.add_get("/-/healthy", _healthy)
     app.router.add_get("/-/ready", _ready(agent))
     app.router.add_get("/api/v1/node", _node(agent))
@@ -89,21 +108,6 @@ def _ready(agent: Agent) -> Callable[[web.Request], Awaitable[web.Response]]:
         if agent.ready:
             return web.Response(text="rackwatt is ready\n")
         return web.Response(status=503, text="waiting for the first outcome of every source\n")
-
-    return handle
-
-
-def _index(agent: Agent) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """List the pages there are."""
-    paths = [*(renderer.path for renderer in agent.renderers), "/api/v1/node", "/-/healthy", "/-/ready"]
-    links = "".join(f'<li><a href="{path}">{path}</a></li>' for path in paths)
-    page = (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>rackwatt</title>'
-        f"<h1>rackwatt</h1><ul>{links}</ul></html>\n"
-    )
-
-    async def handle(_request: web.Request) -> web.Response:
-        return web.Response(text=page, content_type="text/html")
 
     return handle
 
