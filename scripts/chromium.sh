@@ -35,7 +35,10 @@ unpack() {
     libraries=$(find "$root" -name '*.so*' -exec dirname {} + | sort -u | paste -sd:)
     cat > "$root/fonts.conf" <<CONF
 <?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "urn:fontconfig:fonts.dtd">
-<fontconfig><dir>$root/usr/share/fonts</dir><dir>/usr/share/fonts</dir><cachedir>$root/fontcache</cachedir></fontconfig>
+<fontconfig>
+<dir>$root/usr/share/fonts</dir><dir>/usr/share/fonts</dir><cachedir>$root/fontcache</cachedir>
+<match><edit name="family" mode="append_last"><string>DejaVu Sans</string></edit></match>
+</fontconfig>
 CONF
     cat > "$root/chromium" <<RUN
 #!/bin/sh

@@ -11,6 +11,8 @@ from aiohttp import web
 from fakes.processes import LOOPBACK, free_port
 
 from agent.measure.history import History
+from agent.measure.reading import Moment, Outcome, Reason
+from agent.measure.snapshot import Activity, NodeIdentity, Snapshot
 from agent.web.guard import Guard
 from agent.web.routes import application
 
@@ -19,15 +21,29 @@ if TYPE_CHECKING:
 
     from agent.measure.ports import Renderer
     from agent.measure.rack_snapshot import RackSnapshot
-    from agent.measure.snapshot import Snapshot
 
 WAIT_SECONDS = 20.0
+FAILING = Outcome("engines 127.0.0.1:8000", False, Reason.TIMED_OUT, "no page within 1 s", 1.0, 1_800_000_000.0, {})  # noqa: FBT003  (positions of a record)
+NODE = Snapshot(
+    sequence=1,
+    at=Moment(1.0, 1_800_000_001.0),
+    node=NodeIdentity("tray-01", "r12"),
+    activity=Activity.IDLE,
+    gpus=(),
+    engines=(),
+    boundaries=(),
+    tokens_per_second={},
+    tokens_per_joule={},
+    validity=(),
+    outcomes=(FAILING,),
+    costs={},
+)
 
 
 class ScriptedAgent:
     """What the routes need to know of a daemon; `publish` is its next snapshot."""
 
-    snapshot: Snapshot | None = None
+    snapshot: Snapshot | None = NODE
     ready = True
     renderers: Sequence[Renderer] = ()
 

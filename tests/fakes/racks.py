@@ -87,7 +87,8 @@ def rack_of(
     missing = tuple(each.node for each in expected if not each.up)
     rates = {kind: sum(each.tokens_per_second.get(kind, 0.0) for each in there) for kind in (OUTPUT, PROMPT)}
     watts = {at: sum(each.power_watts.get(at, 0.0) for each in there) for at in ("gpu", "module")}
-    reasons = frozenset({Invalid.MEMBER_MISSING}) if missing or not there else frozenset()
+    coverage = len(there) / len(expected) if expected else None
+    reasons = frozenset({Invalid.MEMBER_MISSING}) if coverage is None or coverage < 0.95 else frozenset()
     ratios = {} if reasons else {(OUTPUT, at): rates[OUTPUT] / watts[at] for at in watts if watts[at]}
     figures = ("rack_tokens_per_second", "rack_tokens_per_joule_gpu", "rack_tokens_per_joule_module")
     model = ModelFigures(
@@ -112,7 +113,7 @@ def rack_of(
         power_sources={"gpu": "nvml", "module": "nvml"},
         energy_joules_total={"gpu": 3.6e8 + seconds * 9e4, "module": 4.4e8 + seconds * 1.1e5},
         tokens_per_joule=ratios,
-        coverage=len(there) / len(expected) if expected else None,
+        coverage=coverage,
         validity=tuple(Validity(figure, 10.0, reasons) for figure in figures),
         nodes_expected=len(expected),
         nodes_reporting=len(there),

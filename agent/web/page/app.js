@@ -47,7 +47,7 @@ function tellLink({ age, connected, stale }) {
 }
 
 let announced = "";
-let announcedAt = 0;
+let announcedAt = -Infinity;
 
 // For screen readers: only what has changed in kind, and not more often than every few seconds.
 function announce() {

@@ -74,10 +74,8 @@ export class Figures {
   showRate(rack) {
     const rates = rack.tokens_per_second;
     show(this.rate.big, f.tokensPerSecond(rates.output), "Output tokens per second");
-    facts(this.rate.side, [
-      ["prompt", f.tokensPerSecond(rates.prompt)],
-      ["of it cached", f.tokensPerSecond(rates.prompt_cached)],
-    ]);
+    const cached = f.known(rates.prompt_cached) ? [["of it cached", f.tokensPerSecond(rates.prompt_cached)]] : [];
+    facts(this.rate.side, [["prompt", f.tokensPerSecond(rates.prompt)], ...cached]);
     stand(this.rate.standing, rack.figures[RATE], rack);
   }
 
@@ -92,7 +90,7 @@ export class Figures {
 
   showReporting(rack) {
     const { nodes, gpus } = rack;
-    const told = { number: `${nodes.reporting}`, unit: `of ${nodes.expected} nodes` };
+    const told = { number: `${nodes.reporting}`, unit: `of ${nodes.expected} node${nodes.expected === 1 ? "" : "s"}` };
     show(this.reporting.big, { ...told, text: `${told.number} ${told.unit}`, exact: `${told.number} ${told.unit}` }, "Reporting");
     const pairs = [["GPUs", { text: `${gpus.reporting} of ${gpus.expected}` }]];
     if (nodes.drained.length) pairs.push(["drained", { text: nodes.drained.join(", ") }]);
@@ -115,7 +113,7 @@ class Ladder {
   constructor() {
     this.body = h("tbody");
     this.standing = h("p", { class: "standing" });
-    const head = ["Boundary", "Power", "Tokens per joule", "Joules per token", "Energy in total"];
+    const head = ["Boundary", "Power", "Tokens/J", "J/token", "Energy"];
     const row = h("tr", {}, ...head.map((text) => h("th", { scope: "col" }, text)));
     const table = h("table", { class: "ladder" }, h("thead", {}, row), this.body);
     this.element = h("article", { class: "card wide", id: "card-ladder" },
@@ -168,7 +166,8 @@ class Record {
     this.element = this.card.element;
     this.element.classList.add("wide");
     this.caveats = h("ul", { class: "caveats" });
-    this.element.append(this.caveats);
+    this.doubt = h("p", { class: "standing warn" });
+    this.element.append(this.caveats, this.doubt);
   }
 
   show(rack) {
@@ -180,6 +179,9 @@ class Record {
     const [number, unit] = f.known(record.ratio) ? [told, `of ${of.text}`] : [f.DASH, ""];
     show(this.card.big, { number, unit, text: `${number} ${unit}`, exact: of.exact }, "Share of the record");
     const why = f.known(record.ratio) ? "" : "no figure: our rate is unknown, or another model is served · ";
+    const figure = rack.figures[RATE];
+    const doubted = f.known(record.ratio) && figure && !figure.valid;
+    setText(this.doubt, doubted ? `our figure is not valid now: ${words.short(figure.reasons)}` : "");
     setText(this.card.standing, `${why}compared with ${record.title}`);
     keyed(this.caveats, record.caveats, (text) => text, () => h("li"), setText);
   }

@@ -12,7 +12,8 @@ export function known(value) {
 
 function threeDigits(value) {
   const size = Math.abs(value);
-  return value.toFixed(size >= 99.95 ? 0 : size >= 9.995 ? 1 : 2);
+  if (size === 0) return "0";
+  return size < 0.9995 ? value.toPrecision(3) : value.toFixed(size >= 99.95 ? 0 : size >= 9.995 ? 1 : 2);
 }
 
 // {number, unit, text, exact}: "1.10", "M tok/s", "1.10 M tok/s", "1,100,948.3 tok/s".
@@ -24,11 +25,11 @@ export function quantity(value, unit) {
   let prefixes = LARGE;
   if (Math.abs(value) >= 999.5) {
     while (Math.abs(scaled) >= 999.5 && step < LARGE.length - 1) { scaled /= 1000; step += 1; }
-  } else if (value !== 0 && Math.abs(value) < 0.1) {
+  } else if (value !== 0 && !unit.startsWith("tok")) {
     prefixes = SMALL;
     while (Math.abs(scaled) < 0.9995 && step < SMALL.length - 1) { scaled *= 1000; step += 1; }
   }
-  const number = value === 0 ? "0" : threeDigits(scaled);
+  const number = threeDigits(scaled);
   const shown = `${prefixes[step]}${unit}`.replace(/^([kMGTPE])tok/, "$1 tok");
   return { number, unit: shown, text: `${number}${NARROW}${shown}`.trim(), exact };
 }
@@ -50,7 +51,7 @@ export function watts(value) { return quantity(value, "W"); }
 export function tokensPerJoule(value) { return plainNumber(value, "tok/J"); }
 export function joules(value) { return quantity(value, "J"); }
 export function joulesPerToken(efficiency) {
-  return quantity(known(efficiency) && efficiency > 0 ? 1 / efficiency : null, "J/token");
+  return quantity(known(efficiency) && efficiency > 0 ? 1 / efficiency : null, "J");
 }
 export function tokens(value) {
   const told = quantity(value, "tokens");

@@ -9,6 +9,7 @@ const LEAST_SPACING_SECONDS = 0.8;
 const GAP_SECONDS = 3;
 const COVERED = 0.95;
 const MARGIN = { left: 56, right: 12, top: 8, bottom: 20 };
+const MARGIN_AT_PIXELS = 14; // the size of text that the margin at the left was measured for
 
 // Points in columns, as /api/v1/history gives them; a point of nulls stands in every gap.
 export class Past {
@@ -84,6 +85,9 @@ export class Plots {
   draw() {
     const width = byId("plots").clientWidth;
     if (width < 50) return;
+    MARGIN.left = Math.round(56 * Number.parseFloat(getComputedStyle(document.documentElement).fontSize) / MARGIN_AT_PIXELS);
+    this.cursor.style.marginLeft = `${MARGIN.left - 6}px`;
+    this.cursor.style.width = `${width - MARGIN.left - MARGIN.right + 12}px`;
     for (const plot of this.plots) plot.draw(this.past, width, this.record);
     this.read();
   }
@@ -141,7 +145,7 @@ class Plot {
     const paths = this.series.map(([, read], i) => s("path", { class: `line line-${i}`, d: this.path(past.points, read) }));
     const labels = line === null ? [] : [
       s("line", { class: "record", x1: MARGIN.left, x2: width - MARGIN.right, y1: this.y(line), y2: this.y(line) }),
-      s("text", { class: "record-label", x: MARGIN.left + 4, y: this.y(line) + 13 }, `record ${this.spec.told(line).text}`),
+      s("text", { class: "record-label", x: MARGIN.left + 4, y: this.y(line) + (this.y(line) > this.height / 2 ? -4 : 13) }, `record ${this.spec.told(line).text}`),
     ];
     this.lines.replaceChildren(...labels, ...paths);
   }
@@ -199,7 +203,7 @@ class Plot {
 }
 
 function axis(told) {
-  return `${told.number}${told.unit.startsWith("tok/J") ? "" : ` ${told.unit.replace(/\s*(tok\/s|W)$/, "")}`}`.trim();
+  return `${Number.parseFloat(told.number)}${told.unit.startsWith("tok/J") ? "" : ` ${told.unit.replace(/\s*(tok\/s|W)$/, "")}`}`.trim();
 }
 
 function highest(points, series, record) {

@@ -2,6 +2,7 @@
 
 import { byId, h, keyed, remember, remembered, setAttribute, setClass, setText } from "./dom.js";
 import * as f from "./format.js";
+import { worstFirst } from "./tables.js";
 import { colour, diverging, gradient, median, roundUp, sequential } from "./scale.js";
 
 const MANY = 64; // more nodes than this are drawn as one cell each
@@ -17,7 +18,7 @@ const boundaryOf = (member) => Object.keys(member.tokens_per_joule)[0];
 const QUANTITIES = {
   power: {
     label: "Power (W)", node: (m) => m.power_watts.gpu, gpu: (g) => g.power_watts, told: f.watts,
-    inMany: "all GPUs of the node",
+    inCell: (watts) => Math.round(watts).toLocaleString("en"), inMany: "all GPUs of the node",
     range: (all, rack, perGpu) => {
       const limit = most(rack.members.flatMap((m) => values(m, "power_limit_watts")));
       return sequential(0, perGpu && limit ? limit : roundUp(most(all)));
@@ -145,7 +146,7 @@ export class RackView {
     setAttribute(button, "data-key", cell.key);
     setAttribute(button, "data-state", state);
     setClass(button, "known", told !== null);
-    setText(button.children[0], many ? "" : told?.number ?? (quantity.states ? "" : f.DASH));
+    setText(button.children[0], many ? "" : told === null ? (quantity.states ? "" : f.DASH) : inCell(quantity, value, told));
     setText(button.children[1], told === null || state === "throttled" ? STATES[state][0] : "");
     // A focused cell keeps its name, or a screen reader would speak every second.
     if (document.activeElement !== button) setAttribute(button, "aria-label", spoken(cell, told, state));
@@ -216,17 +217,25 @@ export class RackView {
   }
 
   tell() {
-    const shown = this.cells.get(this.pointed ?? this.pinned);
+    const chosen = this.cells.get(this.pointed ?? this.pinned);
     for (const { button } of this.cells.values()) {
       const key = button.dataset.key;
       setClass(button, "pinned", key === this.pinned);
       if (key === this.pinned) setAttribute(button, "aria-pressed", "true");
       else setAttribute(button, "aria-pressed", null);
     }
-    const lines = shown ? readout(shown.cell) : [];
+    const worst = chosen ? null : worstFirst(this.rack?.members ?? [])[0];
+    const lines = chosen ? readout(chosen.cell) : worst ? readout({ member: worst, gpu: null }) : [];
+    if (worst && this.rack.members.length > 1) lines.unshift(["Worst now", "of all nodes: first what is missing, then the lowest rate"]);
     keyed(byId("readout"), lines, ([label]) => label, ([label]) => h("p", {}, h("b", {}, label), h("span")),
       (line, [, text]) => setText(line.lastChild, text));
   }
+}
+
+// The number as a cell has room for it: with its prefix, for its neighbour may have another.
+function inCell(quantity, value, told) {
+  if (quantity.inCell) return quantity.inCell(value);
+  return /^[kMGT] ?/.test(told.unit) ? `${told.number} ${told.unit[0]}` : told.number;
 }
 
 function cellsOf(member, perGpu) {

@@ -4,6 +4,7 @@ import { byId, h, keyed, setAttribute, setClass, setText } from "./dom.js";
 import * as f from "./format.js";
 
 const SHOWN_NODES = 40;
+const RECENT_SECONDS = 3;
 const plainText = (text, exact = "") => ({ text, exact });
 
 class Table {
@@ -34,17 +35,24 @@ const MODEL_COLUMNS = [
   { title: "Output", read: (m) => f.tokensPerSecond(m.tokens_per_second.output) },
   { title: "Prompt", read: (m) => f.tokensPerSecond(m.tokens_per_second.prompt) },
   { title: "Tokens/J", read: (m) => byBoundary(m.tokens_per_joule) },
-  { title: "Output in total", read: (m) => f.tokens(m.tokens_total.output) },
-  { title: "Running", read: (m) => count(m.requests.running) },
-  { title: "Waiting", read: (m) => count(m.requests.waiting) },
+  { title: "Total", read: (m) => f.tokens(m.tokens_total.output) },
+  { title: "Requests", read: (m) => plainText(`${count(m.requests.running)} + ${count(m.requests.waiting)}`, "running + waiting in its engines") },
 ];
 
-function count(value) { return f.known(value) ? plainText(String(Math.round(value))) : plainText(f.DASH, "unknown"); }
+function count(value) { return f.known(value) ? String(Math.round(value)) : f.DASH; }
 
 function byBoundary(ratios) {
   const parts = Object.entries(ratios).filter(([, kinds]) => f.known(kinds.output))
     .map(([name, kinds]) => `${name} ${f.tokensPerJoule(kinds.output).number}`);
   return plainText(parts.join(" · ") || f.DASH, parts.length ? "tokens per joule of output, by boundary" : "unknown, or its nodes serve other models, too");
+}
+
+// A node's row has room for one boundary; the others are in its title.
+function firstBoundary(member) {
+  const ratios = Object.entries(member.tokens_per_joule).filter(([, kinds]) => f.known(kinds.output));
+  if (ratios.length === 0) return plainText(f.DASH, "unknown");
+  const [[name, kinds]] = ratios;
+  return plainText(`${f.tokensPerJoule(kinds.output).number} ${name}`, ratios.map(([at, each]) => `${at}: ${f.tokensPerJoule(each.output).exact}`).join("\n"));
 }
 
 const hottest = (member) => member.gpus.map((gpu) => gpu.temperature_celsius).filter(f.known).reduce((a, b) => Math.max(a, b), -Infinity);
@@ -66,23 +74,32 @@ const NODE_COLUMNS = [
   { title: "Node", left: true, read: (m) => plainText(m.node, m.url) },
   { title: "State", left: true, read: stateOf, bad: (m) => !m.up && !m.drained },
   { title: "Output", read: (m) => f.tokensPerSecond(m.tokens_per_second.output) },
-  { title: "Of median", read: ratio, bad: (m) => m.rate_to_median_ratio < 0.9 },
+  { title: "Of median", read: ratio, bad: (m) => f.known(m.rate_to_median_ratio) && m.rate_to_median_ratio < 0.9 },
   { title: "Power", read: (m) => f.watts(m.power_watts.gpu ?? Object.values(m.power_watts)[0]) },
-  { title: "Tokens/J", read: (m) => byBoundary(m.tokens_per_joule) },
+  { title: "Tokens/J", read: firstBoundary },
   { title: "Hottest", read: (m) => f.celsius(hottest(m)) },
   { title: "Throttled", read: (m) => throttled(m), bad: (m) => held(m) > 0 },
   { title: "GPUs", read: (m) => plainText(`${up(m)} of ${m.gpus.length}`), bad: (m) => m.up && up(m) < m.gpus.length },
-  { title: "Coverage", read: (m) => plainText(f.coverage(m.coverage)), bad: (m) => m.up && m.coverage < 0.95 },
-  { title: "Heard", read: (m) => plainText(f.known(m.age_seconds) ? `${f.duration(m.age_seconds)} ago` : m.url ? "never" : "here") },
-  { title: "Why", left: true, read: (m) => plainText(m.why || "", m.why) },
+  { title: "Coverage", read: (m) => plainText(m.drained ? f.DASH : f.coverage(m.coverage)), bad: (m) => m.up && m.coverage < 0.95 },
+  { title: "Last heard", read: (m) => heard(m) },
+  { title: "Remark", left: true, read: (m) => plainText(m.why || heldBy(m), m.why || heldBy(m)) },
 ];
 
 function throttled(member) {
   const answering = member.gpus.filter((gpu) => gpu.up && gpu.throttled !== null);
   if (answering.length === 0) return plainText(f.DASH, "unknown");
-  const reasons = [...new Set(answering.flatMap((gpu) => gpu.throttle_reasons))].join(", ").replaceAll("_", " ");
   const n = held(member);
-  return n === 0 ? plainText("none") : plainText(`${n} GPU${n > 1 ? "s" : ""}: ${reasons}`, reasons);
+  return n === 0 ? plainText("none") : plainText(`${n} GPU${n > 1 ? "s" : ""}`, heldBy(member));
+}
+
+function heard(member) {
+  if (!f.known(member.age_seconds)) return plainText(member.url ? "never" : "here");
+  const exact = `${member.age_seconds.toFixed(1)} s ago`;
+  return plainText(member.up && member.age_seconds < RECENT_SECONDS ? "now" : `${f.duration(member.age_seconds)} ago`, exact);
+}
+
+function heldBy(member) {
+  return [...new Set(member.gpus.flatMap((gpu) => gpu.throttle_reasons ?? []))].join(", ").replaceAll("_", " ");
 }
 
 const GPU_COLUMNS = [
@@ -95,7 +112,6 @@ const GPU_COLUMNS = [
   { title: "Clock", read: (g) => f.quantity(g.clock_hertz, "Hz") },
   { title: "Throttled", left: true, bad: (g) => g.throttled === true,
     read: (g) => plainText(g.throttled === null ? f.DASH : g.throttled ? g.throttle_reasons.join(", ").replaceAll("_", " ") : "no") },
-  { title: "UUID", left: true, read: (g) => plainText(g.uuid) },
 ];
 
 // Missing first, then by share of the median; steps of a percent, so that rows do not dance.
@@ -125,6 +141,7 @@ export class Tables {
     const alone = rack.members.length === 1;
     if (alone !== this.alone) {
       this.alone = alone;
+      document.body.classList.toggle("alone", alone);
       setText(byId("nodes-title"), alone ? "GPUs" : "Nodes, worst first");
       this.nodes = alone
         ? new Table(byId("nodes-table"), GPU_COLUMNS, (g) => String(g.gpu), "GPUs of this node")
@@ -145,7 +162,7 @@ export async function showTroubles() {
     const node = answer.ok ? await answer.json() : { sources: [], notes: ["no snapshot yet"] };
     const failing = node.sources.filter((source) => !source.ok);
     lines = [
-      ...failing.map((source) => ({ bad: true, text: `${source.source}: ${source.reason}. ${source.detail}; ${lastGood(source)}` })),
+      ...failing.map((source) => ({ bad: true, text: `${source.source}: ${source.reason?.replaceAll("_", " ")}: ${source.detail}; ${lastGood(source)}` })),
       ...node.notes.map((text) => ({ bad: false, text })),
     ];
     if (failing.length === 0) lines.unshift({ bad: false, text: node.sources.length ? `All ${node.sources.length} sources answer.` : "No sources of its own." });
