@@ -15,6 +15,7 @@ from aiohttp import web
 
 from agent import __version__, config, plugins, systemd
 from agent.gather import LEAST_SPACING_SECONDS, Gatherer
+from agent.measure.history import History
 from agent.measure.node import NodeReckoner
 from agent.store import Saver, Store, StoreError
 from agent.web.guard import Guard
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from agent.config import Config
     from agent.measure.ports import Collector, Renderer
+    from agent.measure.rack_snapshot import RackSnapshot
     from agent.measure.snapshot import Snapshot
 
 log = logging.getLogger("rackwatt")
@@ -54,6 +56,7 @@ class Daemon:
         self._saver = Saver(self._store)
         self._reckoner = reckoner_of(settings)
         self._gatherer = Gatherer(settings.node_name, settings.general.interval, self._reckoner)
+        self.history = History()
         self._reload_success = True
         self._changing = asyncio.Lock()
         """Held by whoever sets collectors: one change at a time, in the order they were asked for."""
@@ -69,6 +72,17 @@ class Daemon:
     def ready(self) -> bool:
         """Whether every source has had its first outcome."""
         return self._gatherer.ready
+
+    @property
+    def rack(self) -> RackSnapshot | None:
+        """The last snapshot of the rack; none is reckoned yet."""
+        return None
+
+    async def next_rack(self, after_sequence: int) -> RackSnapshot:
+        """Wait for a snapshot of the rack that is newer than this: for ever, as long as none is reckoned."""
+        del after_sequence
+        never: asyncio.Future[RackSnapshot] = asyncio.get_running_loop().create_future()
+        return await never
 
     async def run(self) -> int:
         """Run until told to stop; return the exit code."""
@@ -89,6 +103,7 @@ class Daemon:
             for name, job in (
                 ("reckon", self._keep_reckoning),
                 ("save", self._keep_saving),
+                ("history", self._keep_history),
                 ("watchdog", self._keep_watchdog),
                 ("mismatch", self._stop_on_mismatch),
                 ("broken", self._stop_on_broken_loop),
@@ -154,6 +169,12 @@ class Daemon:
                 self._gatherer.reset_seen = False
                 self._saver.submit(self._reckoner.dump())
             await asyncio.sleep(LEAST_SPACING_SECONDS)
+
+    async def _keep_history(self) -> None:
+        rack = await self.next_rack(-1)
+        while True:
+            self.history.take(rack)
+            rack = await self.next_rack(rack.sequence)
 
     async def _keep_saving(self) -> None:
         while True:

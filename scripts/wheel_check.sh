@@ -17,6 +17,8 @@ printf 'collectors: {}\n' > empty.yaml
 from importlib.metadata import files
 foreign = [str(f) for f in files("rackwatt") if not str(f).startswith(("agent/", "exporters/", "rackwatt-", "../"))]
 assert not foreign, foreign
-assert any(str(f) == "agent/collectors/nvml.py" for f in files("rackwatt"))
+present = {str(f) for f in files("rackwatt")}
+page = {f"agent/web/page/{name}" for name in ("index.html", "style.css", "app.js", "icon.svg")}
+assert present >= {"agent/collectors/nvml.py", *page}, page - present
 PY
 echo "wheel: fine"

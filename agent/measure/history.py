@@ -112,7 +112,9 @@ def _put(columns: dict[str, array[float]], at: int, values: Mapping[str, float])
 def _output(rack: RackSnapshot) -> dict[str, float]:
     """Efficiency of output tokens by boundary."""
     return {
-        boundary: ratio for (kind, boundary), ratio in rack.tokens_per_joule.items() if kind == TokenKind.OUTPUT
+        boundary: ratio
+        for (kind, boundary), ratio in rack.tokens_per_joule.items()
+        if kind == TokenKind.OUTPUT
     }
 
 

@@ -1,4 +1,4 @@
-"""Server-sent events: the history once, then every new rack snapshot; a slow client skips, none is queued for."""
+"""Server-sent events: the history once, then each new rack snapshot; slow clients skip, nothing queues."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from agent.wire.rack_codec import to_json
 if TYPE_CHECKING:
     from agent.measure.history import History
     from agent.measure.rack_snapshot import RackSnapshot
+    from agent.measure.reading import Moment
     from agent.web.routes import Agent
 
 MOST_STREAMS = 64
@@ -38,7 +39,7 @@ class Streams:
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
         self._open: set[asyncio.Task[None]] = set()
-        self._rack: tuple[RackSnapshot | None, bytes] = (None, b"")
+        self._rack: tuple[tuple[int, Moment] | None, bytes] = (None, b"")
         self._history: tuple[int, bytes] = (-1, b"")
         self._closing = False
 
@@ -53,7 +54,9 @@ class Streams:
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         if self._closing or len(self._open) >= MOST_STREAMS:
-            text = f"too many event streams: {MOST_STREAMS} are open already; close one, or poll /api/v1/rack\n"
+            text = (
+                f"too many event streams: {MOST_STREAMS} are open already; close one, or poll /api/v1/rack\n"
+            )
             return web.Response(status=503, text=text, headers={"Retry-After": "5"})
         response = web.StreamResponse(headers=HEADERS)
         sending = asyncio.create_task(self._send(request, response), name="stream")
@@ -91,8 +94,9 @@ class Streams:
 
     def _encoded_rack(self, rack: RackSnapshot) -> bytes:
         """Return the event of a snapshot, encoded once for all clients."""
-        if self._rack[0] is not rack:
-            self._rack = (rack, b"event: rack\ndata: %b\n\n" % to_json(rack))
+        key = (rack.sequence, rack.at)
+        if self._rack[0] != key:
+            self._rack = (key, b"event: rack\ndata: %b\n\n" % to_json(rack))
         return self._rack[1]
 
     def _encoded_history(self) -> bytes:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import agent
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from fakes import racks
 from playwright.sync_api import expect
 
+import agent
 from agent.wire.rack_codec import to_plain
 
 SHOTS = Path(agent.__file__).parents[1] / ".cache" / "screenshots"
@@ -22,6 +22,7 @@ SCENES = {
     "many": lambda sequence, seconds: racks.many(200, sequence, seconds),
 }
 LONGEST_MILLISECONDS = 30_000
+DASH = "\u2013"
 
 
 def shown(page):
@@ -108,9 +109,7 @@ def test_a_tray_that_goes_missing_is_named_with_why_and_since_when(server, opene
     server.publish(racks.with_troubles(seconds=1001.0))
     notices = page.locator("#notices")
 
-    expect(notices).to_contain_text(
-        "tray-07 is missing: timed out: no answer within 0.9 s; not heard since"
-    )
+    expect(notices).to_contain_text("tray-07 is missing: timed out: no answer within 0.9 s; not heard since")
     expect(notices).to_contain_text("(1\u202fmin 12\u202fs)")
     expect(notices).to_contain_text("Drained on purpose, not expected: tray-11")
     expect(page.locator("#card-reporting .big")).to_have_text("16of 17 nodes")
@@ -126,19 +125,21 @@ def test_what_is_absent_is_a_dash_with_its_reason(server, opened):
     page = shown(opened())
     rung = page.locator("#card-ladder tbody tr").first
 
-    expect(rung.locator("td").nth(1).locator(".number")).to_have_text("–")
+    expect(rung.locator("td").nth(1).locator(".number")).to_have_text(DASH)
     expect(rung.locator("td").nth(1).locator(".why")).to_have_text("member missing")
     expect(page.locator("#card-rate .standing")).to_contain_text("not valid: member missing")
 
 
 def test_a_rack_that_knows_nothing_shows_no_zero(server, opened):
     bare = racks.rack_of(())
-    server.publish(replace(bare, tokens_per_second={}, tokens_total={}, power_watts={}, record=None, models=()))
+    server.publish(
+        replace(bare, tokens_per_second={}, tokens_total={}, power_watts={}, record=None, models=())
+    )
     page = opened()
 
-    expect(page.locator("#card-rate .big")).to_have_text("–")
-    expect(page.locator("#card-total .big")).to_have_text("–")
-    expect(page.locator("#card-rate .standing")).to_contain_text("not valid: member missing · – covered")
+    expect(page.locator("#card-rate .big")).to_have_text(DASH)
+    expect(page.locator("#card-total .big")).to_have_text(DASH)
+    expect(page.locator("#card-rate .standing")).to_contain_text("not valid: member missing · \u2013 covered")
     assert page.complaints == []
 
 
@@ -172,7 +173,10 @@ def test_hostile_names_are_text_and_nothing_else(server, opened):
     page.locator("#rack .cell").first.hover()
 
     assert page.evaluate("window.owned") is None
-    assert page.evaluate("document.querySelectorAll('img, body script, [onerror], a[href^=javascript]').length") == 0
+    assert (
+        page.evaluate("document.querySelectorAll('img, body script, [onerror], a[href^=javascript]').length")
+        == 0
+    )
     expect(page.locator("#models-table tbody th")).to_contain_text("<script>window.owned=1</script>")
     assert page.complaints == []
 
@@ -271,7 +275,7 @@ def test_the_plots_are_read_at_any_moment_by_keyboard(server, opened):
     assert "output tokens per second 1.10\u202fM tok/s; power gpu" in spoken
     page.keyboard.press("Home")
     expect(page.locator("#history-moment")).to_contain_text("15\u202fmin 0\u202fs ago")
-    assert "output tokens per second –" in page.locator("#cursor").get_attribute("aria-valuetext")
+    assert "output tokens per second \u2013" in page.locator("#cursor").get_attribute("aria-valuetext")
 
 
 def test_what_is_not_covered_is_shaded_not_drawn_as_a_drop(server, opened):
@@ -330,9 +334,13 @@ def test_a_screen_reader_is_told_changes_only(server, opened):
     page = shown(opened())
     told = page.locator("#announcer")
 
-    expect(told).to_have_text("16 of 17 nodes report. Missing: tray-07. Figures are not valid: member missing.")
-    page.evaluate("window.said = 0; new MutationObserver(() => window.said++).observe("
-                  "document.getElementById('announcer'), {childList: true, characterData: true, subtree: true})")
+    expect(told).to_have_text(
+        "16 of 17 nodes report. Missing: tray-07. Figures are not valid: member missing."
+    )
+    page.evaluate(
+        "window.said = 0; new MutationObserver(() => window.said++).observe("
+        "document.getElementById('announcer'), {childList: true, characterData: true, subtree: true})"
+    )
     for second in range(3):
         server.publish(racks.with_troubles(seconds=1001.0 + second))
         page.wait_for_timeout(300)

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from agent.measure.rack_snapshot import RackSnapshot
 
 WAIT_SECONDS = 20.0
-FAILING = Outcome("engines 127.0.0.1:8000", False, Reason.TIMED_OUT, "no page within 1 s", 1.0, 1_800_000_000.0, {})  # noqa: FBT003  (positions of a record)
+FAILING = Outcome(
+    "engines 127.0.0.1:8000", False, Reason.TIMED_OUT, "no page within 1 s", 1.0, 1_800_000_000.0, {}
+)
 NODE = Snapshot(
     sequence=1,
     at=Moment(1.0, 1_800_000_001.0),

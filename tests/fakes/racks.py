@@ -1,4 +1,4 @@
-"""Rack snapshots with figures that are known: 18 trays of four GPUs, one GPU alone, hundreds of nodes, hostile names."""
+"""Rack snapshots of known figures: 18 trays of four GPUs, one GPU alone, hundreds of nodes, hostile names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MODEL = "meta-llama/Llama-2-70b-chat-hf"
 RECORD_TOKENS_PER_SECOND = 1_100_948.3
 RECORD = RecordFigures(
     name="azure-gb300-llama2-70b",
-    title="MLPerf v5.1 Offline entry of Azure ND GB300 v6 (unverified, Llama2-70B FP4, sum of 18 single-node runs)",
+    title="MLPerf v5.1 Offline entry of Azure ND GB300 v6 (unverified, Llama2-70B FP4)",
     tokens_per_second=RECORD_TOKENS_PER_SECOND,
     ratio=None,
     caveats=(
@@ -139,7 +139,7 @@ def nvl72(sequence: int = 1, seconds: float = 1000.0) -> RackSnapshot:
 
 
 def with_troubles(sequence: int = 1, seconds: float = 1000.0) -> RackSnapshot:
-    """The same rack: tray-07 is missing, a GPU of tray-03 is throttled, tray-11 is drained, tray-15 straggles."""
+    """The same rack: tray-07 missing, a GPU of tray-03 throttled, tray-11 drained, tray-15 straggling."""
     members = list(nvl72(sequence, seconds).members)
     members[6] = away(members[6], "timed out: no answer within 0.9 s", 72.0)
     hot = gpu(2, 980.0, node="tray-03", throttled=("hw_thermal_slowdown",))
@@ -152,7 +152,9 @@ def with_troubles(sequence: int = 1, seconds: float = 1000.0) -> RackSnapshot:
 
 def workstation(sequence: int = 1, seconds: float = 1000.0) -> RackSnapshot:
     """A rack of one: one GPU, one small model, no module boundary and no record."""
-    card = MemberGpu(0, "GPU-5d1c", up=True, power_watts=212.4, power_limit_watts=450.0, temperature_celsius=61.0)
+    card = MemberGpu(
+        0, "GPU-5d1c", up=True, power_watts=212.4, power_limit_watts=450.0, temperature_celsius=61.0
+    )
     card = replace(card, utilization_ratio=0.88, clock_hertz=2.52e9)
     one = replace(
         member("deskbox", 84.2, gpus=1),
@@ -174,7 +176,9 @@ def workstation(sequence: int = 1, seconds: float = 1000.0) -> RackSnapshot:
         tokens_per_joule={(OUTPUT, "gpu"): 84.2 / 212.4},
         tokens_total={OUTPUT: 481_220.0, PROMPT: 1_203_441.0},
         validity=whole.validity[:2],
-        models=(replace(whole.models[0], model=one.models[0], tokens_total={OUTPUT: 481_220.0}, running=2.0),),
+        models=(
+            replace(whole.models[0], model=one.models[0], tokens_total={OUTPUT: 481_220.0}, running=2.0),
+        ),
     )
 
 
@@ -188,12 +192,14 @@ def many(count: int, sequence: int = 1, seconds: float = 1000.0) -> RackSnapshot
     return rack_of(tuple(members), sequence, name="hall-b", seconds=seconds)
 
 
-HOSTILE = "<img src=x onerror=\"window.owned=1\"><script>window.owned=1</script>'\"&amp;\u202e\u0000"
+HOSTILE = '<img src=x onerror="window.owned=1"><script>window.owned=1</script>\'"&amp;\u202e\u0000'
 
 
 def hostile(sequence: int = 1, seconds: float = 1000.0) -> RackSnapshot:
     """Names of rack, nodes, models, reasons and caveats that try to be markup."""
-    first = replace(member(HOSTILE, 1000.0), url="javascript:window.owned=1", models=(HOSTILE,), state=HOSTILE)
+    first = replace(
+        member(HOSTILE, 1000.0), url="javascript:window.owned=1", models=(HOSTILE,), state=HOSTILE
+    )
     second = away(member(f"{HOSTILE}2", 1000.0), HOSTILE, None)
     whole = rack_of((first, second), sequence, name=HOSTILE, seconds=seconds)
     return replace(

@@ -139,8 +139,8 @@ export class RackView {
   cell(button, cell, { quantity, read, scale, many }) {
     const value = read(cell);
     const state = stateOf(cell.member, cell.gpu, this.select.value);
-    const told = quantity.told && f.known(value) ? quantity.told(value) : null;
-    const paint = scale && f.known(value) ? colour(scale, value) : { fill: "", ink: "" };
+    const told = quantity.told && f.known(value) && state !== "drained" && state !== "gone" ? quantity.told(value) : null;
+    const paint = scale && told ? colour(scale, value) : { fill: "", ink: "" };
     if (button.style.backgroundColor !== paint.fill) button.style.backgroundColor = paint.fill;
     if (button.style.color !== paint.ink) button.style.color = paint.ink;
     setAttribute(button, "data-key", cell.key);
