@@ -365,8 +365,9 @@ def test_nothing_is_wider_than_the_screen(server, opened, scene, size):
     width, height = SIZES[size]
     feed(server, SCENES[scene])
     SHOTS.mkdir(parents=True, exist_ok=True)
+    page = shown(opened(viewport={"width": width, "height": height}))
     for scheme in ("light", "dark"):
-        page = shown(opened(color_scheme=scheme, viewport={"width": width, "height": height}))
+        page.emulate_media(color_scheme=scheme)
         page.wait_for_timeout(400)
         page.screenshot(path=SHOTS / f"{scene}-{size}-{scheme}.png", full_page=True)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("document.documentElement.scrollWidth") <= width

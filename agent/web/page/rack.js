@@ -226,7 +226,7 @@ export class RackView {
     }
     const worst = chosen ? null : worstFirst(this.rack?.members ?? [])[0];
     const lines = chosen ? readout(chosen.cell) : worst ? readout({ member: worst, gpu: null }) : [];
-    if (worst && this.rack.members.length > 1) lines.unshift(["Worst now", "of all nodes: first what is missing, then the lowest rate"]);
+    if (worst && this.rack.members.length > 1) lines[0][1] = `the worst now: ${lines[0][1]}`;
     keyed(byId("readout"), lines, ([label]) => label, ([label]) => h("p", {}, h("b", {}, label), h("span")),
       (line, [, text]) => setText(line.lastChild, text));
   }

@@ -34,23 +34,17 @@ const MODEL_COLUMNS = [
   { title: "Nodes", read: (m) => plainText(String(m.nodes)) },
   { title: "Output", read: (m) => f.tokensPerSecond(m.tokens_per_second.output) },
   { title: "Prompt", read: (m) => f.tokensPerSecond(m.tokens_per_second.prompt) },
-  { title: "Tokens/J", read: (m) => byBoundary(m.tokens_per_joule) },
+  { title: "Tokens/J", read: firstBoundary },
   { title: "Total", read: (m) => f.tokens(m.tokens_total.output) },
-  { title: "Requests", read: (m) => plainText(`${count(m.requests.running)} + ${count(m.requests.waiting)}`, "running + waiting in its engines") },
+  { title: "Run + wait", read: (m) => plainText(`${count(m.requests.running)} + ${count(m.requests.waiting)}`, "running + waiting in its engines") },
 ];
 
 function count(value) { return f.known(value) ? String(Math.round(value)) : f.DASH; }
 
-function byBoundary(ratios) {
-  const parts = Object.entries(ratios).filter(([, kinds]) => f.known(kinds.output))
-    .map(([name, kinds]) => `${name} ${f.tokensPerJoule(kinds.output).number}`);
-  return plainText(parts.join(" · ") || f.DASH, parts.length ? "tokens per joule of output, by boundary" : "unknown, or its nodes serve other models, too");
-}
-
-// A node's row has room for one boundary; the others are in its title.
-function firstBoundary(member) {
-  const ratios = Object.entries(member.tokens_per_joule).filter(([, kinds]) => f.known(kinds.output));
-  if (ratios.length === 0) return plainText(f.DASH, "unknown");
+// A row has room for one boundary; the others are in its title.
+function firstBoundary({ tokens_per_joule: told }) {
+  const ratios = Object.entries(told).filter(([, kinds]) => f.known(kinds.output));
+  if (ratios.length === 0) return plainText(f.DASH, "unknown, or not of this alone");
   const [[name, kinds]] = ratios;
   return plainText(`${f.tokensPerJoule(kinds.output).number} ${name}`, ratios.map(([at, each]) => `${at}: ${f.tokensPerJoule(each.output).exact}`).join("\n"));
 }
