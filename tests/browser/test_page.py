@@ -164,6 +164,11 @@ def test_a_daemon_that_answers_without_new_figures_is_stale_too(server, opened):
     expect(page.locator("#stale")).to_contain_text(
         "the daemon answers but has no new figures", timeout=LONGEST_MILLISECONDS
     )
+    with page.expect_request("**/api/v1/stream", timeout=LONGEST_MILLISECONDS):
+        pass  # it connects anew, and is told the same old snapshot
+    page.wait_for_timeout(1000)
+    expect(page.locator("#stale")).to_contain_text("Stale: last figures")
+    expect(page.locator("#stale")).to_be_in_viewport()
 
 
 def test_hostile_names_are_text_and_nothing_else(server, opened):

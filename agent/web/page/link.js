@@ -9,6 +9,7 @@ export class Link {
   constructor({ history, rack, state }) {
     this.on = { history, rack, state };
     this.heard = null; // performance.now() of the last new snapshot
+    this.last = null; // which one it was
     this.attempted = 0;
     this.failures = 0;
     this.open();
@@ -22,12 +23,18 @@ export class Link {
     this.attempted = performance.now();
     this.source = new EventSource("api/v1/stream");
     this.source.addEventListener("history", (event) => this.on.history(JSON.parse(event.data)));
-    this.source.addEventListener("rack", (event) => {
-      this.heard = performance.now();
-      this.failures = 0;
-      this.on.rack(JSON.parse(event.data));
-      this.tell();
-    });
+    this.source.addEventListener("rack", (event) => this.take(JSON.parse(event.data)));
+  }
+
+  // A snapshot that was seen before is not news: a daemon that has stopped reckoning sends it at every connection.
+  take(rack) {
+    const mark = `${rack.sequence} ${rack.at}`;
+    if (mark === this.last) return;
+    this.last = mark;
+    this.heard = performance.now();
+    this.failures = 0;
+    this.on.rack(rack);
+    this.tell();
   }
 
   get age() {

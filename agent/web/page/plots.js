@@ -147,7 +147,7 @@ class Plot {
       s("line", { class: "record", x1: MARGIN.left, x2: width - MARGIN.right, y1: this.y(line), y2: this.y(line) }),
       s("text", { class: "record-label", x: MARGIN.left + 4, y: this.y(line) + (this.y(line) > this.height / 2 ? -4 : 13) }, `record ${this.spec.told(line).text}`),
     ];
-    this.lines.replaceChildren(...labels, ...paths);
+    this.lines.replaceChildren(...paths, ...labels);
   }
 
   drawGrid() {

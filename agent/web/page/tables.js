@@ -35,9 +35,14 @@ const MODEL_COLUMNS = [
   { title: "Output", read: (m) => f.tokensPerSecond(m.tokens_per_second.output) },
   { title: "Prompt", read: (m) => f.tokensPerSecond(m.tokens_per_second.prompt) },
   { title: "Tokens/J", read: firstBoundary },
-  { title: "Total", read: (m) => f.tokens(m.tokens_total.output) },
+  { title: "Total", read: (m) => totalInShort(m.tokens_total.output) },
   { title: "Run + wait", read: (m) => plainText(`${count(m.requests.running)} + ${count(m.requests.waiting)}`, "running + waiting in its engines") },
 ];
+
+function totalInShort(value) {
+  const told = f.tokens(value);
+  return { text: `${told.number} ${told.unit.replace("tokens", "").trim()}`.trim(), exact: told.exact };
+}
 
 function count(value) { return f.known(value) ? String(Math.round(value)) : f.DASH; }
 
