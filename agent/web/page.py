@@ -5,11 +5,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 import html
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import orjson
 from aiohttp import web
 
 from agent.measure.accept import accepts
@@ -75,7 +75,7 @@ def _file(body: bytes, suffix: str) -> _File:
 def _words() -> bytes:
     """Encode what each reason, flag, state and boundary means, as the glossary of the metrics says it."""
     words = {kind.__name__: {str(word): text for word, text in told.items()} for kind, told in WORDS.items()}
-    return orjson.dumps({**words, "Boundary": BOUNDARIES})
+    return json.dumps({**words, "Boundary": BOUNDARIES}).encode()
 
 
 def _answer(file: _File) -> Callable[[web.Request], Awaitable[web.Response]]:

@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-import orjson
 from aiohttp import web
 
+from agent.wire.history_codec import to_json as history_to_json
 from agent.wire.rack_codec import to_json
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Streams:
     def _encoded_history(self) -> bytes:
         history: History = self._agent.history
         if self._history[0] != history.version:
-            self._history = (history.version, orjson.dumps(history.plain()))
+            self._history = (history.version, history_to_json(history))
         return self._history[1]
 
     async def _close(self, _app: web.Application) -> None:
