@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from agent import __version__, config, plugins, systemd
 from agent.gather import Gatherer
 from agent.listener import Listener, ListenError
+from agent.measure.history import History
 from agent.measure.node import NodeReckoner
 from agent.measure.rack import RackPlan, RackReckoner
 from agent.measure.reading import Moment
@@ -59,6 +60,7 @@ class Daemon:
         rack = RackReckoner(plan, settings.general.window)
         self._desk = RackDesk(rack, plan, Store(settings.state_dir, RACK_FILE_NAME))
         self._gatherer = Gatherer(settings.node_name, settings.general.interval, self._reckoner, rack)
+        self.history = History()
         self._reload_success = True
         self._changing = asyncio.Lock()
         """Held by whoever sets collectors: one change at a time, in the order they were asked for."""
@@ -131,6 +133,7 @@ class Daemon:
                 ("reckon", self._keep_reckoning),
                 ("save", self._keep_saving),
                 ("rack", self._keep_reckoning_rack),
+                ("history", self._keep_history),
                 ("watchdog", self._keep_watchdog),
                 ("access", self._listener.keep_access),
                 ("mismatch", self._stop_on_mismatch),
@@ -193,6 +196,12 @@ class Daemon:
                 rack = self._desk.reckon(Moment(time.monotonic(), time.time()), node.node.rack)
                 self._gatherer.show_rack(rack)
             await asyncio.sleep(SPACING_SECONDS - QUIET_SECONDS)
+
+    async def _keep_history(self) -> None:
+        rack = await self.next_rack(-1)
+        while True:
+            self.history.take(rack)
+            rack = await self.next_rack(rack.sequence)
 
     async def _keep_saving(self) -> None:
         while True:

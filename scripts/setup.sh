@@ -57,3 +57,5 @@ if [ "$what" = test ] && [ ! -e .cache/debian/.done ]; then
     rm -r .cache/debian/deb
     touch .cache/debian/.done
 fi
+
+if [ "$what" = test ]; then scripts/chromium.sh; fi

@@ -17,6 +17,9 @@ printf 'collectors: {}\n' > empty.yaml
 from importlib.metadata import files
 foreign = [str(f) for f in files("rackwatt") if not str(f).startswith(("agent/", "exporters/", "rackwatt-", "../"))]
 assert not foreign, foreign
-assert {"agent/collectors/nvml.py", "agent/web/openapi.yaml"} <= {str(f) for f in files("rackwatt")}
+present = {str(f) for f in files("rackwatt")}
+page = {f"agent/web/page/{name}" for name in ("index.html", "style.css", "app.js", "icon.svg")}
+wanted = {"agent/collectors/nvml.py", "agent/web/openapi.yaml", *page}
+assert present >= wanted, wanted - present
 PY
 echo "wheel: fine"

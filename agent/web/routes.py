@@ -10,10 +10,13 @@ from aiohttp import web
 
 from agent.measure.accept import accepts
 from agent.web.api import JsonAgent, add_routes, not_yet
+from agent.web.page import add_page
+from agent.web.stream import Streams
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from agent.measure.history import History
     from agent.measure.ports import Renderer
     from agent.web.guard import Guard
 
@@ -23,9 +26,16 @@ GZIP_FROM_BYTES = 1024
 GZIP_LEVEL = 1
 """A fifth of the cost of level 9 for a quarter more bytes."""
 
+PATHS = ("/api/v1/rack", "/api/v1/node", "/api/v1/history", "/-/healthy", "/-/ready")
+"""Pages that every daemon has, for the list at the foot of the live page."""
+
 
 class Agent(JsonAgent, Protocol):
     """What the routes need to know of the daemon."""
+
+    @property
+    def history(self) -> History:
+        """The last quarter of an hour of the rack."""
 
     @property
     def ready(self) -> bool:
@@ -39,7 +49,8 @@ class Agent(JsonAgent, Protocol):
 def application(agent: Agent, guard: Guard) -> web.Application:
     """Build the web application of a daemon."""
     app = web.Application(middlewares=[guard.middleware], client_max_size=MOST_BODY_BYTES)
-    app.router.add_get("/", _index(agent))
+    add_page(app, [*(renderer.path for renderer in agent.renderers), *PATHS])
+    Streams(agent).add_to(app)
     app.router.add_get("/-/healthy", _healthy)
     app.router.add_get("/-/ready", _ready(agent))
     add_routes(app, agent)
@@ -92,22 +103,3 @@ def _ready(agent: Agent) -> Callable[[web.Request], Awaitable[web.Response]]:
     return handle
 
 
-def _index(agent: Agent) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """List the pages there are."""
-    paths = [
-        *(renderer.path for renderer in agent.renderers),
-        "/api/v1/node",
-        "/api/v1/rack",
-        "/-/healthy",
-        "/-/ready",
-    ]
-    links = "".join(f'<li><a href="{path}">{path}</a></li>' for path in paths)
-    page = (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>rackwatt</title>'
-        f"<h1>rackwatt</h1><ul>{links}</ul></html>\n"
-    )
-
-    async def handle(_request: web.Request) -> web.Response:
-        return web.Response(text=page, content_type="text/html")
-
-    return handle
