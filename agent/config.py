@@ -110,6 +110,11 @@ def load(path: Path | None) -> Config:
     """Read a configuration; None gives the defaults. Raises ConfigError."""
     if path is None:
         return _bind(None, "defaults", None)
+    return parse(read_text(path), str(path), path)
+
+
+def read_text(path: Path) -> str:
+    """Read a file of settings. Raises ConfigError."""
     try:
         with path.open("rb") as file:
             body = file.read(MAX_CONFIG_BYTES + 1)
@@ -121,18 +126,28 @@ def load(path: Path | None) -> Config:
         text = body.decode()
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text") from error
-    return parse(text, str(path), path)
+    return text
 
 
 def parse(text: str, name: str, path: Path | None = None) -> Config:
     """Read a configuration from text; `name` is what errors call it. Raises ConfigError."""
+    return _bind(_composed(text, name), name, path)
+
+
+def settings_of(kind: type, text: str, name: str) -> Any:
+    """Read another file of settings, declared like ours by a dataclass. Raises ConfigError."""
+    known = {field.name for field in dataclasses.fields(kind)}
+    return _fill(kind, _entries(_composed(text, name), name, "", known), name, "")
+
+
+def _composed(text: str, name: str) -> yaml.Node | None:
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise ConfigError(f"{name}: not YAML: {' '.join(str(error).split())}") from error
     except RecursionError as error:
         raise ConfigError(f"{name}: is nested too deeply") from error
-    return _bind(root, name, path)
+    return root
 
 
 def _bind(root: yaml.Node | None, name: str, path: Path | None) -> Config:
@@ -148,11 +163,16 @@ def _bind(root: yaml.Node | None, name: str, path: Path | None) -> Config:
 
 def _check(general: General, name: str, entries: dict[str, yaml.Node]) -> None:
     """Refuse values that no type forbids."""
-    host, colon, port = general.listen.rpartition(":")
+    address_of(general.listen, f"{_where(name, entries.get('listen'))}: listen")
+
+
+def address_of(listen: str, what: str) -> tuple[str, int]:
+    """Return host and port of an address to listen on. Raises ConfigError, which begins with `what`."""
+    host, colon, port = listen.rpartition(":")
     digits = port.isascii() and port.isdigit()
     if not colon or not host or not digits or int(port) > 65535:  # noqa: PLR2004  (ports are 16 bits)
-        where = _where(name, entries.get("listen"))
-        raise ConfigError(f"{where}: listen: {general.listen!r} is not ADDRESS:PORT, e.g. 127.0.0.1:9744")
+        raise ConfigError(f"{what}: {listen!r} is not ADDRESS:PORT, e.g. 127.0.0.1:9744")
+    return host.strip("[]"), int(port)
 
 
 def _plugins(
@@ -214,7 +234,8 @@ def _fill(kind: type, entries: dict[str, yaml.Node], name: str, prefix: str) -> 
         where = _where(name, next(iter(entries.values()), None))
         raise ConfigError(f"{where}: {prefix}: needs {missing}") from error
     except ValueError as error:
-        raise ConfigError(f"{_where(name, next(iter(entries.values()), None))}: {prefix}: {error}") from error
+        where = _where(name, next(iter(entries.values()), None))
+        raise ConfigError(f"{where}: {prefix}: {error}" if prefix else f"{where}: {error}") from error
 
 
 def _value(hint: Any, node: yaml.Node, name: str, key: str) -> Any:

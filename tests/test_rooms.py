@@ -35,7 +35,8 @@ ROOMS = {
     ),
     "exporters": ("agent.measure", OWN_LIBRARIES),
     "agent.web": ("agent.measure", "agent.wire", "agent.web", "aiohttp", "bcrypt"),
-    "agent.twin": ("agent.measure", "agent.twin", "aiohttp"),
+    "agent.twin": ("agent.measure", "agent.twin", "agent.config", "aiohttp", "orjson"),
+    "agent.demo": ("agent.cli", "agent.daemon", "agent.plugins", "agent.twin"),
     "agent.loop": ("agent.measure",),
     "agent.plugins": ("agent.measure",),
     "agent.store": ("agent.measure",),
@@ -119,6 +120,8 @@ def test_a_file_imports_only_what_its_room_may(path):
         ("agent.store", "agent.loop"),
         ("agent.config", "agent.measure.node"),
         ("agent.logs", "agent.measure.node"),
+        ("agent.twin.tray", "agent.collectors.twin"),
+        ("agent.collectors.twin", "agent.twin.tray"),
     ],
 )
 def test_the_table_forbids(module, name):
