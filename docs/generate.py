@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
@@ -151,6 +152,8 @@ def _type_name(hint: Any) -> str:
         return "duration"
     if hint is Bytes:
         return "size"
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return "choice"
     if dataclasses.is_dataclass(hint):
         return "mapping"
     arguments = [each for each in get_args(hint) if each not in {type(None), Ellipsis}]
@@ -175,6 +178,8 @@ def _default(field: Any, hint: Any) -> str:
         return f"`{_size(value)}`"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
+    if isinstance(value, tuple) and value:
+        return f"`[{', '.join(map(str, value))}]`"
     return f"`{value}`" if value not in {"", None, ()} else "-"
 
 

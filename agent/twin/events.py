@@ -259,13 +259,13 @@ KINDS: dict[Kind, Entry] = {
         of_gpus=True,
     ),
     Kind.ENGINE_CRASH: Entry(
-        "The engines die; connections are refused. At the end a new process starts (60 s).",
+        "The engines die; connections are refused. After 60 s, or `lasts`, a new process starts.",
         _engine_down,
         seconds=60.0,
         of_engines=True,
     ),
     Kind.ENGINE_RESTART: Entry(
-        "The engines are restarted, which takes 15 s: a new start time, counters from zero.",
+        "The engines are restarted, which takes 15 s, or `lasts`: a new start time, counters from zero.",
         _engine_down,
         seconds=15.0,
         of_engines=True,
