@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import http.client
 import json
 import os
 import signal
@@ -16,7 +17,6 @@ import sys
 import tempfile
 import time
 import traceback
-import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,7 @@ STOP_SECONDS = 5.0
 ANSWER_SECONDS = 5.0
 POLL_SECONDS = 0.05
 TAIL_BYTES = 2000
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 NODE_DOWN = "node_down"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
@@ -111,7 +112,7 @@ class Demo:
 
     def run(self, seconds: float | None) -> int:
         """Run for some time, or until SIGINT or SIGTERM; return the exit code."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in ENDING:
             signal.signal(number, _end)
         with tempfile.TemporaryDirectory(prefix="rackwatt-demo-") as folder:
             try:
@@ -161,20 +162,24 @@ class Demo:
         began = time.monotonic()
         while seconds is None or time.monotonic() - began < seconds:
             time.sleep(LINE_SECONDS)
-            self._follow_nodes()
+            self._check_parts()
             try:
+                self._follow_nodes()
                 rack = _get_json(f"http://{self._listen}/api/v1/rack")
             except OSError as error:
-                print(f"the rack does not answer: {error}", flush=True)
+                print(f"no answer: {error}", flush=True)
             else:
                 print(line(rack), flush=True)
 
-    def _follow_nodes(self) -> None:
-        """Kill and start daemons with the tray that they run on; stop when a part has died by itself."""
-        twin, rack, *nodes = self._children
-        for child in (twin, rack):
+    def _check_parts(self) -> None:
+        """Stop when there is nothing to see any more; a node may die, that is worth seeing."""
+        for child in self._children[:2]:
             if not child.running:
                 raise DemoError(f"{child.name} ended:\n{child.tail()}")
+
+    def _follow_nodes(self) -> None:
+        """Kill and start daemons with the tray that they run on."""
+        _, _, *nodes = self._children
         trays = _get_json(f"{self._twin_url}/truth")["trays"]
         for number, node in enumerate(nodes):
             off = NODE_DOWN in trays[number]["faults"]
@@ -187,7 +192,7 @@ class Demo:
                     node.start()
 
     def _stop(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in ENDING:
             signal.signal(number, signal.SIG_IGN)
         ends = time.monotonic() + STOP_SECONDS
         for child in self._children:
@@ -270,7 +275,7 @@ def _import_everything() -> None:
 
 def _become_child(name: str, log: Path, parent: int) -> None:
     """Die with the parent, write to a log, be called by a name of our own."""
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ENDING:
         signal.signal(number, signal.SIG_DFL)
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
@@ -286,8 +291,12 @@ def _become_child(name: str, log: Path, parent: int) -> None:
 
 def _get_json(url: str) -> dict[str, Any]:
     """Ask one of our own processes. Raises OSError."""
-    with urllib.request.urlopen(url, timeout=ANSWER_SECONDS) as response:  # noqa: S310 - our own loopback address
-        told: dict[str, Any] = json.loads(response.read())
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback is behind no proxy
+    try:
+        with opener.open(url, timeout=ANSWER_SECONDS) as response:
+            told: dict[str, Any] = json.loads(response.read())
+    except (http.client.HTTPException, ValueError) as error:
+        raise OSError(f"{url}: {error!r}") from error
     return told
 
 

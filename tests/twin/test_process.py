@@ -149,12 +149,11 @@ async def test_doctor_looks_at_the_tray(twin):
 def test_a_crashed_engine_refuses_connections_keeps_its_port_and_comes_back_new(twin):
     running = twin(ONE + "events: [{kind: engine_crash, at: 2s, lasts: 2s}]\n")
     url = urlsplit(running.engine())
-    kept = http.client.HTTPConnection(url.hostname, url.port)
-    first = ask(kept)
-    running.wait_until(2.5)
-
-    with pytest.raises((ConnectionError, http.client.BadStatusLine)):
-        ask(kept)
+    with contextlib.closing(http.client.HTTPConnection(url.hostname, url.port)) as kept:
+        first = ask(kept)
+        running.wait_until(2.5)
+        with pytest.raises((ConnectionError, http.client.BadStatusLine)):
+            ask(kept)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((url.hostname, url.port), timeout=2)
     with socket.socket() as thief:
@@ -236,10 +235,10 @@ def test_it_ends_by_sigterm_at_once_even_while_pages_hang(twin):
     running = twin(ONE + "events: [{kind: telemetry_gap, at: 1s}]\n")
     running.wait_until(1.3)
     url = urlsplit(running.engine())
-    waiting = http.client.HTTPConnection(url.hostname, url.port)
-    waiting.request("GET", "/metrics")
+    with contextlib.closing(http.client.HTTPConnection(url.hostname, url.port)) as waiting:
+        waiting.request("GET", "/metrics")
 
-    assert running.program.stop(grace_seconds=10) == 0
+        assert running.program.stop(grace_seconds=10) == 0
 
 
 def test_readers_do_not_disturb_each_other(twin):
