@@ -279,7 +279,7 @@ def _become_child(name: str, log: Path, parent: int) -> None:
         signal.signal(number, signal.SIG_DFL)
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    libc.prctl(_PR_SET_NAME, f"rackwatt-{name}".encode()[:15], 0, 0, 0)
+    libc.prctl(_PR_SET_NAME, f"rw-{name}".encode()[:15], 0, 0, 0)
     if os.getppid() != parent:
         os._exit(FINE)
     os.setpgid(0, 0)  # Ctrl-C is for the parent, which ends us in order

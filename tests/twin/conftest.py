@@ -2,52 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import sys
-import time
-
 import pytest
-from fakes.processes import LOOPBACK, Program, free_port, http_get, wait_http
+from fakes.twin import RunningTwin
 
 from agent.twin.grid import NANO
 from agent.twin.rack import Rack
 from agent.twin.scenario import parse
 
 ONE_TRAY = "rack: {trays: 1, tokens_per_second: 1000}\n"
-
-
-class RunningTwin:
-    """`rackwatt twin` with a scenario of its own."""
-
-    def __init__(self, folder, text):
-        self.port = free_port()
-        self.url = f"http://{LOOPBACK}:{self.port}"
-        scenario = folder / "scenario.yaml"
-        scenario.write_text(text)
-        listen = f"{LOOPBACK}:{self.port}"
-        command = [sys.executable, "-P", "-m", "agent.cli", "twin", "--scenario", str(scenario)]
-        self.program = Program([*command, "--listen", listen], log=folder / "twin.log")
-
-    def __enter__(self):
-        self.program.start()
-        self.index = json.loads(wait_http(self.url, self.program))
-        return self
-
-    def __exit__(self, *_):
-        self.program.stop()
-
-    def engine(self, tray=0, place=0):
-        return self.index["trays"][tray]["engines"][place]
-
-    def truth(self, at=None):
-        status, body = http_get(f"{self.url}/truth" + ("" if at is None else f"?at={at:.9f}"))
-        assert status == 200, body
-        return json.loads(body)
-
-    def wait_until(self, seconds):
-        """Sleep until so many seconds after the start of the twin."""
-        ends = self.index["began_monotonic_ns"] / NANO + seconds
-        time.sleep(max(0.0, ends - time.monotonic()))
 
 
 @pytest.fixture

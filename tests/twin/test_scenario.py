@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import agent
+from agent import cli
 from agent.config import ConfigError
 from agent.twin import scenario
 from agent.twin.events import KINDS, Kind
@@ -103,3 +104,23 @@ def test_scenarios_in_the_documentation_are_accepted():
     assert blocks
     for block in blocks:
         scenario.parse(block, "docs")
+
+
+def test_the_command_lists_what_ships(capsys):
+    assert cli.main(["twin", "--list"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(scenario.names())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["twin", "--scenario", "nope"], "scenario 'nope': no such file"),
+        (["twin", "--listen", "9745"], "--listen: '9745' is not ADDRESS:PORT"),
+        (["demo", "--scenario", "nope"], "scenario 'nope': no such file"),
+        (["demo", "--listen", "x:y"], "--listen: 'x:y' is not ADDRESS:PORT"),
+        (["demo", "--nodes", "19"], "--nodes: must be from 1 to 18, the trays of scenario demo"),
+    ],
+)
+def test_a_command_used_wrong_says_so(capsys, arguments, message):
+    assert cli.main(arguments) == 2
+    assert message in capsys.readouterr().err
