@@ -116,6 +116,14 @@ def test_every_series_is_one_that_vllm_has(page_at):
     assert ours - real == set()
 
 
+def test_prompts_by_source_add_up_to_all_prompts(page_at):
+    found = families(page_at("", 30)[0])
+    sources = {s.labels["source"]: s.value for s in found["vllm:prompt_tokens_by_source"].samples}
+
+    assert sum(sources.values()) == found["vllm:prompt_tokens"].samples[0].value
+    assert sources["local_cache_hit"] == found["vllm:prompt_tokens_cached"].samples[0].value > 0
+
+
 def test_a_stalled_engine_keeps_its_counters_and_shows_its_requests(page_at):
     early, late = families(page_at(DEEP, 40)[0]), families(page_at(DEEP, 50)[0])
 
