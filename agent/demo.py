@@ -128,12 +128,13 @@ class Demo:
         return FINE
 
     def _start(self, folder: Path) -> None:
-        _import_everything()
+        urls = [f"http://{LOOPBACK}:{port.port}" for port in self._ports]
+        whole = rack_settings(self._scenario, self._listen, urls)
+        _import_for(whole, node_settings(0, 0, self._twin_url, ()))
         gc.freeze()  # so that the collector does not copy what the children share
         twin = self._child("twin", folder, ["twin", "--scenario", self._scenario_name, "--listen"])
         index = _wait_json(self._twin_url, twin)
-        urls = [f"http://{LOOPBACK}:{port.port}" for port in self._ports]
-        rack = self._daemon("rack", folder, rack_settings(self._scenario, self._listen, urls))
+        rack = self._daemon("rack", folder, whole)
         for number, port in enumerate(self._ports):
             engines = index["trays"][number]["engines"]
             settings = node_settings(number, port.port, self._twin_url, engines)
@@ -262,14 +263,13 @@ def _main(arguments: list[str]) -> int:
     return main(arguments)
 
 
-def _import_everything() -> None:
-    """Load what every child needs, once."""
-    from agent import daemon, plugins  # noqa: F401, PLC0415 - see above
+def _import_for(*settings: dict[str, Any]) -> None:
+    """Load what these daemons and the twin need, once for all."""
+    from agent import config, daemon, plugins  # noqa: F401, PLC0415 - see above
     from agent.twin import server  # noqa: F401, PLC0415
 
-    for name in ("twin", "engines"):
-        plugins.load(plugins.COLLECTORS, name)
-    plugins.load(plugins.EXPORTERS, "prometheus")
+    for each in settings:
+        config.parse(json.dumps(each), "demo")  # imports the plug-ins that it names
     plugins.engine_tables()
 
 

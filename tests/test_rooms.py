@@ -36,7 +36,7 @@ ROOMS = {
     "exporters": ("agent.measure", OWN_LIBRARIES),
     "agent.web": ("agent.measure", "agent.wire", "agent.web", "aiohttp", "bcrypt"),
     "agent.twin": ("agent.measure", "agent.twin", "agent.config", "aiohttp", "orjson"),
-    "agent.demo": ("agent.cli", "agent.daemon", "agent.plugins", "agent.twin"),
+    "agent.demo": ("agent.cli", "agent.config", "agent.daemon", "agent.plugins", "agent.twin"),
     "agent.loop": ("agent.measure",),
     "agent.plugins": ("agent.measure",),
     "agent.store": ("agent.measure",),
