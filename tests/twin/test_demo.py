@@ -86,7 +86,11 @@ class RunningDemo:
         self.url = f"http://127.0.0.1:{free_port()}"
         listen = self.url.removeprefix("http://")
         command = [sys.executable, "-u", "-P", "-m", "agent.cli", "demo", "--listen", listen]
-        self.program = Program([*command, "--scenario", str(folder / "three.yaml")], log=folder / "demo.log")
+        self.program = Program(
+            [*command, "--scenario", str(folder / "three.yaml")],
+            log=folder / "demo.log",
+            env={"TMPDIR": str(folder)},
+        )
         self.program.start()
         wait_http(f"{self.url}/api/v1/rack", self.program, 60)
 
