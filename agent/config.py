@@ -17,7 +17,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 import yaml
 
 from agent import plugins
+from agent.measure.records import BY_NAME as RECORDS
 from agent.measure.settings import Bytes, Seconds, setting
+from agent.wire.member_settings import Member, MembersFrom  # noqa: TC001  (settings are read by their types)
 
 DEFAULT_PATH = Path("/etc/rackwatt/rackwatt.yaml")
 MAX_CONFIG_BYTES = 4 * 1024 * 1024
@@ -43,12 +45,58 @@ class NodeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectedSettings:
+    """`rack.expected`: how large the rack should be."""
+
+    nodes: int | None = setting(None, "Nodes that there should be; default: as many as members.")
+    gpus: int | None = setting(
+        None, "GPUs that there should be; default: the most that each member has shown."
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse a rack of less than nothing."""
+        for key in ("nodes", "gpus"):
+            value = getattr(self, key)
+            if value is not None and value < 1:
+                raise ValueError(f"{key}: must be at least 1")
+
+
+@dataclass(frozen=True, slots=True)
 class RackSettings:
-    """`rack`: which rack this node belongs to."""
+    """`rack`: which rack this node belongs to, and, on the daemon that reckons it, who its members are."""
 
     name: str = setting(
-        "", "Name of the rack; default is the chassis serial, else the NVLink domain, else the node's name."
+        "",
+        "Name of the rack; default is the chassis serial, else the NVLink domain, else the node's name. With "
+        "members: as most of them call it.",
     )
+    members: tuple[Member, ...] = setting(
+        (), "Nodes of the rack: with this, or `members_from`, this daemon reckons the rack as well."
+    )
+    members_from: MembersFrom | None = setting(None, "Find the members, instead of or beside naming them.")
+    expected: ExpectedSettings = setting(
+        ExpectedSettings(), "How large the rack should be; drained members leave the expectation."
+    )
+    record: str = setting(
+        "",
+        "Published record that the rack is compared with, shown only while its model is served; there is: "
+        f"{', '.join(RECORDS)}.",
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse a member that is named twice, and a record that nobody published."""
+        if self.record and self.record not in RECORDS:
+            raise ValueError(f"record: no {self.record!a}; there is: {', '.join(RECORDS)}")
+        seen: dict[str, int] = {}
+        for number, member in enumerate(self.members):
+            first = seen.setdefault(member.url.rstrip("/"), number)
+            if first != number:
+                raise ValueError(f"members[{number}]: {member.url!a} is members[{first}] again")
+
+    @property
+    def has_members(self) -> bool:
+        """Whether this daemon reckons a rack."""
+        return bool(self.members) or self.members_from is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +152,8 @@ class Config:
 DEFAULT_COLLECTORS = ("nvml",)
 """What runs without any configuration: each costs nothing where there is nothing to read."""
 DEFAULT_EXPORTERS = ("prometheus",)
+PEERS = "peers"
+"""The collector that `rack.members` switches on."""
 
 
 def load(path: Path | None) -> Config:
@@ -158,7 +208,22 @@ def _bind(root: yaml.Node | None, name: str, path: Path | None) -> Config:
     _check(general, name, entries)
     collectors = _plugins(entries.get("collectors"), plugins.COLLECTORS, DEFAULT_COLLECTORS, name, general)
     exporters = _plugins(entries.get("exporters"), plugins.EXPORTERS, DEFAULT_EXPORTERS, name, general)
+    _give_members(collectors, general, name, entries.get("collectors"))
     return Config(path, general, collectors, exporters)
+
+
+def _give_members(collectors: dict[str, Any], general: General, name: str, node: yaml.Node | None) -> None:
+    """Switch the collector `peers` on, with the members of the rack; without members it has no work."""
+    if not general.rack.has_members:
+        if PEERS in collectors:
+            where = _where(name, node)
+            raise ConfigError(f"{where}: collectors.{PEERS}: there are no members; name them in rack.members")
+        return
+    settings = collectors.get(PEERS)
+    if settings is None:
+        settings = plugins.load(plugins.COLLECTORS, PEERS).Settings(interval=general.interval)
+    rack = general.rack
+    collectors[PEERS] = dataclasses.replace(settings, members=rack.members, members_from=rack.members_from)
 
 
 def _check(general: General, name: str, entries: dict[str, yaml.Node]) -> None:
@@ -187,7 +252,8 @@ def _plugins(
     found = {}
     for plugin, settings_node in entries.items():
         kind = plugins.load(room, plugin).Settings
-        inner = _entries(settings_node, name, f"{key}.{plugin}", {f.name for f in dataclasses.fields(kind)})
+        known = {f.name for f in dataclasses.fields(kind) if "inherited" not in f.metadata}
+        inner = _entries(settings_node, name, f"{key}.{plugin}", known)
         settings = _fill(kind, inner, name, f"{key}.{plugin}")
         if "interval" not in inner and any(f.name == "interval" for f in dataclasses.fields(kind)):
             settings = dataclasses.replace(settings, interval=general.interval)
@@ -248,6 +314,9 @@ def _value(hint: Any, node: yaml.Node, name: str, key: str) -> Any:
         item = get_args(hint)[0]
         return tuple(_value(item, child, name, f"{key}[{i}]") for i, child in enumerate(node.value))
     if dataclasses.is_dataclass(hint):
+        plain = next((f.name for f in dataclasses.fields(hint) if f.metadata.get("plain")), None)
+        if plain is not None and isinstance(node, yaml.ScalarNode):
+            return _fill(hint, {plain: node}, name, key)  # type: ignore[arg-type]  # a class here
         known = {field.name for field in dataclasses.fields(hint)}
         return _fill(hint, _entries(node, name, key, known), name, key)  # type: ignore[arg-type]  # a class here
     return _scalar(hint, node, name, key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gc
 import logging
 import signal
@@ -16,15 +17,21 @@ from aiohttp import web
 from agent import __version__, config, plugins, systemd
 from agent.gather import LEAST_SPACING_SECONDS, Gatherer
 from agent.measure.node import NodeReckoner
-from agent.store import Saver, Store, StoreError
+from agent.measure.rack import RackPlan, RackReckoner
+from agent.measure.reading import Moment
+from agent.measure.records import BY_NAME as RECORDS
+from agent.rack_desk import QUIET_SECONDS, SPACING_SECONDS, RackDesk, burst_over
+from agent.store import RACK_FILE_NAME, Saver, Store, StoreError
+from agent.web.api import Drains
 from agent.web.guard import Guard
 from agent.web.routes import application
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agent.config import Config
+    from agent.config import Config, General
     from agent.measure.ports import Collector, Renderer
+    from agent.measure.rack_snapshot import RackSnapshot
     from agent.measure.snapshot import Snapshot
 
 log = logging.getLogger("rackwatt")
@@ -53,7 +60,10 @@ class Daemon:
         self._store = Store(settings.state_dir)
         self._saver = Saver(self._store)
         self._reckoner = reckoner_of(settings)
-        self._gatherer = Gatherer(settings.node_name, settings.general.interval, self._reckoner)
+        plan = plan_of(settings)
+        rack = RackReckoner(plan, settings.general.window)
+        self._desk = RackDesk(rack, plan, Store(settings.state_dir, RACK_FILE_NAME))
+        self._gatherer = Gatherer(settings.node_name, settings.general.interval, self._reckoner, rack)
         self._reload_success = True
         self._changing = asyncio.Lock()
         """Held by whoever sets collectors: one change at a time, in the order they were asked for."""
@@ -69,6 +79,41 @@ class Daemon:
     def ready(self) -> bool:
         """Whether every source has had its first outcome."""
         return self._gatherer.ready
+
+    @property
+    def rack(self) -> RackSnapshot | None:
+        """The rack: of the members, or the rack of one that this node is without them."""
+        if self._config.general.rack.has_members:
+            return self._desk.snapshot
+        node = self.snapshot
+        return None if node is None else self._desk.of_one(node)
+
+    async def next_rack(self, after_sequence: int) -> RackSnapshot:
+        """Wait for a rack that is not the one of this sequence number."""
+        while True:
+            rack = self.rack
+            if rack is not None and rack.sequence != after_sequence:
+                return rack
+            await self._desk.made()
+
+    @property
+    def drains(self) -> Drains:
+        """Who was taken out on purpose."""
+        return Drains(self._config.node_name, self._reckoner.drained, self._desk.reckoner.drained)
+
+    def drain(self, node: str, why: str | None) -> None:
+        """Take a node out on purpose, or (None) back in: this one, or a member of the rack.
+
+        Raises LookupError when there is none of that name.
+        """
+        members = {member.name for member in self._desk.reckoner.members}
+        if not node or (node == self._config.node_name and node not in members):
+            self._reckoner.drained = why
+            self._saver.submit(self._reckoner.dump())
+        else:
+            self._desk.reckoner.drain(node, why)
+            self._desk.save()
+        log.info("drained" if why is not None else "back in duty", extra={"node": node or "this one"})
 
     async def run(self) -> int:
         """Run until told to stop; return the exit code."""
@@ -89,6 +134,7 @@ class Daemon:
             for name, job in (
                 ("reckon", self._keep_reckoning),
                 ("save", self._keep_saving),
+                ("rack", self._keep_reckoning_rack),
                 ("watchdog", self._keep_watchdog),
                 ("mismatch", self._stop_on_mismatch),
                 ("broken", self._stop_on_broken_loop),
@@ -102,9 +148,9 @@ class Daemon:
         log.info("stopping")
         for task in tasks:
             task.cancel()
-        self._saver.submit(self._reckoner.dump())
+        self._save()
         await self._gatherer.close()
-        if not self._saver.flush(FLUSH_SECONDS):
+        if not (self._saver.flush(FLUSH_SECONDS) and self._desk.flush(FLUSH_SECONDS)):
             log.warning("state_dir did not take the totals in time")
         self._listener.close()
         await runner.cleanup()
@@ -136,6 +182,7 @@ class Daemon:
         return runner
 
     def _take_kept_totals(self) -> None:
+        self._desk.take_kept()
         kept = self._store.load()
         if kept.note:
             log.warning("totals of an earlier run are lost", extra={"detail": kept.note})
@@ -150,15 +197,31 @@ class Daemon:
     async def _keep_reckoning(self) -> None:
         while True:
             await self._gatherer.reckon_once(self._self_gauges())
+            if not self._config.general.rack.has_members:
+                self._desk.wake()
             if self._gatherer.reset_seen:
                 self._gatherer.reset_seen = False
                 self._saver.submit(self._reckoner.dump())
             await asyncio.sleep(LEAST_SPACING_SECONDS)
 
+    async def _keep_reckoning_rack(self) -> None:
+        while True:
+            await burst_over(self._gatherer.rack_news)
+            node = self.snapshot
+            if node is not None and self._config.general.rack.has_members:
+                rack = self._desk.reckon(Moment(time.monotonic(), time.time()), node.node.rack)
+                self._gatherer.show_rack(rack)
+            await asyncio.sleep(SPACING_SECONDS - QUIET_SECONDS)
+
     async def _keep_saving(self) -> None:
         while True:
-            self._saver.submit(self._reckoner.dump())
+            self._save()
             await asyncio.sleep(SAVE_SECONDS)
+
+    def _save(self) -> None:
+        self._saver.submit(self._reckoner.dump())
+        if self._config.general.rack.has_members:
+            self._desk.save()
 
     async def _keep_watchdog(self) -> None:
         """Tell systemd that we live, as long as snapshots are made."""
@@ -228,7 +291,8 @@ class Daemon:
             self._reload_success = False
             log.error("configuration refused, the old one stays", extra={"detail": str(error)})  # noqa: TRY400  (no traceback: it is the operator's typo)
         else:
-            if (fresh.general, fresh.exporters) != (self._started.general, self._started.exporters):
+            before = (_without_members(self._started.general), self._started.exporters)
+            if (_without_members(fresh.general), fresh.exporters) != before:
                 log.warning("only collectors are reloaded; the other changes need a restart")
             self._config, self._reload_success = fresh, True
             await self._gatherer.set_collectors(collectors)
@@ -245,7 +309,19 @@ def reckoner_of(settings: Config) -> NodeReckoner:
         epoch=f"boot:{_boot_id()}",
         run=f"run:{uuid.uuid4()}",
         version=__version__,
+        ledger=str(uuid.uuid4()),
     )
+
+
+def plan_of(settings: Config) -> RackPlan:
+    """Return what was configured of the rack."""
+    rack = settings.general.rack
+    return RackPlan(rack.name, rack.expected.nodes, rack.expected.gpus, RECORDS.get(rack.record))
+
+
+def _without_members(general: General) -> General:
+    """Return the settings that only a restart can change."""
+    return dataclasses.replace(general, rack=dataclasses.replace(general.rack, members=(), members_from=None))
 
 
 def collectors_of(settings: Config) -> dict[str, Collector]:

@@ -14,10 +14,12 @@ from agent.measure.ports import Releasable
 from agent.measure.reading import Reason, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from agent.measure.node import NodeReckoner
     from agent.measure.ports import Collector, Source
+    from agent.measure.rack import RackReckoner
+    from agent.measure.rack_snapshot import RackSnapshot
     from agent.measure.reading import Outcome, Reading
     from agent.measure.snapshot import Snapshot
 
@@ -29,6 +31,9 @@ LEAST_SPACING_SECONDS = 0.2
 """Snapshots are at least this far apart, however many sources there are."""
 MOST_SPACING_SECONDS = 1.0
 """… and at most this far, so that what goes stale is seen, and a watchdog fed, at any interval."""
+PEERS = "peers/"
+MEMBERS = "peers/http"
+"""What the names of sources begin with that read another node of the rack."""
 CLOSE_SECONDS = 1.0
 """A collector that hangs when closed is left behind after this long."""
 
@@ -42,7 +47,15 @@ class _Running:
 class Gatherer:
     """Runs every source in a loop of its own and makes snapshots of what they deliver."""
 
-    def __init__(self, node: str, interval_seconds: float, reckoner: NodeReckoner) -> None:
+    def __init__(
+        self,
+        node: str,
+        interval_seconds: float,
+        reckoner: NodeReckoner,
+        rack: RackReckoner | None = None,
+    ) -> None:
+        self.rack_news = asyncio.Event()
+        """Set when a member of the rack answered, or failed to."""
         self.snapshot: Snapshot | None = None
         self.library_mismatch = asyncio.Event()
         """Set when a driver was replaced under a source that had worked: only a restart helps."""
@@ -51,6 +64,10 @@ class Gatherer:
         self.reset_seen = False
         """A source restarted since this was last cleared: totals are worth keeping at once."""
         self._reckoner = reckoner
+        self._rack = rack
+        self._rack_snapshot: RackSnapshot | None = None
+        self._offered: list[Sequence[Source]] = []
+        """What the collectors offered when loops were last started and stopped."""
         self._interval_seconds = interval_seconds
         self._phase_seconds = zlib.crc32(node.encode()) % 1000 / 1000 * interval_seconds
         self.collectors: dict[str, Collector] = {}
@@ -84,21 +101,31 @@ class Gatherer:
 
     def sync(self) -> None:
         """Start a loop for each source that has appeared, stop those of sources that have gone."""
-        offered: dict[str, Source] = {}
+        offers = self._offers()
+        if offers == self._offered:
+            return  # the usual case, several times a second; a rack has a thousand sources
+        self._offered = offers
+        offered = {source.name: source for sources in offers for source in sources}
+        for name, running in list(self._running.items()):
+            if offered.get(name) is not running.loop.source:
+                self._stop(name, replaced=name in offered)
+        self._reckoner.expect(name for name in offered if not name.startswith(MEMBERS))
+        if self._rack is not None:
+            self._rack.expect(name.removeprefix(PEERS) for name in offered if name.startswith(MEMBERS))
+        for name, source in offered.items():
+            if name not in self._running:
+                self._start(name, source)
+
+    def _offers(self) -> list[Sequence[Source]]:
+        offers: list[Sequence[Source]] = []
         for name, collector in self.collectors.items():
             try:
-                offered |= {source.name: source for source in collector.sources(self.snapshot)}
+                offers.append(tuple(collector.sources(self.snapshot)))
             except SourceError as error:
                 log.warning(
                     "collector cannot name its sources", extra={"collector": name, "detail": error.detail}
                 )
-        for name, running in list(self._running.items()):
-            if offered.get(name) is not running.loop.source:
-                self._stop(name, replaced=name in offered)
-        self._reckoner.expect(offered)
-        for name, source in offered.items():
-            if name not in self._running:
-                self._start(name, source)
+        return offers
 
     async def reckon_once(self, self_gauges: Mapping[str, float]) -> None:
         """Wait for news, but not long, then make one snapshot.
@@ -117,8 +144,13 @@ class Gatherer:
     def reckon(self, self_gauges: Mapping[str, float]) -> Snapshot:
         """Make one snapshot of what is known now."""
         outcomes = tuple(r.loop.outcome for r in self._running.values() if r.loop.outcome is not None)
-        self.snapshot = self._reckoner.snapshot(now(), outcomes, self_gauges)
+        self.snapshot = self._reckoner.snapshot(now(), outcomes, self_gauges, self._rack_snapshot)
         return self.snapshot
+
+    def show_rack(self, rack: RackSnapshot) -> None:
+        """Have the next snapshots show the rack, the first of them soon."""
+        self._rack_snapshot = rack
+        self._news.set()
 
     def release(self) -> None:
         """Let go of every device that is held open, for a reset; of those configured meanwhile, too."""
@@ -159,7 +191,7 @@ class Gatherer:
         running = self._running.pop(name)
         running.task.cancel()
         if not replaced:
-            self._reckoner.miss(name)
+            self._reckoner.miss(name)  # a member that is no longer offered is not missed: see `expect`
 
     def _tell_end(self, task: asyncio.Task[None]) -> None:
         """Notice a loop that ended by itself: its last reading must not stand for ever."""
@@ -168,6 +200,9 @@ class Gatherer:
             self.broken.set()
 
     def _deliver(self, reading: Reading | None, outcome: Outcome, cadence_seconds: float) -> None:
+        if outcome.source.startswith(MEMBERS):
+            self._deliver_member(reading, outcome, cadence_seconds)
+            return
         if reading is not None:
             self.reset_seen |= self._reckoner.take(reading, cadence_seconds)
             self._notice_resumed(outcome)
@@ -177,6 +212,17 @@ class Gatherer:
         if outcome.reason is Reason.LIBRARY_MISMATCH and worked:
             self.library_mismatch.set()
         self._news.set()
+
+    def _deliver_member(self, reading: Reading | None, outcome: Outcome, cadence_seconds: float) -> None:
+        """Hand a member of the rack over; the node itself has no news by that."""
+        if self._rack is None:
+            return
+        url = outcome.source.removeprefix(PEERS)
+        if reading is not None and reading.member is not None:
+            self._rack.take(url, reading.member, cadence_seconds)
+        else:
+            self._rack.miss(url, f"{outcome.reason}: {outcome.detail}")
+        self.rack_news.set()
 
     def _notice_resumed(self, outcome: Outcome) -> None:
         """See that a released collector began to read again: it took hold by itself, its time was over."""

@@ -21,6 +21,8 @@ log = logging.getLogger("rackwatt.store")
 
 VERSION = 1
 FILE_NAME = "totals.json"
+RACK_FILE_NAME = "rack.json"
+"""What the daemon keeps that reckons the rack; its members keep their own totals."""
 LOCK_NAME = "lock"
 MAX_BYTES = 16 * 1024 * 1024
 """Larger files are neither written nor taken for ours."""
@@ -46,10 +48,10 @@ class Kept:
 class Store:
     """One small file, replaced whole: a kill at any moment leaves the old one or the new one."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, file_name: str = FILE_NAME) -> None:
         self._directory = directory
-        self._path = directory / FILE_NAME
-        self._fresh = directory / (FILE_NAME + ".new")
+        self._path = directory / file_name
+        self._fresh = directory / (file_name + ".new")
         self._saved = b""
         """What is on disk already: the same is not written again."""
         self._lock = -1

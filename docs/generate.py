@@ -131,6 +131,8 @@ def _rows(kind: type, prefix: str) -> list[str]:
     hints = get_type_hints(kind)
     rows: list[str] = []
     for field in dataclasses.fields(kind):
+        if "doc" not in field.metadata:
+            continue  # filled from another place
         hint, name = hints[field.name], prefix + field.name
         inner = _dataclass_in(hint)
         many = "[]" if getattr(hint, "__origin__", None) is tuple else ""

@@ -12,18 +12,19 @@ from prometheus_client.utils import floatToGoString
 
 from agent.measure.accept import accepts
 from agent.measure.catalogue import BY_NAME, CATALOGUE, PREFIX, MetricType
-from agent.measure.rows import Row, rows_of
+from agent.measure.rows import rows_of
 from agent.measure.settings import setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from agent.measure.catalogue import Metric
+    from agent.measure.row import Row
     from agent.measure.snapshot import Snapshot
 
 EOF = b"# EOF\n"
 OPENMETRICS = "application/openmetrics-text"
-RESERVED = ("/", "/-/healthy", "/-/ready", "/api/v1/node")
+RESERVED = ("/", "/-/healthy", "/-/ready", "/api/v1/node", "/api/v1/rack", "/api/v1/drain")
 """Paths of the daemon itself."""
 
 

@@ -42,6 +42,7 @@ CATALOGUE: tuple[Metric, ...] = (
         ("state",),
         "1 for what the node is doing: serving, idle, asleep or unknown (a failed read is never idle).",
     ),
+    Metric("node_drained", _G, (), "1 while this node is taken out on purpose (/api/v1/drain)."),
     Metric(
         "node_tokens_per_second",
         _G,
@@ -200,6 +201,101 @@ CATALOGUE: tuple[Metric, ...] = (
         "Time until the engine began its page: what being watched costs it, and how late its values are.",
     ),
     Metric("engine_page_bytes", _G, _ENGINE, "Size of the engine's page."),
+    Metric(
+        "model_tokens_total",
+        _C,
+        ("model", "kind"),
+        "Tokens of one model over all engines of this node, also of those that are gone.",
+    ),
+    Metric(
+        "model_tokens_per_second",
+        _G,
+        ("model", "kind"),
+        "Live rate of one model over the window. Absent while an engine serves another model beside it.",
+    ),
+    Metric(
+        "model_tokens_per_joule",
+        _G,
+        ("model", "kind", "boundary"),
+        "Tokens per joule of one model over the window. Absent unless the node serves nothing else.",
+    ),
+    Metric(
+        "rack_tokens_per_second",
+        _G,
+        ("rack", "kind"),
+        "Live rate over the window, summed over the members' engines that are covered: never scaled up, so "
+        "read rack_coverage_ratio beside it. Rack series come only from a daemon that has members.",
+    ),
+    Metric(
+        "rack_tokens_total",
+        _C,
+        ("rack", "kind"),
+        "Sum of the members' own totals, also of members that are away or were removed; survives restarts.",
+    ),
+    Metric(
+        "rack_backfilled_tokens_total",
+        _C,
+        ("rack", "kind"),
+        "Part of rack_tokens_total that members had made while they, or this daemon, were away: no rate "
+        "shows it.",
+    ),
+    Metric(
+        "rack_member_tokens_total",
+        _C,
+        ("rack", "node", "kind"),
+        "What one member has added to the rack's total.",
+    ),
+    Metric("rack_member_tokens_per_second", _G, ("rack", "node", "kind"), "Live rate of one member."),
+    Metric(
+        "rack_member_rate_to_median_ratio",
+        _G,
+        ("rack", "node"),
+        "Output rate of one member over the median member of the rack.",
+    ),
+    Metric("rack_member_up", _G, ("rack", "node"), "1 while a member answers with its totals."),
+    Metric(
+        "rack_power_watts",
+        _G,
+        ("rack", "boundary", "source"),
+        "Power now at one boundary, summed over the members in duty that report. Never add boundaries.",
+    ),
+    Metric(
+        "rack_energy_joules_total",
+        _C,
+        ("rack", "boundary", "source"),
+        "Sum of the members' energy at one boundary, also of members that are away or were removed.",
+    ),
+    Metric(
+        "rack_tokens_per_joule",
+        _G,
+        ("rack", "kind", "boundary"),
+        "Tokens per joule over the window: ratio of sums over the members that are valid on both sides. "
+        "Absent below 95 % of the members.",
+    ),
+    Metric(
+        "rack_joules_per_token",
+        _G,
+        ("rack", "kind", "boundary"),
+        "The same the other way round; absent at zero tokens.",
+    ),
+    Metric(
+        "rack_coverage_ratio",
+        _G,
+        ("rack",),
+        "Valid member-seconds over expected member-seconds of rack_tokens_per_second's window.",
+    ),
+    Metric("rack_nodes_expected", _G, ("rack",), "Nodes that should report; drained ones are not expected."),
+    Metric("rack_nodes_reporting", _G, ("rack",), "Nodes in duty that answered the last poll."),
+    Metric("rack_nodes_drained", _G, ("rack",), "Nodes taken out on purpose."),
+    Metric("rack_gpus_expected", _G, ("rack",), "GPUs that should report."),
+    Metric("rack_gpus_reporting", _G, ("rack",), "GPUs of nodes in duty that answer their driver."),
+    Metric(
+        "rack_record_ratio",
+        _G,
+        ("rack", "kind", "record"),
+        "The rack's rate compared with a published record, for orientation: conditions differ, and a live "
+        "figure is not a benchmark result. Absent unless the record's model alone is served.",
+    ),
     Metric(
         "collector_success",
         _G,

@@ -14,6 +14,7 @@ from agent.measure.snapshot import Activity, EngineFigures, TokenFigures
 if TYPE_CHECKING:
     from agent.measure.engine import EngineReading
     from agent.measure.ledger import Ledger
+    from agent.measure.model_tokens import ModelTokens
     from agent.measure.reading import Moment
     from agent.measure.series import Horizon
 
@@ -27,7 +28,9 @@ CADENCE_TICKS = 2.0
 class EngineBook:
     """What is remembered of one engine instance between readings."""
 
-    def __init__(self, instance: str, ledger: Ledger, horizon: Horizon) -> None:
+    def __init__(
+        self, instance: str, ledger: Ledger, horizon: Horizon, models: ModelTokens | None = None
+    ) -> None:
         self.instance = instance
         self.engine = UNKNOWN
         self.model = UNKNOWN
@@ -40,7 +43,7 @@ class EngineBook:
         self._ledger = ledger
         self._horizon = horizon
         self._prefix = prefix_of(instance)
-        self._totals = EngineTokens(instance, ledger)
+        self._totals = EngineTokens(instance, ledger, models)
         self._pending = 0.0
         """Output tokens of requests that were unfinished on the last page."""
         self._hidden = 0.0
@@ -87,6 +90,9 @@ class EngineBook:
             reading=reading,
             tokens=() if reading is None else self._tokens(reading, now, window_seconds),
             restarts=self._ledger.total(f"{self._prefix}restarts") or 0.0,
+            live={kind: series.last for kind, series in self.series.items() if series.last is not None},
+            cadence_seconds=self.cadence_seconds,
+            reset_monotonic_seconds=self.reset_monotonic_seconds,
         )
 
     def activity(self) -> Activity:

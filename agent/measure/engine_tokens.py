@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from agent.measure.engine import TokenCounter
     from agent.measure.ledger import Ledger
+    from agent.measure.model_tokens import ModelTokens
     from agent.measure.reading import Moment
 
 MAX_SERIES_PER_INSTANCE = 4096
@@ -60,8 +61,9 @@ def forget_unexpected(ledger: Ledger, expected: Collection[str]) -> set[str]:
 class EngineTokens:
     """What one instance has produced, made of the raw series on its pages."""
 
-    def __init__(self, instance: str, ledger: Ledger) -> None:
+    def __init__(self, instance: str, ledger: Ledger, models: ModelTokens | None = None) -> None:
         self._ledger = ledger
+        self._models = models
         self._prefix = prefix_of(instance)
         self._raws: dict[tuple[str, str], str] = {}
         """Keys of the raw series in the ledger, by kind and series."""
@@ -129,6 +131,8 @@ class EngineTokens:
         for (label, kind), tokens in added.items():
             key = f"{self._prefix}tokens/{kind}/{quote(label, safe='')}"
             self._totals[label, kind] = self._ledger.add(key, tokens, at)
+            if self._models is not None:
+                self._models.add(label, kind, tokens, at)
 
     def restart(self) -> None:
         """Note that the process is a new one: no series of it was forgotten yet."""

@@ -27,9 +27,10 @@ WORDS: Mapping[type[StrEnum], Mapping[StrEnum, str]] = {
         Invalid.WARMING_UP: "The window is not full yet, after a start or a gap: wait for figure_window_seconds.",
         Invalid.GAP: "Samples around an edge of the window are too far apart: a source was away or slow.",
         Invalid.BELOW_RESOLUTION: "The engine prints too few digits to tell so little growth: take a longer window.",
-        Invalid.MEMBER_MISSING: "A known GPU or engine does not report: see gpu_up and engine_up.",
+        Invalid.MEMBER_MISSING: "A known GPU, engine or node does not report: see gpu_up, engine_up and rack_member_up.",
         Invalid.COUNTER_POWER_MISMATCH: "A GPU's energy counter and its integrated power disagree: see "
         "gpu_energy_crosscheck.",
+        Invalid.LOW_COVERAGE: "Less than 95 % of the rack's member-seconds are valid: see rack_coverage_ratio.",
         Invalid.ZERO_ENERGY: "The meter shows no energy at all over the window, so nothing can be divided by it.",
     },
     Flag: {

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agent.measure.engine_book import EngineBook
 from agent.measure.engine_tokens import forget_unexpected
-from agent.measure.gpu import GpuState, Power, PowerScope
 from agent.measure.ledger import Ledger
+from agent.measure.model_figures import models_of
+from agent.measure.model_tokens import ModelTokens
+from agent.measure.node_boundaries import boundaries_of
 from agent.measure.node_figures import figures_of
 from agent.measure.node_gpus import NodeGpus
 from agent.measure.series import Horizon
-from agent.measure.snapshot import Activity, BoundaryFigures, NodeIdentity, Snapshot
+from agent.measure.snapshot import Activity, NodeIdentity, Origin, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from agent.measure.gpu import GpuReading
+    from agent.measure.node_figures import NodeFigures
+    from agent.measure.rack_snapshot import RackSnapshot
     from agent.measure.reading import Cost, Moment, Outcome, Reading
 
 ENGINES_PREFIX = "engines/"
@@ -38,14 +42,22 @@ class NodeReckoner:
         epoch: str,
         run: str,
         version: str = "",
+        ledger: str = "",
     ) -> None:
-        """Start empty. `epoch` is the kernel's boot id, `run` identifies this process."""
+        """Start empty.
+
+        `epoch` is the kernel's boot id, `run` identifies this process, `ledger` the count that begins here.
+        """
+        self.drained: str | None = None
+        """Why the node was taken out on purpose; kept over restarts."""
+        self._origin = Origin(epoch, run, ledger)
         self._version = version
         self._name, self._rack = name, rack
         self._window_seconds = window_seconds
         self._horizon = Horizon(max(LEAST_HORIZON_SECONDS, HORIZON_WINDOWS * window_seconds))
         self._ledger = Ledger()
         self._gpus = NodeGpus(self._ledger, self._horizon, epoch, run)
+        self._models = ModelTokens(self._ledger)
         self._engines: dict[str, EngineBook] = {}
         self._engine_names: dict[str, tuple[str, str]] = {}
         self._costs: dict[str, Mapping[str, Cost]] = {}
@@ -60,7 +72,8 @@ class NodeReckoner:
         self._engine_names = {name: pair for name, pair in self._engine_names.items() if name in kept}
         names = {instance: list(pair) for instance, pair in self._engine_names.items()}
         names |= {instance: [book.engine, book.model] for instance, book in self._engines.items()}
-        return {"counters": self._ledger.dump(), "engines": names} | self._gpus.dump()
+        own = {"ledger": self._origin.ledger, "drained": self.drained}
+        return {"counters": self._ledger.dump(), "engines": names} | own | self._gpus.dump()
 
     def load(self, kept: Mapping[str, Any]) -> None:
         """Take what `dump` gave, all of it or nothing.
@@ -73,7 +86,11 @@ class NodeReckoner:
             for instance, (engine, model) in dict(kept["engines"]).items()
         }
         origins = _origins(kept["gpu_origins"]) if "gpu_origins" in kept else None
+        ledger, drained = str(kept.get("ledger") or self._origin.ledger), kept.get("drained")
         self._ledger.load(kept["counters"])
+        self._origin = replace(self._origin, ledger=ledger)
+        self.drained = None if drained is None else str(drained)
+        self._models.recall()
         self._engine_names = names
         self._gpus.load(numbers, origins)
 
@@ -85,7 +102,7 @@ class NodeReckoner:
         offered = set(sources)
         instances = {s.removeprefix(ENGINES_PREFIX) for s in offered if s.startswith(ENGINES_PREFIX)}
         for instance in instances - self._engines.keys():
-            book = EngineBook(instance, self._ledger, self._horizon)
+            book = EngineBook(instance, self._ledger, self._horizon, self._models)
             book.engine, book.model = self._engine_names.get(instance, (book.engine, book.model))
             self._engines[instance] = book
         for instance in self._engines.keys() - instances:
@@ -117,29 +134,27 @@ class NodeReckoner:
         self._gpus.miss(source)
 
     def snapshot(
-        self, now: Moment, outcomes: tuple[Outcome, ...], self_gauges: Mapping[str, float]
+        self,
+        now: Moment,
+        outcomes: tuple[Outcome, ...],
+        self_gauges: Mapping[str, float],
+        rack: RackSnapshot | None = None,
     ) -> Snapshot:
-        """Reckon everything that is known now."""
+        """Reckon everything that is known now; the rack, if there is one, is shown beside it."""
         self._sequence += 1
         self._gpus.forget(now)
         engines = sorted(self._engines.values(), key=lambda book: book.instance)
         self._horizon.follow(max([self._gpus.cadence_seconds, *(book.cadence_seconds for book in engines)]))
-        figures = figures_of(
-            engines,
-            self._gpus.books,
-            self._gpus.modules,
-            self._gpus.cadence_seconds,
-            self._window_seconds,
-            now.monotonic_seconds,
-        )
+        figures = self._figures(engines, now)
+        told = tuple(book.figures(now, self._window_seconds) for book in engines)
         return Snapshot(
             sequence=self._sequence,
             at=now,
             node=self._identity(),
             activity=self._activity(),
             gpus=tuple(book.figures() for book in self._gpus.books),
-            engines=tuple(book.figures(now, self._window_seconds) for book in engines),
-            boundaries=self._boundaries(),
+            engines=told,
+            boundaries=boundaries_of(self._gpus, self._ledger),
             tokens_per_second=figures.tokens_per_second,
             tokens_per_joule=figures.tokens_per_joule,
             validity=figures.validity,
@@ -148,23 +163,25 @@ class NodeReckoner:
             notes=self._all_notes(),
             self_gauges=self_gauges,
             version=self._version,
+            origin=self._origin,
+            models=models_of(engines, told, figures, self._models.totals),
+            rack=rack,
+            drained=self.drained,
+        )
+
+    def _figures(self, engines: list[EngineBook], now: Moment) -> NodeFigures:
+        return figures_of(
+            engines,
+            self._gpus.books,
+            self._gpus.modules,
+            self._gpus.cadence_seconds,
+            self._window_seconds,
+            now.monotonic_seconds,
         )
 
     def _all_notes(self) -> tuple[str, ...]:
         of_sources = [note for notes in self._notes.values() for note in notes]
         return (*of_sources, *(book.note for book in self._engines.values() if book.note))
-
-    def _boundaries(self) -> tuple[BoundaryFigures, ...]:
-        """Sum each boundary over the members that report; absent when none does (T7)."""
-        gpus = [power for book in self._gpus.books if (power := _gpu_watts(book.reading)) is not None]
-        modules = [module.power_watts for module in self._gpus.modules if module.power_watts is not None]
-        return tuple(
-            BoundaryFigures(
-                boundary, self._gpus.source, sum(watts), self._ledger.total(f"boundary/{boundary}")
-            )
-            for boundary, watts in (("gpu", gpus), ("module", modules))
-            if watts
-        )
 
     def _activity(self) -> Activity:
         activities = {book.activity() for book in self._engines.values()}
@@ -194,11 +211,3 @@ def _origins(kept: Any) -> dict[str, tuple[str, float]]:
     if not all(math.isfinite(seen) for _, seen in origins.values()):
         raise ValueError("a GPU was seen at no moment")
     return origins
-
-
-def _gpu_watts(reading: GpuReading | None) -> float | None:
-    """Return the one-second mean of a GPU, or its instant power where there is no mean."""
-    if reading is None or reading.state is not GpuState.OK:
-        return None
-    power = reading.power.get(PowerScope.GPU, Power())
-    return power.average_watts if power.average_watts is not None else power.instant_watts

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent.measure.efficiency import Member, Sum, Window, sum_over, tokens_per_joule, window_of
-from agent.measure.energy import Verdict
 from agent.measure.engine import TokenKind
 from agent.measure.gpu import GpuState
+from agent.measure.node_boundaries import gpu_flags, gpu_reasons, module_reasons
 from agent.measure.validity import Flag, Invalid, Validity
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ class NodeFigures:
     tokens_per_second: dict[TokenKind, float]
     tokens_per_joule: dict[tuple[TokenKind, str], float]
     validity: tuple[Validity, ...]
+    windows: dict[TokenKind, Window | None] = field(default_factory=dict)
+    """The interval of each rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +63,11 @@ def figures_of(
     meters = _meters(gpus, modules, gpu_cadence_seconds)
     rates: dict[TokenKind, float] = {}
     ratios: dict[tuple[TokenKind, str], float] = {}
+    windows: dict[TokenKind, Window | None] = {}
     standing: list[Validity] = []
     for kind in kinds:
         members = _token_members(engines, kind)
-        window = window_of(members, window_seconds, now)
+        windows[kind] = window = window_of(members, window_seconds, now)
         tokens = sum_over(members, window, Invalid.NO_ENGINES)
         if tokens.amount is not None and window is not None:
             rates[kind] = tokens.amount / window.seconds
@@ -76,22 +79,15 @@ def figures_of(
                 ratios[kind, meter.boundary] = ratio
             if kind is TokenKind.OUTPUT:
                 standing.append(validity)
-    return NodeFigures(rates, ratios, tuple(standing))
+    return NodeFigures(rates, ratios, tuple(standing), windows)
 
 
 def _meters(gpus: Sequence[GpuBook], modules: Sequence[ModuleBook], cadence: float) -> list[_Meter]:
-    meters = [_Meter("gpu", _gpu_members(gpus, cadence), _gpu_reasons(gpus), _gpu_flags(gpus))]
+    meters = [_Meter("gpu", _gpu_members(gpus, cadence), gpu_reasons(gpus), gpu_flags(gpus))]
     if modules:
         told = [Member(m.energy if m.power_watts is not None else None, cadence) for m in modules]
-        meters.append(_Meter("module", told, _module_reasons(gpus, modules), frozenset({Flag.INTEGRATED})))
+        meters.append(_Meter("module", told, module_reasons(gpus, modules), frozenset({Flag.INTEGRATED})))
     return meters
-
-
-def _module_reasons(gpus: Sequence[GpuBook], modules: Sequence[ModuleBook]) -> frozenset[Invalid]:
-    """Modules are a whole node only when every GPU sits on one: else tokens would outnumber their joules."""
-    boards = {module.serial for module in modules}
-    whole = all(book.serial in boards for book in gpus)
-    return frozenset(() if whole else {Invalid.MEMBER_MISSING})
 
 
 def _efficiency(
@@ -136,20 +132,6 @@ def _gpu_members(gpus: Sequence[GpuBook], cadence: float) -> list[Member]:
         )
         for book in gpus
     ]
-
-
-def _gpu_reasons(gpus: Sequence[GpuBook]) -> frozenset[Invalid]:
-    wrong = any(book.verdict is Verdict.MISMATCH for book in gpus)
-    return frozenset({Invalid.COUNTER_POWER_MISMATCH} if wrong else ())
-
-
-def _gpu_flags(gpus: Sequence[GpuBook]) -> frozenset[Flag]:
-    flags = set()
-    if any(book.verdict is Verdict.UNVERIFIED for book in gpus):
-        flags.add(Flag.UNVERIFIED)
-    if any(book.integrated_only and book.energy.last is not None for book in gpus):
-        flags.add(Flag.INTEGRATED)
-    return frozenset(flags)
 
 
 def _engine_flags(engines: Sequence[EngineBook], window: Window | None) -> frozenset[Flag]:

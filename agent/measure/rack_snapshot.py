@@ -62,6 +62,8 @@ class MemberFigures:
     gpus: tuple[MemberGpu, ...] = ()
     """Every GPU that the member has ever shown; while it is away they are not up and tell nothing."""
     version: str = ""
+    tokens_total: Mapping[TokenKind, float] = field(default_factory=dict)
+    """What it has contributed to the rack's totals; stays while it is away."""
 
 
 @dataclass(frozen=True, slots=True)

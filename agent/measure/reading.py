@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from agent.measure.engine import EngineReading
     from agent.measure.gpu import GpuReading
+    from agent.measure.totals import MemberReading
 
 
 class Reason(StrEnum):
@@ -61,6 +62,8 @@ class Reading:
     at: Moment
     gpus: tuple[GpuReading, ...] = ()
     engines: tuple[EngineReading, ...] = ()
+    member: MemberReading | None = None
+    """Another node's totals, for the rack."""
     costs: Mapping[str, Cost] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     """Permanent findings a person should know once ("ECC counters need root"), not failures."""

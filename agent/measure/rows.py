@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from agent.measure.energy import Verdict
 from agent.measure.gpu import RECOVERY_ACTIONS, GpuState, PowerScope
+from agent.measure.rack_rows import model_rows, rack_rows
 from agent.measure.reading import Reason
+from agent.measure.row import Row, known
 from agent.measure.snapshot import Activity
 from agent.measure.validity import Flag, Invalid
 
@@ -28,14 +30,6 @@ THROTTLE_REASONS = (
 """Reasons whose state is exported even before they first hold."""
 
 
-class Row(NamedTuple):
-    """One sample: metric name without prefix, label values in catalogue order, value."""
-
-    metric: str
-    labels: tuple[str, ...]
-    value: float
-
-
 def rows_of(snapshot: Snapshot) -> Iterator[Row]:
     """Yield every row of a snapshot. Unknown is left out, never 0."""
     yield Row("build_info", (snapshot.version, snapshot.revision), 1)
@@ -47,25 +41,30 @@ def rows_of(snapshot: Snapshot) -> Iterator[Row]:
         yield from _engine_rows(engine)
     yield from _collector_rows(snapshot.outcomes)
     yield from _cost_rows(snapshot.costs)
+    yield from model_rows(snapshot.models)
     for name, value in snapshot.self_gauges.items():
         yield Row(name, (), value)
+    if snapshot.rack is not None:
+        yield from rack_rows(snapshot.rack)
 
 
 def _node_rows(snapshot: Snapshot) -> Iterator[Row]:
     node = snapshot.node
     yield Row("node_info", (node.name, node.rack, node.chassis, node.tray, node.domain), 1)
+    yield Row("node_drained", (), snapshot.drained is not None)
     yield from _states("node_state", (), Activity, snapshot.activity)
     for kind, rate in snapshot.tokens_per_second.items():
         yield Row("node_tokens_per_second", (kind,), rate)
     for (kind, boundary), ratio in snapshot.tokens_per_joule.items():
         yield Row("node_tokens_per_joule", (kind, boundary), ratio)
     for at in snapshot.boundaries:
-        yield from _known("power_watts", (at.boundary, at.source), at.power_watts)
-        yield from _known("energy_joules_total", (at.boundary, at.source), at.energy_joules_total)
+        yield from known("power_watts", (at.boundary, at.source), at.power_watts)
+        yield from known("energy_joules_total", (at.boundary, at.source), at.energy_joules_total)
 
 
 def _validity_rows(snapshot: Snapshot) -> Iterator[Row]:
-    for standing in snapshot.validity:
+    of_rack = () if snapshot.rack is None else snapshot.rack.validity
+    for standing in (*snapshot.validity, *of_rack):
         figure = standing.figure
         yield Row("figure_valid", (figure,), standing.valid)
         for reason in Invalid:
@@ -73,7 +72,7 @@ def _validity_rows(snapshot: Snapshot) -> Iterator[Row]:
         for flag in Flag:
             yield Row("figure_flag", (figure, flag), flag in standing.flags)
         yield Row("figure_window_seconds", (figure,), standing.window_seconds)
-        yield from _known("figure_uncertainty_ratio", (figure,), standing.uncertainty_ratio)
+        yield from known("figure_uncertainty_ratio", (figure,), standing.uncertainty_ratio)
 
 
 def _gpu_rows(figures: GpuFigures) -> Iterator[Row]:
@@ -83,8 +82,8 @@ def _gpu_rows(figures: GpuFigures) -> Iterator[Row]:
     yield from _states("gpu_state", (gpu,), [*GpuState, "unknown"], state)
     for xid, count in figures.xid_errors_total.items():
         yield Row("gpu_xid_errors_total", (gpu, str(xid)), count)
-    yield from _known("gpu_energy_joules_total", (gpu,), figures.energy_joules_total)
-    yield from _known("gpu_energy_integrated_joules_total", (gpu,), figures.energy_integrated_joules_total)
+    yield from known("gpu_energy_joules_total", (gpu,), figures.energy_joules_total)
+    yield from known("gpu_energy_integrated_joules_total", (gpu,), figures.energy_integrated_joules_total)
     for reason, seconds in figures.throttled_seconds_total.items():
         yield Row("gpu_throttled_seconds_total", (gpu, reason), seconds)
     for severity, count in figures.ecc_errors_total.items():
@@ -104,20 +103,20 @@ def _gpu_rows(figures: GpuFigures) -> Iterator[Row]:
 def _power_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:
     whole, memory = reading.power.get(PowerScope.GPU), reading.power.get(PowerScope.MEMORY)
     if whole is not None:
-        yield from _known("gpu_power_watts", (gpu,), whole.average_watts)
-        yield from _known("gpu_power_instant_watts", (gpu,), whole.instant_watts)
+        yield from known("gpu_power_watts", (gpu,), whole.average_watts)
+        yield from known("gpu_power_instant_watts", (gpu,), whole.instant_watts)
     if memory is not None:
-        yield from _known("gpu_memory_power_watts", (gpu,), memory.average_watts)
-    yield from _known("gpu_power_limit_watts", (gpu,), reading.power_limit_watts.get(PowerScope.GPU))
+        yield from known("gpu_memory_power_watts", (gpu,), memory.average_watts)
+    yield from known("gpu_power_limit_watts", (gpu,), reading.power_limit_watts.get(PowerScope.GPU))
 
 
 def _device_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:
-    yield from _known("gpu_utilization_ratio", (gpu,), reading.utilization_ratio)
-    yield from _known("gpu_memory_used_bytes", (gpu,), reading.memory_used_bytes)
-    yield from _known("gpu_memory_total_bytes", (gpu,), reading.memory_total_bytes)
+    yield from known("gpu_utilization_ratio", (gpu,), reading.utilization_ratio)
+    yield from known("gpu_memory_used_bytes", (gpu,), reading.memory_used_bytes)
+    yield from known("gpu_memory_total_bytes", (gpu,), reading.memory_total_bytes)
     for sensor, celsius in reading.temperature_celsius.items():
         yield Row("gpu_temperature_celsius", (gpu, sensor), celsius)
-    yield from _known("gpu_thermal_margin_celsius", (gpu,), reading.thermal_margin_celsius)
+    yield from known("gpu_thermal_margin_celsius", (gpu,), reading.thermal_margin_celsius)
     for clock, hertz in reading.clock_hertz.items():
         yield Row("gpu_clock_hertz", (gpu, clock), hertz)
     if reading.processes is not None:
@@ -150,14 +149,14 @@ def _engine_rows(figures: EngineFigures) -> Iterator[Row]:
         series = (figures.engine, figures.instance, tokens.model, tokens.kind)
         yield Row("engine_tokens_total", series, tokens.total)
         yield Row("engine_tokens_unobserved_total", series, tokens.unobserved)
-        yield from _known("engine_tokens_uncertainty", series, tokens.uncertainty)
-        yield from _known("engine_tokens_per_second", series, tokens.per_second)
+        yield from known("engine_tokens_uncertainty", series, tokens.uncertainty)
+        yield from known("engine_tokens_per_second", series, tokens.per_second)
     reading = figures.reading
     if reading is None:
         return
-    yield from _known("engine_requests", (*who, "running"), reading.demand.running)
-    yield from _known("engine_requests", (*who, "waiting"), reading.demand.waiting)
-    yield from _known("engine_kv_cache_usage_ratio", who, reading.kv_cache_usage_ratio)
+    yield from known("engine_requests", (*who, "running"), reading.demand.running)
+    yield from known("engine_requests", (*who, "waiting"), reading.demand.waiting)
+    yield from known("engine_kv_cache_usage_ratio", who, reading.kv_cache_usage_ratio)
     first_byte = reading.at.monotonic_seconds - reading.asked_monotonic_seconds
     yield Row("engine_page_first_byte_seconds", who, first_byte)
     yield Row("engine_page_bytes", who, reading.page_bytes)
@@ -197,11 +196,6 @@ def _cost_rows(by_source: Mapping[str, Mapping[str, Cost]]) -> Iterator[Row]:
 
 def _collector(source: str) -> str:
     return source.partition("/")[0]
-
-
-def _known(metric: str, labels: tuple[str, ...], value: float | None) -> Iterator[Row]:
-    if value is not None:
-        yield Row(metric, labels, value)
 
 
 def _states(metric: str, labels: tuple[str, ...], states: Iterable[str], now: str) -> Iterator[Row]:

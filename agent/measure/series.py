@@ -59,6 +59,8 @@ class Series:
     def __init__(self, horizon: Horizon) -> None:
         self._points: deque[Point] = deque()
         self._horizon = horizon
+        self.began: float | None = None
+        """Moment of its very first sample, which may be kept no longer."""
 
     def add(self, point: Point) -> None:
         """Append a sample; one that is not newer than the last is dropped (a late read adds nothing)."""
@@ -68,6 +70,8 @@ class Series:
                 return
             if point.value < points[-1].value:
                 point = Point(point.seconds, points[-1].value, point.spread_seconds, point.step)
+        else:
+            self.began = point.seconds
         points.append(point)
         oldest = point.seconds - self._horizon.seconds
         while len(points) > 2 and points[1].seconds < oldest:  # noqa: PLR2004  (an edge needs two)
@@ -83,6 +87,11 @@ class Series:
         """The newest sample."""
         return self._points[-1] if self._points else None
 
+    @property
+    def newest(self) -> float:
+        """Moment of the newest sample; minus infinity without one."""
+        return self._points[-1].seconds if self._points else float("-inf")
+
     def at(self, seconds: float, max_gap_seconds: float) -> Point | None:
         """Interpolate at one edge; None when it is outside, or its neighbours are too far apart."""
         after: Point | None = None
@@ -94,15 +103,31 @@ class Series:
             after = point
         return None
 
-    def grown(self, start: float, end: float, max_gap_seconds: float) -> Grown | None:
-        """Return the growth between two edges; None when either edge is invalid."""
+    def grown(
+        self, start: float, end: float, max_gap_seconds: float, *, bounded: bool = True
+    ) -> Grown | None:
+        """Return the growth between two edges; None when either edge is invalid.
+
+        How wrong it may be is only told when it is to be `bounded`: that walks the whole window.
+        """
         left, right = self.at(start, max_gap_seconds), self.at(end, max_gap_seconds)
         if left is None or right is None:
             return None
         amount, step = right.value - left.value, max(left.step, right.step)
         spread = max(left.spread_seconds, right.spread_seconds)
-        slope = self.peak_slope(start, end) or 0.0 if spread > 0.0 else 0.0  # walks the whole window
+        slope = self.peak_slope(start, end) or 0.0 if bounded and spread > 0.0 else 0.0
         return Grown(amount, slope * spread + step, below_step=amount < step)
+
+    def known_seconds(self, start: float, end: float, max_gap_seconds: float) -> float:
+        """Return for how much of an interval the series is known: gaps in it are not."""
+        known, after = 0.0, None
+        for point in reversed(self._points):
+            if after is not None and after - point.seconds <= max_gap_seconds:
+                known += max(0.0, min(after, end) - max(point.seconds, start))
+            if point.seconds <= start:
+                break
+            after = point.seconds
+        return known
 
     def peak_slope(self, start: float, end: float) -> float | None:
         """Return the steepest growth per second between neighbouring samples around an interval.

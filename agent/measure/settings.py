@@ -12,9 +12,17 @@ Bytes = NewType("Bytes", int)
 """A size; written in the configuration as 512KiB, 8MiB or a plain number."""
 
 
-def setting(default: Any, doc: str) -> Any:
-    """Declare one setting: its default and the sentence that documents it."""
-    return field(default=default, metadata={"doc": doc})
+def setting(default: Any, doc: str, *, plain: bool = False) -> Any:
+    """Declare one setting: its default and the sentence that documents it.
+
+    A single value in place of its whole mapping is taken for the one that is `plain`.
+    """
+    return field(default=default, metadata={"doc": doc, "plain": plain})
+
+
+def inherited(default: Any) -> Any:
+    """Declare one that cannot be set under the plug-in: it is filled from another place."""
+    return field(default=default, metadata={"inherited": True})
 
 
 def documented(settings_field: Any) -> str:

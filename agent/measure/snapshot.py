@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from agent.measure.energy import Verdict
     from agent.measure.engine import EngineReading, TokenKind
     from agent.measure.gpu import GpuReading, GpuState
+    from agent.measure.rack_snapshot import ModelFigures, RackSnapshot
     from agent.measure.reading import Cost, Moment, Outcome
-    from agent.measure.validity import Validity
+    from agent.measure.series import Point
+    from agent.measure.validity import Flag, Invalid, Validity
 
 
 class Activity(StrEnum):
@@ -35,6 +37,18 @@ class NodeIdentity:
     tray: str = ""
     domain: str = ""
     """NVLink domain: cluster UUID and clique."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who counts: what tells two counts, and two clocks, apart."""
+
+    boot_id: str = ""
+    """Of the kernel: another one has another monotonic clock."""
+    run: str = ""
+    """Of this process."""
+    ledger: str = ""
+    """Made when the kept totals began anew: totals of another ledger are another count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +95,12 @@ class EngineFigures:
     reading: EngineReading | None
     tokens: tuple[TokenFigures, ...]
     restarts: float
+    live: Mapping[TokenKind, Point] = field(default_factory=dict)
+    """Newest point of each live series: for output, with what unfinished requests have produced."""
+    cadence_seconds: float = 1.0
+    """How often it is read."""
+    reset_monotonic_seconds: float | None = None
+    """When it was last seen to have restarted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +111,14 @@ class BoundaryFigures:
     source: str
     power_watts: float | None
     energy_joules_total: float | None
+    at_monotonic_seconds: float | None = None
+    """When the energy was that much: the mean moment of the meters that it sums."""
+    since_monotonic_seconds: float | None = None
+    """There is a hole in the energy that ended then; None when nothing is missing in it."""
+    cadence_seconds: float = 1.0
+    reasons: frozenset[Invalid] = frozenset()
+    """What speaks now against dividing by it."""
+    flags: frozenset[Flag] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,3 +146,10 @@ class Snapshot:
     """Version of rackwatt."""
     revision: str = ""
     """Source revision it was built from, if known."""
+    origin: Origin = Origin()
+    models: tuple[ModelFigures, ...] = ()
+    """Every model that was ever served here, with its totals; rates of those that are served now."""
+    rack: RackSnapshot | None = None
+    """The rack as this daemon last reckoned it; None without members."""
+    drained: str | None = None
+    """Why this node was taken out on purpose; None while it is in duty."""

@@ -16,6 +16,7 @@ class Invalid(StrEnum):
     BELOW_RESOLUTION = "below_resolution"  # an engine prints too few digits to tell (T22)
     MEMBER_MISSING = "member_missing"  # a known GPU or engine does not report
     COUNTER_POWER_MISMATCH = "counter_power_mismatch"  # T9
+    LOW_COVERAGE = "low_coverage"  # less than 95 % of the rack's member-seconds are valid (T10)
     ZERO_ENERGY = "zero_energy"  # a meter that shows no energy at all cannot be divided by
 
 

@@ -1,4 +1,4 @@
-"""HTTP routes: pages of the exporters, the node as JSON, health. All from the last snapshot only."""
+"""HTTP routes: pages of the exporters, the JSON interface, health. All from the last snapshot only."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Protocol
 from aiohttp import web
 
 from agent.measure.accept import accepts
-from agent.wire.codec import to_json
+from agent.web.api import JsonAgent, add_routes, not_yet
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from agent.measure.ports import Renderer
-    from agent.measure.snapshot import Snapshot
     from agent.web.guard import Guard
 
 GZIP_FROM_BYTES = 1024
@@ -22,12 +21,8 @@ GZIP_LEVEL = 1
 """A fifth of the cost of level 9 for a quarter more bytes."""
 
 
-class Agent(Protocol):
+class Agent(JsonAgent, Protocol):
     """What the routes need to know of the daemon."""
-
-    @property
-    def snapshot(self) -> Snapshot | None:
-        """The last snapshot."""
 
     @property
     def ready(self) -> bool:
@@ -44,7 +39,7 @@ def application(agent: Agent, guard: Guard) -> web.Application:
     app.router.add_get("/", _index(agent))
     app.router.add_get("/-/healthy", _healthy)
     app.router.add_get("/-/ready", _ready(agent))
-    app.router.add_get("/api/v1/node", _node(agent))
+    add_routes(app, agent)
     for renderer in agent.renderers:
         app.router.add_get(renderer.path, _page(agent, renderer))
     return app
@@ -57,7 +52,7 @@ def _page(agent: Agent, renderer: Renderer) -> Callable[[web.Request], Awaitable
     async def handle(request: web.Request) -> web.Response:
         snapshot = agent.snapshot
         if snapshot is None:
-            return _not_yet()
+            return not_yet()
         body, content_type = renderer.render(snapshot, request.headers.get("Accept", ""))
         headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
         if len(body) >= GZIP_FROM_BYTES and accepts(request.headers.get("Accept-Encoding", ""), "gzip"):
@@ -66,16 +61,6 @@ def _page(agent: Agent, renderer: Renderer) -> Callable[[web.Request], Awaitable
             body = packed[content_type][1]
             headers["Content-Encoding"] = "gzip"
         return web.Response(body=body, headers=headers)
-
-    return handle
-
-
-def _node(agent: Agent) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def handle(_request: web.Request) -> web.Response:
-        snapshot = agent.snapshot
-        if snapshot is None:
-            return _not_yet()
-        return web.Response(body=to_json(snapshot), content_type="application/json")
 
     return handle
 
@@ -95,7 +80,13 @@ def _ready(agent: Agent) -> Callable[[web.Request], Awaitable[web.Response]]:
 
 def _index(agent: Agent) -> Callable[[web.Request], Awaitable[web.Response]]:
     """List the pages there are."""
-    paths = [*(renderer.path for renderer in agent.renderers), "/api/v1/node", "/-/healthy", "/-/ready"]
+    paths = [
+        *(renderer.path for renderer in agent.renderers),
+        "/api/v1/node",
+        "/api/v1/rack",
+        "/-/healthy",
+        "/-/ready",
+    ]
     links = "".join(f'<li><a href="{path}">{path}</a></li>' for path in paths)
     page = (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>rackwatt</title>'
@@ -106,7 +97,3 @@ def _index(agent: Agent) -> Callable[[web.Request], Awaitable[web.Response]]:
         return web.Response(text=page, content_type="text/html")
 
     return handle
-
-
-def _not_yet() -> web.Response:
-    return web.Response(status=503, text="no snapshot yet: the first collection is under way\n")

@@ -26,7 +26,8 @@ SCHEMA = 1
 
 def to_json(rack: RackSnapshot, *, indent: bool = False) -> bytes:
     """Encode a rack. What is unknown is null or left out, never 0."""
-    return orjson.dumps(to_plain(rack), option=orjson.OPT_INDENT_2 if indent else 0)
+    option = orjson.OPT_INDENT_2 if indent else 0
+    return orjson.dumps(to_plain(rack), option=option | orjson.OPT_NON_STR_KEYS)
 
 
 def to_plain(rack: RackSnapshot) -> dict[str, Any]:

@@ -13,6 +13,12 @@ from agent.measure.gpu import (
     Power,
     PowerScope,
 )
+from agent.measure.rack_snapshot import (
+    MemberFigures,
+    ModelFigures,
+    RackSnapshot,
+    RecordFigures,
+)
 from agent.measure.reading import Cost, Moment, Outcome, Reason
 from agent.measure.snapshot import (
     Activity,
@@ -120,7 +126,54 @@ def silent_engine():
 
 
 @pytest.fixture
-def snapshot(well_gpu, lost_gpu, silent_gpu, serving_engine, silent_engine):
+def rack():
+    """A rack of three: one at work, one away, one drained."""
+    output, prompt = TokenKind.OUTPUT, TokenKind.PROMPT
+    return RackSnapshot(
+        sequence=3,
+        at=AT,
+        rack="r12",
+        of_one=False,
+        window_seconds=10.0,
+        tokens_per_second={output: 60_000.5, prompt: 90_000.0},
+        tokens_total={output: 5_000_000.0, prompt: 7_000_000.0},
+        backfilled_tokens_total={output: 1200.0},
+        power_watts={"gpu": 4800.0, "module": 9600.0},
+        power_sources={"gpu": "nvml", "module": "mixed"},
+        energy_joules_total={"gpu": 1.5e9, "module": 3.0e9},
+        tokens_per_joule={(output, "gpu"): 12.5, (prompt, "gpu"): 0.0},
+        coverage=0.5,
+        validity=(
+            Validity(
+                "rack_tokens_per_second", 10.0, frozenset({Invalid.LOW_COVERAGE, Invalid.MEMBER_MISSING})
+            ),
+            Validity("rack_tokens_per_joule_gpu", 10.0, frozenset(), frozenset({Flag.COUNTER_RESET})),
+        ),
+        nodes_expected=2,
+        nodes_reporting=1,
+        missing=("tray-02",),
+        drained=("tray-03",),
+        gpus_expected=8,
+        gpus_reporting=4,
+        models=(),
+        members=(
+            MemberFigures(
+                "tray-01",
+                "http://tray-01:9744",
+                up=True,
+                tokens_per_second={output: 60_000.5},
+                rate_to_median_ratio=0.96875,
+                tokens_total={output: 4_000_000.0},
+            ),
+            MemberFigures("tray-02", "http://tray-02:9744", up=False, tokens_total={output: 1_000_000.0}),
+            MemberFigures("tray-03", "http://tray-03:9744", up=True, drained=True),
+        ),
+        record=RecordFigures("azure-gb300-llama2-70b", "Azure", 1_100_948.3, 0.0545),
+    )
+
+
+@pytest.fixture
+def snapshot(rack, well_gpu, lost_gpu, silent_gpu, serving_engine, silent_engine):
     return Snapshot(
         sequence=7,
         at=AT,
@@ -159,4 +212,14 @@ def snapshot(well_gpu, lost_gpu, silent_gpu, serving_engine, silent_engine):
         },
         version="0.1.0",
         revision="abc1234",
+        models=(
+            ModelFigures(
+                'meta/"llama"\\70b\nfp4',
+                {TokenKind.OUTPUT: 1500.5},
+                {TokenKind.OUTPUT: 1_000_000.0, TokenKind.PROMPT: 9_000_000.0},
+                {(TokenKind.OUTPUT, "module"): 0.65},
+                1,
+            ),
+        ),
+        rack=rack,
     )

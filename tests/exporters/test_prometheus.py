@@ -11,7 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 import exporters.prometheus
 from agent.measure.catalogue import BY_NAME, CATALOGUE, PREFIX, MetricType
-from agent.measure.rows import Row, rows_of
+from agent.measure.row import Row
+from agent.measure.rows import rows_of
 from exporters.prometheus import Settings, build
 
 TEXT = "text/plain;version=0.0.4"

@@ -593,6 +593,8 @@ def test_kept_state_that_is_something_else_is_refused_and_nothing_is_taken(bench
         "gpus": {},
         "gpu_origins": {},
         "engines": {"a:8000": ["unknown", "unknown"]},
+        "ledger": "",
+        "drained": None,
     }
 
 

@@ -1,0 +1,107 @@
+"""Power and energy of a node at each boundary that is measured, and what is to be known of them (T7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.measure.energy import Verdict
+from agent.measure.gpu import GpuState, Power, PowerScope
+from agent.measure.snapshot import BoundaryFigures
+from agent.measure.validity import Flag, Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from agent.measure.gpu import GpuReading
+    from agent.measure.gpu_book import GpuBook, ModuleBook
+    from agent.measure.ledger import Ledger
+    from agent.measure.node_gpus import NodeGpus
+    from agent.measure.series import Series
+
+GPU, MODULE = "gpu", "module"
+
+
+def boundaries_of(gpus: NodeGpus, ledger: Ledger) -> tuple[BoundaryFigures, ...]:
+    """Sum each boundary over the members that report; absent when none does."""
+    books, modules = gpus.books, gpus.modules
+    watts = [power for book in books if (power := _gpu_watts(book.reading)) is not None]
+    module_watts = [module.power_watts for module in modules if module.power_watts is not None]
+    energies = [book.energy for book in books if _reports(book)]
+    found = []
+    if watts:
+        holes = [book.energy for book in books if book.integrated_only]
+        reasons = gpu_reasons(books) | _missing(energies, len(books))
+        found.append(_figures(GPU, gpus, ledger, watts, (energies, holes), reasons, gpu_flags(books)))
+    if module_watts:
+        told = [module.energy for module in modules if module.power_watts is not None]
+        reasons = module_reasons(books, modules) | _missing(told, len(modules))
+        found.append(
+            _figures(MODULE, gpus, ledger, module_watts, (told, told), reasons, frozenset({Flag.INTEGRATED}))
+        )
+    return tuple(found)
+
+
+def gpu_reasons(gpus: Sequence[GpuBook]) -> frozenset[Invalid]:
+    """Tell what speaks against the energy counters of the GPUs."""
+    wrong = any(book.verdict is Verdict.MISMATCH for book in gpus)
+    return frozenset({Invalid.COUNTER_POWER_MISMATCH} if wrong else ())
+
+
+def gpu_flags(gpus: Sequence[GpuBook]) -> frozenset[Flag]:
+    """Tell what is to be known of the energy of the GPUs."""
+    flags = set()
+    if any(book.verdict is Verdict.UNVERIFIED for book in gpus):
+        flags.add(Flag.UNVERIFIED)
+    if any(book.integrated_only and book.energy.last is not None for book in gpus):
+        flags.add(Flag.INTEGRATED)
+    return frozenset(flags)
+
+
+def module_reasons(gpus: Sequence[GpuBook], modules: Sequence[ModuleBook]) -> frozenset[Invalid]:
+    """Modules are a whole node only when every GPU sits on one: else tokens would outnumber their joules."""
+    boards = {module.serial for module in modules}
+    whole = all(book.serial in boards for book in gpus)
+    return frozenset(() if whole else {Invalid.MEMBER_MISSING})
+
+
+def _figures(
+    boundary: str,
+    gpus: NodeGpus,
+    ledger: Ledger,
+    watts: Iterable[float],
+    series: tuple[Sequence[Series], Sequence[Series]],
+    reasons: frozenset[Invalid],
+    flags: frozenset[Flag],
+) -> BoundaryFigures:
+    moments = [each.last.seconds for each in series[0] if each.last is not None]
+    holes = [each.began for each in series[1] if each.began is not None]
+    return BoundaryFigures(
+        boundary=boundary,
+        source=gpus.source,
+        power_watts=sum(watts),
+        energy_joules_total=ledger.total(f"boundary/{boundary}"),
+        at_monotonic_seconds=sum(moments) / len(moments) if moments else None,
+        since_monotonic_seconds=max(holes, default=None),
+        cadence_seconds=gpus.cadence_seconds,
+        reasons=reasons,
+        flags=flags,
+    )
+
+
+def _missing(energies: Sequence[Series], expected: int) -> frozenset[Invalid]:
+    """Tell whether the energy of any member is not known now."""
+    if len(energies) < expected:
+        return frozenset({Invalid.MEMBER_MISSING})
+    return frozenset({Invalid.NO_METER} if any(each.last is None for each in energies) else ())
+
+
+def _reports(book: GpuBook) -> bool:
+    return book.reading is not None and book.reading.state is GpuState.OK
+
+
+def _gpu_watts(reading: GpuReading | None) -> float | None:
+    """Return the one-second mean of a GPU, or its instant power where there is no mean."""
+    if reading is None or reading.state is not GpuState.OK:
+        return None
+    power = reading.power.get(PowerScope.GPU, Power())
+    return power.average_watts if power.average_watts is not None else power.instant_watts

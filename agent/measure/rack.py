@@ -1,0 +1,214 @@
+"""The rack: takes what its members tell, keeps their totals, reckons snapshots. Time is an argument."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agent.measure.rack_figures import figures_of
+from agent.measure.rack_ledger import RackLedger
+from agent.measure.rack_member import RackMember
+from agent.measure.rack_view import Place, snapshot_of
+from agent.measure.series import Horizon, max_gap_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from agent.measure.rack_ledger import Key
+    from agent.measure.rack_snapshot import RackSnapshot
+    from agent.measure.reading import Moment
+    from agent.measure.records import Record
+    from agent.measure.totals import MemberReading
+
+HORIZON_WINDOWS = 2.0
+"""Series are kept for two windows; slow sources stretch that. A thousand members have many series."""
+DRAINED_HERE = "drained on the rack's daemon"
+
+
+class UnknownMemberError(LookupError):
+    """No member has that name; says which there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class RackPlan:
+    """What was configured of the rack."""
+
+    name: str = ""
+    """Empty: as most members call their rack."""
+    nodes_expected: int | None = None
+    gpus_expected: int | None = None
+    record: Record | None = None
+
+
+class RackReckoner:
+    """Holds the books of a rack; members' totals go in, snapshots come out."""
+
+    def __init__(self, plan: RackPlan, window_seconds: float) -> None:
+        self._plan = plan
+        self._window_seconds = window_seconds
+        self._horizon = Horizon(HORIZON_WINDOWS * window_seconds)
+        self._members: dict[str, RackMember] = {}
+        self._ledger = RackLedger()
+        self._drained: dict[str, str] = {}
+        """By name of the node, or by address while it has not told one: why it was drained here."""
+        self._kept: dict[str, _KeptMember] = {}
+        """What an earlier run knew of each address."""
+        self._sequence = 0
+
+    @property
+    def members(self) -> Sequence[RackMember]:
+        """Every member, in the order of the configuration."""
+        return list(self._members.values())
+
+    @property
+    def drained(self) -> dict[str, str]:
+        """Members that were drained here, and why."""
+        return dict(self._drained)
+
+    def expect(self, urls: Iterable[str]) -> None:
+        """Say which members there are; one that is no longer named keeps its part in the totals."""
+        wanted = dict.fromkeys(urls)
+        for url in self._members.keys() - wanted.keys():
+            self._remember(self._members.pop(url))
+        self._members = {url: self._members.get(url) or self._new(url) for url in wanted}
+
+    def take(self, url: str, reading: MemberReading, cadence_seconds: float) -> None:
+        """Book one answer of a member that is polled at this cadence."""
+        member = self._members.get(url)
+        if member is None:
+            return
+        away = member.away_seconds(reading.asked_monotonic_seconds) > max_gap_seconds(cadence_seconds)
+        if not member.take(reading, cadence_seconds):
+            return
+        key = (reading.totals.node.name, reading.totals.origin.ledger)
+        known_here = member.key is not None
+        self._notice_rename(member, key)
+        member.key = key
+        self._ledger.book(key, reading.totals, backfilled=away and (known_here or self._ledger.knows(key)))
+
+    def miss(self, url: str, why: str) -> None:
+        """Note that a member did not answer."""
+        member = self._members.get(url)
+        if member is not None:
+            member.miss(why)
+
+    def drain(self, node: str, why: str | None) -> None:
+        """Take a member out on purpose, or (None) back in. Raises UnknownMemberError."""
+        names = {member.name for member in self._members.values()} | self._members.keys()
+        if node not in names and not (why is None and node in self._drained):
+            shown = ", ".join(sorted(member.name for member in self._members.values())[:20])
+            raise UnknownMemberError(f"no member {node!a}; there are: {shown or 'none'}")
+        if why is None:
+            self._drained.pop(node, None)
+        else:
+            self._drained[node] = why or DRAINED_HERE
+
+    def snapshot(self, now: Moment, own_rack: str) -> RackSnapshot:
+        """Reckon the rack; `own_rack` is its name if neither settings nor members tell one."""
+        self._sequence += 1
+        places = self._places()
+        duty = [place.member for place in places if place.drained is None and not place.same_as]
+        drained = sum(place.drained is not None for place in places)
+        counted = sum(not place.same_as for place in places)
+        nodes = self._plan.nodes_expected
+        expected = max(0, (counted if nodes is None else nodes) - drained)
+        figures = figures_of(duty, expected, self._window_seconds, now.monotonic_seconds)
+        return snapshot_of(self._sequence, now, self._plan, own_rack, places, expected, figures, self._ledger)
+
+    def dump(self) -> dict[str, Any]:
+        """Return what must survive a restart, as plain values."""
+        for member in self._members.values():
+            self._remember(member)
+        members = {
+            url: [list(kept.key), kept.most_gpus, [list(gpu) for gpu in kept.gpus]]
+            for url, kept in self._kept.items()
+        }
+        return {"accounts": self._ledger.dump(), "members": members, "drained": dict(self._drained)}
+
+    def load(self, kept: Any) -> None:
+        """Take what `dump` gave, all of it or nothing.
+
+        Raises ValueError, TypeError or KeyError when it is something else.
+        """
+        members = {
+            str(url): _KeptMember(
+                (str(key[0]), str(key[1])), int(most), tuple((int(gpu), str(uuid)) for gpu, uuid in gpus)
+            )
+            for url, (key, most, gpus) in dict(kept["members"]).items()
+        }
+        drained = {str(node): str(why) for node, why in dict(kept["drained"]).items()}
+        self._ledger.load(kept["accounts"])
+        self._kept, self._drained = members, drained
+
+    def _new(self, url: str) -> RackMember:
+        member = RackMember(url, self._horizon)
+        kept = self._kept.get(url)
+        if kept is not None:
+            member.key, member.most_gpus, member.gpus = kept.key, kept.most_gpus, kept.gpus
+        return member
+
+    def _remember(self, member: RackMember) -> None:
+        if member.key is not None:
+            self._kept[member.url] = _KeptMember(member.key, member.most_gpus, member.gpus)
+        while len(self._kept) > MOST_KEPT:
+            del self._kept[next(iter(self._kept))]
+
+    def _notice_rename(self, member: RackMember, key: Key) -> None:
+        """See a node that has another name now: it is the same count, not a second one."""
+        old = member.key
+        if old is None or old == key or old[1] != key[1]:
+            return
+        if all(other.key != old for other in self._members.values() if other is not member):
+            self._ledger.rename(old, key)
+
+    def _places(self) -> list[Place]:
+        """Tell of each member under which name it is shown, whether it is drained, and whose double it is."""
+        first: dict[Key, RackMember] = {}
+        for member in sorted(self._members.values(), key=lambda member: not member.up):
+            if member.key is not None:
+                first.setdefault(member.key, member)
+        taken = {member.name for member in first.values()}
+        named: set[str] = set()
+        places = []
+        for member in self._members.values():
+            counted = first.get(member.key, member) if member.key is not None else member
+            name = member.name
+            if (
+                name in named
+                or (counted is not member and name in taken)
+                or (member.key is None and name in taken)
+            ):
+                name = f"{name} ({member.url})"
+            named.add(name)
+            places.append(Place(member, name, self._drain_of(member), _why_double(member, counted)))
+        return places
+
+    def _drain_of(self, member: RackMember) -> str | None:
+        here = self._drained.get(member.name, self._drained.get(member.url))
+        if here is not None:
+            return here
+        return None if member.totals is None else member.totals.drained
+
+
+MOST_KEPT = 8192
+"""Addresses of which something is remembered: those of discovered members come and go."""
+
+
+@dataclass(frozen=True, slots=True)
+class _KeptMember:
+    key: Key
+    most_gpus: int
+    gpus: tuple[tuple[int, str], ...]
+
+
+def _why_double(member: RackMember, counted: RackMember) -> str:
+    """Tell why a member is not counted because another is; empty when it is."""
+    if member is counted:
+        return ""
+    boots = [each.totals.origin.boot_id for each in (member, counted) if each.totals is not None and each.up]
+    if len(set(boots)) > 1:
+        return (
+            f"it has the name and the state of {counted.url}, yet is another machine, and is not counted: "
+            "was its state_dir copied? Delete totals.json there and restart it"
+        )
+    return f"it is the same node as {counted.url}, which is counted"

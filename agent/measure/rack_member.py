@@ -1,0 +1,246 @@
+"""One member of a rack: its clock, its live series, and what it gives over one window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from agent.measure.engine import TokenKind
+from agent.measure.rack_clock import MemberClock
+from agent.measure.series import Point, Series, max_gap_seconds
+from agent.measure.validity import Flag, Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.measure.efficiency import Window
+    from agent.measure.rack_ledger import Key
+    from agent.measure.series import Grown, Horizon
+    from agent.measure.totals import BoundaryTotals, EngineTotals, MemberReading, NodeTotals
+
+SLOWEST_SECONDS = 120.0
+"""A source that is read more rarely does not stretch the rack's window; it is not covered."""
+STALE_SECONDS = 10.0
+"""A node reckons at least once a second: one that answers with older figures hangs."""
+
+MOST_BOUNDARIES = 16
+"""There are four; names come from outside."""
+
+
+class Reach(NamedTuple):
+    """How far one series of a member has come, on our clock."""
+
+    last: float
+    cadence_seconds: float
+
+
+@dataclass(slots=True)
+class MemberSums:
+    """What a member gives over one window."""
+
+    tokens: dict[TokenKind, float] = field(default_factory=dict)
+    """Of every series that is valid at both edges."""
+    by_model: dict[tuple[str, TokenKind], float] = field(default_factory=dict)
+    """The same, of engines that serve one model."""
+    joules: dict[str, float] = field(default_factory=dict)
+    reasons: dict[TokenKind, set[Invalid]] = field(default_factory=dict)
+    """What keeps a series of each kind out."""
+    joule_reasons: dict[str, frozenset[Invalid]] = field(default_factory=dict)
+    uncertainty: float = 0.0
+    """Of its output tokens."""
+    valid_ratio: float = 0.0
+    """Share of its output series that are in."""
+    known_ratio: float = 0.0
+    """Share of the window for which its output series are known."""
+    flags: set[Flag] = field(default_factory=set)
+    joule_flags: dict[str, frozenset[Flag]] = field(default_factory=dict)
+
+    def whole(self, kind: TokenKind) -> bool:
+        """Whether every series of a kind is in."""
+        return kind in self.tokens and not self.reasons.get(kind)
+
+
+class RackMember:
+    """What is remembered of one member between polls. Its series stay on its own clock."""
+
+    def __init__(self, url: str, horizon: Horizon) -> None:
+        self.url = url
+        self.totals: NodeTotals | None = None
+        """Its last document; while it is away only who it is, is still true."""
+        self.up = False
+        self.why = "was not asked yet"
+        self.seen_seconds: float | None = None
+        """When it last answered, on our clock."""
+        self.key: Key | None = None
+        """Its account."""
+        self.most_gpus = 0
+        self.gpus: tuple[tuple[int, str], ...] = ()
+        """Number and UUID of the GPUs it last showed."""
+        self.clock = MemberClock()
+        self._horizon = horizon
+        self._cadence_seconds = 1.0
+        self._reset_seconds: float | None = None
+        self._tokens: dict[tuple[str, TokenKind], Series] = {}
+        self._energy: dict[str, Series] = {}
+        self._token_reach: list[Reach] = []
+        self._energy_reach: list[Reach] = []
+
+    @property
+    def name(self) -> str:
+        """Its name; the host and port of its address until it has told one."""
+        return self.key[0] if self.key is not None else self.url.partition("://")[2].rstrip("/")
+
+    def take(self, reading: MemberReading, cadence_seconds: float) -> bool:
+        """Take one answer; return False for one that tells nothing new."""
+        totals, answered = reading.totals, reading.first_byte_monotonic_seconds
+        boot_id, theirs = totals.origin.boot_id, totals.at.monotonic_seconds
+        if self.clock.is_old(boot_id, theirs):
+            self.miss("it answered with a copy of an earlier answer: is there a cache in between?")
+            return False
+        same = self.clock.observe(boot_id, theirs, reading.asked_monotonic_seconds, answered)
+        previous = self.totals
+        if previous is not None and previous.origin.ledger != totals.origin.ledger:
+            self._reset_seconds, same = answered, False
+        if not same:
+            self._tokens, self._energy = {}, {}
+        self.totals, self.seen_seconds, self._cadence_seconds = totals, answered, cadence_seconds
+        hung_seconds = theirs - totals.reckoned_seconds
+        self.up = hung_seconds <= STALE_SECONDS
+        self.why = "" if self.up else f"its figures are {hung_seconds:.0f} s old: its rackwatt hangs"
+        self.gpus = tuple((gpu.gpu, gpu.uuid) for gpu in totals.gpus)
+        self.most_gpus = max(self.most_gpus, len(self.gpus))
+        self._extend(totals)
+        return True
+
+    def miss(self, why: str) -> None:
+        """Note that it did not answer: what it told is no longer shown (T15)."""
+        self.up, self.why = False, why
+
+    def away_seconds(self, asked: float) -> float:
+        """Return for how long it had not answered when it was asked; infinite for never in this run."""
+        return float("inf") if self.seen_seconds is None else asked - self.seen_seconds
+
+    def reach(self) -> tuple[Sequence[Reach], Sequence[Reach]]:
+        """Return how far the series of engines that are up, and the energy of each boundary, have come."""
+        return self._token_reach, self._energy_reach
+
+    def sums(self, window: Window | None) -> MemberSums:
+        """Reckon what it gives over a window on our clock; its own clock measures how long that is."""
+        found = MemberSums()
+        if self.totals is None or window is None:
+            away = Invalid.GAP if self.up else Invalid.MEMBER_MISSING
+            none = self.totals is not None and not self.totals.engines
+            found.reasons[TokenKind.OUTPUT] = {Invalid.NO_ENGINES if none else away}
+            return found
+        shift = self.clock.shift_seconds
+        start, end = window.start - shift, window.end - shift
+        self._sum_tokens(self.totals, start, end, found)
+        for at in self.totals.boundaries:
+            self._sum_joules(at, start, end, found)
+        if self._reset_seconds is not None and self._reset_seconds >= window.start:
+            found.flags.add(Flag.COUNTER_RESET)
+        if not self.up:
+            for reasons in found.reasons.values():
+                reasons.add(Invalid.MEMBER_MISSING)
+        return found
+
+    def _sum_tokens(self, totals: NodeTotals, start: float, end: float, found: MemberSums) -> None:
+        valid, known = 0, 0.0
+        for engine in totals.engines:
+            gap = max_gap_seconds(self._seen_cadence(engine.cadence_seconds))
+            for kind in {TokenKind.OUTPUT, *engine.live}:
+                series = self._tokens.get((engine.instance, kind)) if engine.up else None
+                output = kind is TokenKind.OUTPUT
+                grown = None if series is None else series.grown(start, end, gap, bounded=output)
+                why_not = _why_not(series, grown, start)
+                if why_not is not None:
+                    found.reasons.setdefault(kind, set()).add(why_not)
+                elif grown is not None:
+                    self._add(engine, kind, grown, found)
+                if output and why_not is None:
+                    valid, known = valid + 1, known + 1.0
+                elif output and series is not None:
+                    known += series.known_seconds(start, end, gap) / (end - start)
+            _note_flags(engine, start, found)
+        if not totals.engines:
+            found.reasons[TokenKind.OUTPUT] = {Invalid.NO_ENGINES}
+        number = max(1, len(totals.engines))
+        found.valid_ratio, found.known_ratio = valid / number, min(1.0, known / number)
+
+    def _add(self, engine: EngineTotals, kind: TokenKind, grown: Grown, found: MemberSums) -> None:
+        found.tokens[kind] = found.tokens.get(kind, 0.0) + grown.amount
+        if kind is TokenKind.OUTPUT:
+            found.uncertainty += grown.uncertainty
+        if len(engine.models) == 1:
+            pair = (engine.models[0], kind)
+            found.by_model[pair] = found.by_model.get(pair, 0.0) + grown.amount
+
+    def _sum_joules(self, at: BoundaryTotals, start: float, end: float, found: MemberSums) -> None:
+        gap = max_gap_seconds(self._seen_cadence(at.cadence_seconds))
+        series = self._energy.get(at.boundary)
+        grown = None if series is None else series.grown(start, end, gap)
+        why_not = _why_not(series, grown, start)
+        found.joule_reasons[at.boundary] = at.reasons | (frozenset() if why_not is None else {why_not})
+        found.joule_flags[at.boundary] = at.flags
+        if grown is not None and not found.joule_reasons[at.boundary]:
+            found.joules[at.boundary] = grown.amount
+
+    def _extend(self, totals: NodeTotals) -> None:
+        """Add the newest points; series of engines that are gone are forgotten."""
+        listed = {engine.instance for engine in totals.engines}
+        tokens = {key: series for key, series in self._tokens.items() if key[0] in listed}
+        for engine in totals.engines:
+            self._horizon.stretch(self._seen_cadence(engine.cadence_seconds))
+            for kind, point in engine.live.items():
+                key = (engine.instance, kind)
+                if key not in tokens:
+                    tokens[key] = Series(self._horizon)
+                tokens[key].add(point)
+        energy = dict(self._energy) if len(self._energy) <= MOST_BOUNDARIES else {}
+        for at in totals.boundaries:
+            self._horizon.stretch(self._seen_cadence(at.cadence_seconds))
+            energy[at.boundary] = series = self._energy_series(at)
+            if not at.reasons:  # a sum that lacks a GPU is no edge: what it used then comes later, at once
+                series.add(Point(at.at_seconds, at.joules))
+        self._tokens, self._energy = tokens, energy
+        shift = self.clock.shift_seconds
+        self._token_reach = [
+            Reach(tokens[engine.instance, kind].newest + shift, self._seen_cadence(engine.cadence_seconds))
+            for engine in totals.engines
+            if engine.up and engine.cadence_seconds <= SLOWEST_SECONDS
+            for kind in engine.live
+        ]
+        self._energy_reach = [
+            Reach(energy[at.boundary].newest + shift, self._seen_cadence(at.cadence_seconds))
+            for at in totals.boundaries
+            if at.cadence_seconds <= SLOWEST_SECONDS
+        ]
+
+    def _energy_series(self, at: BoundaryTotals) -> Series:
+        """Return the energy of a boundary, begun anew after a hole in it."""
+        known = self._energy.get(at.boundary)
+        if known is None or known.last is None:
+            return Series(self._horizon)
+        hole = at.since_seconds is not None and at.since_seconds > known.last.seconds
+        return Series(self._horizon) if hole else known
+
+    def _seen_cadence(self, cadence_seconds: float) -> float:
+        """Return how far apart samples of a source are here: it is read there, then polled."""
+        return min(cadence_seconds, SLOWEST_SECONDS) + self._cadence_seconds
+
+
+def _why_not(series: Series | None, grown: Grown | None, start: float) -> Invalid | None:
+    """Tell why a series does not count over a window; None when it does."""
+    if series is None:
+        return Invalid.MEMBER_MISSING
+    if grown is not None:
+        return Invalid.BELOW_RESOLUTION if grown.below_step else None
+    first = series.first
+    return Invalid.WARMING_UP if first is None or first.seconds > start else Invalid.GAP
+
+
+def _note_flags(engine: EngineTotals, start: float, found: MemberSums) -> None:
+    if engine.on_finish:
+        found.flags.add(Flag.ON_FINISH)
+    if engine.reset_seconds is not None and engine.reset_seconds >= start:
+        found.flags.add(Flag.COUNTER_RESET)

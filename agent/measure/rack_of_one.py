@@ -1,0 +1,95 @@
+"""A node without members as a rack of one: the same figures in the same form, from its own snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from agent.measure.engine import TokenKind
+from agent.measure.node_figures import EFFICIENCY as NODE_EFFICIENCY
+from agent.measure.node_figures import RATE as NODE_RATE
+from agent.measure.rack_snapshot import EFFICIENCY, RATE, MemberFigures, RackSnapshot
+from agent.measure.rack_view import record_of
+from agent.measure.totals import gpu_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.measure.rack import RackPlan
+    from agent.measure.snapshot import Snapshot
+    from agent.measure.validity import Validity
+
+DEFAULT_WINDOW_SECONDS = 10.0
+
+
+def rack_of_one(snapshot: Snapshot, plan: RackPlan) -> RackSnapshot:
+    """Return the rack that this node is by itself."""
+    validity = tuple(_of_rack(standing) for standing in snapshot.validity)
+    rate = next((standing for standing in validity if standing.figure == RATE), None)
+    in_duty = snapshot.drained is None
+    member = _member(snapshot, rate)
+    totals = _totals(snapshot)
+    return RackSnapshot(
+        sequence=snapshot.sequence,
+        at=snapshot.at,
+        rack=plan.name or snapshot.node.rack,
+        of_one=True,
+        window_seconds=DEFAULT_WINDOW_SECONDS if rate is None else rate.window_seconds,
+        tokens_per_second=snapshot.tokens_per_second,
+        tokens_total=totals,
+        backfilled_tokens_total={},
+        power_watts=member.power_watts,
+        power_sources={at.boundary: at.source for at in snapshot.boundaries},
+        energy_joules_total={
+            at.boundary: at.energy_joules_total
+            for at in snapshot.boundaries
+            if at.energy_joules_total is not None
+        },
+        tokens_per_joule=snapshot.tokens_per_joule,
+        coverage=member.coverage if in_duty else None,
+        validity=validity,
+        nodes_expected=1 if in_duty else 0,
+        nodes_reporting=1 if in_duty else 0,
+        missing=(),
+        drained=() if in_duty else (snapshot.node.name,),
+        gpus_expected=len(snapshot.gpus) if in_duty else 0,
+        gpus_reporting=sum(gpu.up for gpu in member.gpus) if in_duty else 0,
+        models=snapshot.models,
+        members=(member,),
+        record=record_of(plan.record, snapshot.models, snapshot.tokens_per_second.get(TokenKind.OUTPUT)),
+    )
+
+
+def _member(snapshot: Snapshot, rate: Validity | None) -> MemberFigures:
+    return MemberFigures(
+        node=snapshot.node.name,
+        url="",
+        up=True,
+        drained=snapshot.drained is not None,
+        why=snapshot.drained or "",
+        age_seconds=0.0,
+        coverage=float(rate is not None and rate.valid),
+        state=snapshot.activity,
+        models=tuple(model.model for model in snapshot.models if model.nodes),
+        tokens_per_second=snapshot.tokens_per_second,
+        power_watts={at.boundary: at.power_watts for at in snapshot.boundaries if at.power_watts is not None},
+        tokens_per_joule=snapshot.tokens_per_joule,
+        gpus=tuple(gpu_of(gpu) for gpu in snapshot.gpus),
+        version=snapshot.version,
+        tokens_total=_totals(snapshot),
+    )
+
+
+def _totals(snapshot: Snapshot) -> Mapping[TokenKind, float]:
+    found: dict[TokenKind, float] = {}
+    for model in snapshot.models:
+        for kind, total in model.tokens_total.items():
+            found[kind] = found.get(kind, 0.0) + total
+    return found
+
+
+def _of_rack(standing: Validity) -> Validity:
+    """Give a node's figure the name it has for the rack."""
+    if standing.figure == NODE_RATE:
+        return replace(standing, figure=RATE)
+    return replace(standing, figure=standing.figure.replace(NODE_EFFICIENCY, EFFICIENCY, 1))

@@ -1,0 +1,175 @@
+"""What a node tells its rack: cumulative series with their moments on its own monotonic clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.measure.gpu import GpuState, Power, PowerScope
+from agent.measure.model_figures import served_by
+from agent.measure.rack_snapshot import MemberGpu
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.measure.engine import TokenKind
+    from agent.measure.gpu import GpuReading
+    from agent.measure.reading import Moment
+    from agent.measure.series import Point
+    from agent.measure.snapshot import (
+        Activity,
+        BoundaryFigures,
+        EngineFigures,
+        GpuFigures,
+        NodeIdentity,
+        Origin,
+        Snapshot,
+    )
+    from agent.measure.validity import Flag, Invalid
+
+
+@dataclass(frozen=True, slots=True)
+class EngineTotals:
+    """One engine instance: its live series, and what it is doing."""
+
+    engine: str
+    instance: str
+    models: tuple[str, ...]
+    """What it serves now; several share its series."""
+    up: bool
+    activity: Activity
+    on_finish: bool
+    """Its output shows only when a request ends (T21)."""
+    cadence_seconds: float
+    reset_seconds: float | None
+    """When it was last seen to have restarted."""
+    running: float | None
+    waiting: float | None
+    live: Mapping[TokenKind, Point]
+    """Newest point of each series; for output with what unfinished requests have produced."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoundaryTotals:
+    """Energy at one boundary: cumulative, at one moment."""
+
+    boundary: str
+    source: str
+    joules: float
+    at_seconds: float
+    since_seconds: float | None
+    """A hole in the energy ended then; None when nothing is missing in it."""
+    cadence_seconds: float
+    power_watts: float | None
+    reasons: frozenset[Invalid]
+    flags: frozenset[Flag]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTotals:
+    """One node as its rack sees it; every moment in it is on the node's own monotonic clock."""
+
+    node: NodeIdentity
+    version: str
+    origin: Origin
+    sequence: int
+    """Of the snapshot that it was made of."""
+    at: Moment
+    """The node's clocks when this was written."""
+    reckoned_seconds: float
+    """When its figures were reckoned."""
+    activity: Activity
+    drained: str | None
+    """Why it was taken out on purpose; None while it is in duty."""
+    tokens: Mapping[tuple[str, TokenKind], float]
+    """Exact totals by model and kind, of all engines that ever were; never fall within one ledger."""
+    engines: tuple[EngineTotals, ...]
+    boundaries: tuple[BoundaryTotals, ...]
+    gpus: tuple[MemberGpu, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MemberReading:
+    """A member's totals, and what brackets its clock: it wrote them after we asked, before the answer."""
+
+    totals: NodeTotals
+    asked_monotonic_seconds: float
+    first_byte_monotonic_seconds: float
+
+
+def totals_of(snapshot: Snapshot, now: Moment) -> NodeTotals:
+    """Return what a node tells its rack at this moment."""
+    return NodeTotals(
+        node=snapshot.node,
+        version=snapshot.version,
+        origin=snapshot.origin,
+        sequence=snapshot.sequence,
+        at=now,
+        reckoned_seconds=snapshot.at.monotonic_seconds,
+        activity=snapshot.activity,
+        drained=snapshot.drained,
+        tokens={
+            (model.model, kind): total
+            for model in snapshot.models
+            for kind, total in model.tokens_total.items()
+        },
+        engines=tuple(_engine(engine) for engine in snapshot.engines),
+        boundaries=tuple(told for at in snapshot.boundaries if (told := _boundary(at)) is not None),
+        gpus=tuple(gpu_of(gpu) for gpu in snapshot.gpus),
+    )
+
+
+def gpu_of(figures: GpuFigures) -> MemberGpu:
+    """Return one GPU as the rack shows it."""
+    reading = figures.reading
+    if reading is None or reading.state is not GpuState.OK:
+        return MemberGpu(figures.gpu, figures.uuid, up=False)
+    return MemberGpu(
+        gpu=figures.gpu,
+        uuid=figures.uuid,
+        up=True,
+        power_watts=_watts(reading),
+        power_limit_watts=reading.power_limit_watts.get(PowerScope.GPU),
+        temperature_celsius=reading.temperature_celsius.get("gpu"),
+        utilization_ratio=reading.utilization_ratio,
+        clock_hertz=reading.clock_hertz.get("sm"),
+        throttled=None if reading.throttle_active is None else tuple(sorted(reading.throttle_active)),
+    )
+
+
+def _engine(figures: EngineFigures) -> EngineTotals:
+    reading = figures.reading
+    return EngineTotals(
+        engine=figures.engine,
+        instance=figures.instance,
+        models=tuple(sorted(served_by(figures))),
+        up=figures.up,
+        activity=figures.activity,
+        on_finish=reading is not None and not reading.live,
+        cadence_seconds=figures.cadence_seconds,
+        reset_seconds=figures.reset_monotonic_seconds,
+        running=None if reading is None else reading.demand.running,
+        waiting=None if reading is None else reading.demand.waiting,
+        live=figures.live,
+    )
+
+
+def _boundary(figures: BoundaryFigures) -> BoundaryTotals | None:
+    if figures.energy_joules_total is None or figures.at_monotonic_seconds is None:
+        return None
+    return BoundaryTotals(
+        boundary=figures.boundary,
+        source=figures.source,
+        joules=figures.energy_joules_total,
+        at_seconds=figures.at_monotonic_seconds,
+        since_seconds=figures.since_monotonic_seconds,
+        cadence_seconds=figures.cadence_seconds,
+        power_watts=figures.power_watts,
+        reasons=figures.reasons,
+        flags=figures.flags,
+    )
+
+
+def _watts(reading: GpuReading) -> float | None:
+    power = reading.power.get(PowerScope.GPU, Power())
+    return power.average_watts if power.average_watts is not None else power.instant_watts

@@ -1,0 +1,100 @@
+"""The rack of a running daemon: kept on disk, reckoned when its members have told, waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from agent.measure.rack_of_one import rack_of_one
+from agent.store import Saver
+
+if TYPE_CHECKING:
+    from agent.measure.rack import RackPlan, RackReckoner
+    from agent.measure.rack_snapshot import RackSnapshot
+    from agent.measure.reading import Moment
+    from agent.measure.snapshot import Snapshot
+    from agent.store import Store
+
+log = logging.getLogger("rackwatt.rack")
+
+SPACING_SECONDS = 0.9
+"""A rack is reckoned once for each burst of polls, at most about once a second."""
+QUIET_SECONDS = 0.05
+"""A burst is over when nobody has answered for so long …"""
+BURST_SECONDS = 0.5
+"""… and is not waited for any longer than this."""
+IDLE_SECONDS = 1.0
+"""Without news the rack is reckoned all the same: what goes stale must be seen."""
+
+
+class RackDesk:
+    """Holds the rack as it was last reckoned, or the rack of one that a node without members is."""
+
+    def __init__(self, reckoner: RackReckoner, plan: RackPlan, store: Store) -> None:
+        self.reckoner = reckoner
+        self.snapshot: RackSnapshot | None = None
+        """Of the members; None before the first reckoning."""
+        self._plan = plan
+        self._store = store
+        self._saver: Saver | None = None
+        self._one: RackSnapshot | None = None
+        self._made = asyncio.Event()
+
+    def take_kept(self) -> None:
+        """Take what an earlier run kept; begin anew, and say so, when that is not possible."""
+        kept = self._store.load()
+        if kept.note:
+            log.warning("the rack's totals of an earlier run are lost", extra={"detail": kept.note})
+        if kept.state is None:
+            return
+        try:
+            self.reckoner.load(kept.state)
+        except (KeyError, TypeError, ValueError) as error:
+            detail = self._store.set_aside(f"is not understood ({error!r})")
+            log.warning("the rack's totals of an earlier run are lost", extra={"detail": detail})
+
+    def reckon(self, now: Moment, own_rack: str) -> RackSnapshot:
+        """Reckon the members."""
+        self.snapshot = rack = self.reckoner.snapshot(now, own_rack)
+        self.wake()
+        return rack
+
+    def of_one(self, node: Snapshot) -> RackSnapshot:
+        """Return the rack that a node without members is; made once for each of its snapshots."""
+        if self._one is None or self._one.sequence != node.sequence:
+            self._one = rack_of_one(node, self._plan)
+        return self._one
+
+    def wake(self) -> None:
+        """Tell those who wait that there is a newer rack."""
+        made, self._made = self._made, asyncio.Event()
+        made.set()
+
+    async def made(self) -> None:
+        """Wait until there is a newer rack than now."""
+        await self._made.wait()
+
+    def save(self) -> None:
+        """Keep the members' totals soon, on a thread of its own."""
+        if self._saver is None:
+            self._saver = Saver(self._store)
+        self._saver.submit(self.reckoner.dump())
+
+    def flush(self, seconds: float) -> bool:
+        """Wait until what was to be kept is on disk; False when that takes too long."""
+        return self._saver is None or self._saver.flush(seconds)
+
+
+async def burst_over(news: asyncio.Event) -> None:
+    """Wait for answers of members, then until their burst is over."""
+    try:
+        async with asyncio.timeout(IDLE_SECONDS):
+            await news.wait()
+        async with asyncio.timeout(BURST_SECONDS):
+            while news.is_set():
+                news.clear()
+                await asyncio.sleep(QUIET_SECONDS)
+    except TimeoutError:
+        pass
+    news.clear()

@@ -1,0 +1,161 @@
+"""Real daemons on loopback: three nodes, and a fourth that reckons their rack."""
+
+import json
+import time
+import urllib.request
+
+import pytest
+from fakes.agent import RunningAgent
+from fakes.engines.timeline import constant, idle
+from fakes.engines.truth import TruthEngine
+from fakes.nvml.driver import FakeDriver
+from fakes.processes import http_get
+
+FAST = {"interval": "500ms"}
+
+
+class Rack:
+    """Three nodes with an engine and fake GPUs each, and the daemon over them."""
+
+    def __init__(self, folder, engines, env):
+        self.folder = folder
+        self.nodes = [
+            RunningAgent(
+                folder / f"node{number}",
+                {
+                    "node": {"name": f"tray-{number}"},
+                    "window": "4s",
+                    "collectors": {
+                        "nvml": FAST,
+                        "engines": FAST | {"targets": [{"url": f"{engine.url}/metrics"}]},
+                    },
+                },
+                env=env,
+            )
+            for number, engine in enumerate(engines)
+        ]
+        for node in self.nodes:
+            node.start()
+        self.daemons = []
+        self.head = self.aggregator("head")
+
+    def aggregator(self, name, **rack):
+        settings = {
+            "node": {"name": name},
+            "window": "4s",
+            "rack": {"name": "r12", "members": [node.url for node in self.nodes]} | rack,
+            "collectors": {"peers": FAST},
+        }
+        daemon = RunningAgent(self.folder / name, settings)
+        self.daemons.append(daemon)
+        return daemon.start()
+
+    def stop(self):
+        for daemon in [*self.daemons, *self.nodes]:
+            daemon.program.kill()
+
+
+def rack_of(agent):
+    status, body = http_get(f"{agent.url}/api/v1/rack")
+    assert status in {200, 503}, body
+    return json.loads(body) if status == 200 else None
+
+
+def wait_rack(agent, predicate, seconds=20.0):
+    ends = time.monotonic() + seconds
+    while True:
+        rack = rack_of(agent)
+        if rack is not None and predicate(rack):
+            return rack
+        assert time.monotonic() < ends, f"{json.dumps(rack, indent=1)}\n{agent.program.tail()}"
+        time.sleep(0.1)
+
+
+def post(agent, plain, content_type="application/json"):
+    request = urllib.request.Request(
+        f"{agent.url}/api/v1/drain",
+        data=plain if isinstance(plain, bytes) else json.dumps(plain).encode(),
+        headers={"Content-Type": content_type},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=5) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+@pytest.fixture
+def engines():
+    with TruthEngine(output=idle()) as a, TruthEngine(output=idle()) as b, TruthEngine(output=idle()) as c:
+        yield [a, b, c]
+
+
+@pytest.fixture
+def rack(tmp_path, engines):
+    with FakeDriver(tmp_path, preset="gb300") as driver:
+        running = Rack(tmp_path, engines, driver.env)
+        yield running
+        running.stop()
+
+
+def member(told, name):
+    return next(each for each in told["members"] if each["node"] == name)
+
+
+def settled_total(agent, truth):
+    """The rack's total once it equals the members' truth."""
+    return wait_rack(agent, lambda told: told["tokens_total"].get("output") == truth())["tokens_total"][
+        "output"
+    ]
+
+
+def test_a_rack_of_three_is_summed_and_survives_the_kill_of_a_member_and_of_itself(rack, engines):
+    """T1, T5, T10, T15 on real processes."""
+    started = [engine.truth().output_tokens for engine in engines]
+
+    def truth():
+        return sum(e.truth().output_tokens - s for e, s in zip(engines, started, strict=True))
+
+    for engine in engines:
+        engine.schedule(constant(1000.0))
+    told = wait_rack(rack.head, lambda told: told["valid"] and "gpu" in told["tokens_per_joule"])
+    told = wait_rack(rack.head, lambda told: told["tokens_per_second"]["output"] > 2900)
+
+    assert told["tokens_per_second"]["output"] == pytest.approx(3000.0, rel=0.02)
+    assert told["coverage"] == 1.0
+    assert told["nodes"] == {"expected": 3, "reporting": 3, "missing": [], "drained": []}
+    assert told["gpus"] == {"expected": 12, "reporting": 12}
+    assert told["rack"] == "r12"
+
+    rack.nodes[1].program.kill()
+    told = wait_rack(rack.head, lambda told: told["nodes"]["missing"] == ["tray-1"])
+    assert member(told, "tray-1")["tokens_per_second"] == {}
+    assert [gpu["up"] for gpu in member(told, "tray-1")["gpus"]] == [False] * 4
+    told = wait_rack(rack.head, lambda told: not told["valid"])
+    assert told["coverage"] == pytest.approx(2 / 3)
+    assert "low_coverage" in told["reasons"]
+    assert "gpu" not in told["tokens_per_joule"]
+
+    before = rack_of(rack.head)["tokens_total"]["output"]
+    rack.head.restart(kill=True)
+    again = wait_rack(rack.head, lambda told: told["nodes"]["reporting"] == 2)
+    assert again["tokens_total"]["output"] >= before - 3 * 1000 * 6
+    assert again["gpus"]["expected"] == 12
+
+    rack.nodes[1].start()
+    peak = 0.0
+    ends = time.monotonic() + 8
+    while time.monotonic() < ends:
+        told = rack_of(rack.head)
+        peak = max(peak, (told or {"tokens_per_second": {}})["tokens_per_second"].get("output", 0.0))
+        time.sleep(0.2)
+    assert peak == pytest.approx(3000.0, rel=0.05)
+    assert rack_of(rack.head)["backfilled_tokens_total"]["output"] > 0
+
+    for engine in engines:
+        engine.schedule(idle())
+    time.sleep(1.0)
+    assert settled_total(rack.head, truth) == truth()
+    second = rack.aggregator("second")
+    assert settled_total(second, truth) == truth()
