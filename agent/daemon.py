@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent import __version__, config, plugins, systemd
+from agent.binding import ConfigError
 from agent.gather import Gatherer
 from agent.listener import Listener, ListenError
 from agent.measure.history import History
@@ -127,6 +128,22 @@ class Daemon:
         async with self._changing:
             await self._gatherer.set_collectors(collectors_of(self._config))
         gc.freeze()
+        tasks = self._start_jobs()
+        systemd.notify("READY=1")
+        await self._stop.wait()
+        systemd.notify("STOPPING=1")
+        log.info("stopping")
+        for task in tasks:
+            task.cancel()
+        self._save()
+        await self._gatherer.close()
+        if not (self._saver.flush(FLUSH_SECONDS) and self._desk.flush(FLUSH_SECONDS)):
+            log.warning("state_dir did not take the totals in time")
+        await self._listener.close()
+        return self._exit_code
+
+    def _start_jobs(self) -> list[asyncio.Task[None]]:
+        """Start what runs as long as the daemon does; it leaves when one of them fails."""
         tasks = [
             asyncio.create_task(job(), name=name)
             for name, job in (
@@ -142,18 +159,7 @@ class Daemon:
         ]
         for task in tasks:
             task.add_done_callback(self._stop_on_failure)
-        systemd.notify("READY=1")
-        await self._stop.wait()
-        systemd.notify("STOPPING=1")
-        log.info("stopping")
-        for task in tasks:
-            task.cancel()
-        self._save()
-        await self._gatherer.close()
-        if not (self._saver.flush(FLUSH_SECONDS) and self._desk.flush(FLUSH_SECONDS)):
-            log.warning("state_dir did not take the totals in time")
-        await self._listener.close()
-        return self._exit_code
+        return tasks
 
     def stop(self, exit_code: int = 0) -> None:
         """Stop soon."""
@@ -278,7 +284,7 @@ class Daemon:
                 else plugins.load(plugins.COLLECTORS, name).build(settings)
                 for name, settings in fresh.collectors.items()
             }
-        except (config.ConfigError, OSError, LookupError, ValueError) as error:
+        except (ConfigError, OSError, LookupError, ValueError) as error:
             self._reload_success = False
             log.error("configuration refused, the old one stays", extra={"detail": str(error)})  # noqa: TRY400  (no traceback: it is the operator's typo)
         else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
-from agent import config
+from agent.binding import ConfigError, load_records
 from agent.web.access import OPEN, Access, Taken, take
 from agent.web.guard import PROTOCOL_BOUNDS, Guard
 from agent.web.routes import application
@@ -42,7 +42,7 @@ def web_config_of(settings: Config) -> Taken:
 
 
 def _read(path: Path, check: Callable[[WebConfig], None]) -> WebConfig:
-    return config.load_records(path, WebConfig, check)
+    return load_records(path, WebConfig, check)
 
 
 class Listener:
@@ -96,7 +96,7 @@ class Listener:
         """Read the web-config.yml again; return what is wrong with it, if something is."""
         try:
             return web_config_of(self._settings)
-        except config.ConfigError as error:
+        except ConfigError as error:
             return str(error)
 
     def _runner_of(self, agent: Agent) -> web.AppRunner:

@@ -35,7 +35,8 @@ ROOMS = {
     ),
     "exporters": ("agent.measure", OWN_LIBRARIES),
     "agent.web": ("agent.measure", "agent.wire", "agent.web", "aiohttp", "bcrypt"),
-    "agent.twin": ("agent.measure", "agent.twin", "aiohttp"),
+    "agent.twin": ("agent.measure", "agent.twin", "agent.binding", "aiohttp", "orjson"),
+    "agent.demo": ("agent.cli", "agent.config", "agent.daemon", "agent.plugins", "agent.twin"),
     "agent.top": ("agent.measure", "agent.wire", "agent.top"),
     "agent.top.app": ("agent.measure", "agent.wire", "agent.top", "rich", "textual"),
     "agent.loop": ("agent.measure",),
@@ -45,7 +46,9 @@ ROOMS = {
     "agent.systemd": (),
     "agent.logs": (),
     "agent.rack_desk": ("agent.measure", "agent.store"),
+    "agent.binding": ("agent.measure.settings", "yaml"),
     "agent.config": (
+        "agent.binding",
         "agent.plugins",
         "agent.measure.settings",
         "agent.measure.records",
@@ -54,7 +57,7 @@ ROOMS = {
     ),
     "agent.table": ("agent.measure",),
     "agent.doctor": ("agent.config", "agent.plugins", "agent.measure", "agent.store"),
-    "agent.listener": ("agent.config", "agent.web", "aiohttp"),
+    "agent.listener": ("agent.binding", "agent.config", "agent.web", "aiohttp"),
     "agent.daemon": EVERYTHING,
     "agent.cli": EVERYTHING,
 }
@@ -131,6 +134,8 @@ def test_a_file_imports_only_what_its_room_may(path):
         ("agent.logs", "agent.measure.node"),
         ("agent.top.command", "textual"),
         ("agent.top.app", "agent.collectors.nvml"),
+        ("agent.twin.tray", "agent.collectors.twin"),
+        ("agent.collectors.twin", "agent.twin.tray"),
     ],
 )
 def test_the_table_forbids(module, name):

@@ -101,5 +101,3 @@ def _ready(agent: Agent) -> Callable[[web.Request], Awaitable[web.Response]]:
         return web.Response(status=503, text="waiting for the first outcome of every source\n")
 
     return handle
-
-
