@@ -80,11 +80,13 @@ class RackReckoner:
         away = member.away_seconds(reading.asked_monotonic_seconds) > max_gap_seconds(cadence_seconds)
         key = (reading.totals.node.name, reading.totals.origin.ledger)
         known = member.key is not None or self._ledger.knows(key)
-        if member.take(reading, cadence_seconds):
+        fresh = member.take(reading, cadence_seconds)
+        if fresh:
             self._notice_rename(member, key)
             member.key = key
         # What an old document says was counted, was counted: an account holds the most it was seen to have.
-        self._ledger.book(key, reading.totals, backfilled=away and known)
+        if fresh or self._ledger.knows(key):
+            self._ledger.book(key, reading.totals, backfilled=away and known)
 
     def miss(self, url: str, why: str) -> None:
         """Note that a member did not answer."""
