@@ -105,6 +105,16 @@ def test_the_sources_are_the_same_object_until_members_change():
     assert collector.sources(None) is collector.sources(None)
 
 
+def test_a_rack_is_read_in_one_burst_and_a_thousand_nodes_in_four():
+    rack, hall = (
+        peers.build(peers.Settings(members=tuple(Member(url=f"http://n{n}:1") for n in range(count))))
+        for count in (18, 1000)
+    )
+
+    assert {source.phase_ratio for source in rack.sources(None)} == {0.0}
+    assert {source.phase_ratio for source in hall.sources(None)} == {0.0, 0.25, 0.5, 0.75}
+
+
 async def test_members_are_found_in_files_of_target_groups(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps([{"targets": ["t1:9744", "t2:9744"], "labels": {"x": "y"}}]))
     (tmp_path / "b.yml").write_text("- targets: [t3:9744]\n  labels: {__scheme__: https}\n")
