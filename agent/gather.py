@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.loop import SourceLoop, now
-from agent.measure.ports import Releasable
+from agent.measure.ports import Releasable, Staggered
 from agent.measure.reading import Reason, SourceError
 
 if TYPE_CHECKING:
@@ -191,7 +191,10 @@ class Gatherer:
                 getattr(collector, verb)()
 
     def _start(self, name: str, source: Source, lag_seconds: float) -> None:
-        loop = SourceLoop(source, self._deliver, lambda: self.snapshot, self._phase_seconds + lag_seconds)
+        phase = self._phase_seconds + lag_seconds
+        if isinstance(source, Staggered):
+            phase += source.phase_ratio * source.interval_seconds
+        loop = SourceLoop(source, self._deliver, lambda: self.snapshot, phase)
         task = asyncio.create_task(loop.run(), name=f"source {name}")
         task.add_done_callback(self._tell_end)
         self._running[name] = _Running(loop, task)

@@ -147,3 +147,45 @@ def test_only_what_is_configured_is_imported():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert done.stdout == "[]\n"
+
+
+def test_members_switch_the_collector_peers_on():
+    parsed = config.parse(
+        "interval: 500ms\ncollectors: {}\nrack:\n  members:\n    - http://a:9744\n"
+        "    - {url: 'https://b:9744', basic_auth: {username: u, password_file: /p}}\n",
+        "f",
+    )
+    peers = parsed.collectors["peers"]
+
+    assert [member.url for member in peers.members] == ["http://a:9744", "https://b:9744"]
+    assert peers.members[1].basic_auth.username == "u"
+    assert peers.interval == 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (
+            "rack: {members: [ftp://a]}",
+            "f:1: rack.members[0]: url: 'ftp://a' is not an http:// or https:// addr",
+        ),
+        ("rack:\n  members: [http://a, http://a/]", "f:2: rack: members[1]: 'http://a/' is members[0] again"),
+        (
+            "rack: {members: [{url: http://a, usr: x}]}",
+            "f:1: rack.members[0].usr: unknown key; there are: author",
+        ),
+        ("rack: {record: azure}", "f:1: rack: record: no 'azure'; there is: azure-gb300-llama2-70b"),
+        ("rack: {expected: {nodes: 0}}", "f:1: rack.expected: nodes: must be at least 1"),
+        ("rack: {members_from: {}}", "rack.members_from: needs file_sd or http_sd"),
+        ("collectors: {peers: {}}", "f:1: collectors.peers: there are no members; name them in rack.members"),
+        (
+            "rack: {members: [http://a]}\ncollectors: {peers: {members: []}}",
+            "collectors.peers.members: unknown key",
+        ),
+    ],
+)
+def test_a_rack_that_cannot_be_is_refused(text, error):
+    with pytest.raises(config.ConfigError) as refused:
+        config.parse(text, "f")
+
+    assert error in str(refused.value)

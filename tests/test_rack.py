@@ -159,3 +159,67 @@ def test_a_rack_of_three_is_summed_and_survives_the_kill_of_a_member_and_of_itse
     assert settled_total(rack.head, truth) == truth()
     second = rack.aggregator("second")
     assert settled_total(second, truth) == truth()
+
+
+def test_draining_by_http_is_kept_and_takes_nodes_out_of_the_expectation(rack):
+    """T4, T10: a node by itself, and a member on the rack's daemon."""
+    wait_rack(rack.head, lambda told: told["nodes"]["reporting"] == 3)
+    assert post(rack.nodes[0], {"drained": True, "reason": "repair"})[0] == 200
+    status, body = post(rack.head, {"drained": True, "node": "tray-1"})
+    told = wait_rack(rack.head, lambda told: told["nodes"]["drained"] == ["tray-0", "tray-1"])
+
+    assert status == 200
+    assert json.loads(body)["members"] == {"tray-1": "drained"}
+    assert told["nodes"]["expected"] == 1
+    assert member(told, "tray-0")["why"] == "repair"
+    assert rack.nodes[0].value("rackwatt_node_drained") == 1.0
+
+    rack.nodes[0].restart(kill=True)
+    rack.head.restart(kill=True)
+    wait_rack(rack.head, lambda told: told["nodes"]["drained"] == ["tray-0", "tray-1"])
+    assert rack_of(rack.nodes[0])["nodes"]["expected"] == 0
+
+    assert post(rack.nodes[0], {"drained": False})[0] == 200
+    assert post(rack.head, {"drained": False, "node": "tray-1"})[0] == 200
+    wait_rack(rack.head, lambda told: told["nodes"]["drained"] == [])
+    rack.head.wait_for(lambda _: rack.head.value("rackwatt_rack_nodes_expected", rack="r12") == 3)
+
+
+@pytest.mark.parametrize(
+    ("plain", "content_type", "status", "says"),
+    [
+        ({"drained": True}, "text/plain", 415, "send application/json"),
+        (b"{", "application/json", 400, "the body is not JSON"),
+        (b"[]", "application/json", 400, 'the body must be {"drained"'),
+        ({"drained": "yes"}, "application/json", 400, 'the body must be {"drained"'),
+        ({"drained": True, "nod": "x"}, "application/json", 400, "'nod': unknown key; there are:"),
+        ({"drained": True, "node": 7}, "application/json", 400, "node: must be text"),
+        ({"drained": True, "node": "tray-9"}, "application/json", 404, "no member 'tray-9'; there are: none"),
+        (b" " * 5000, "application/json", 413, "the body is larger than 4096 bytes"),
+    ],
+)
+def test_a_drain_that_makes_no_sense_is_refused(lone, plain, content_type, status, says):
+    answer = post(lone, plain, content_type)
+
+    assert answer[0] == status
+    assert says in answer[1]
+
+
+@pytest.fixture(scope="module")
+def lone(tmp_path_factory):
+    with RunningAgent(tmp_path_factory.mktemp("lone"), {"collectors": {}}) as agent:
+        yield agent
+
+
+def test_a_node_without_members_answers_as_a_rack_of_one(lone):
+    told = wait_rack(lone, lambda told: told["of_one"])
+
+    assert told["nodes"]["expected"] == 1
+    assert "rackwatt_rack_" not in lone.page()
+
+
+def test_views_of_a_node_are_named(lone):
+    status, body = http_get(f"{lone.url}/api/v1/node?view=x")
+
+    assert (status, body) == (400, b"view: no 'x'; there is: totals\n")
+    assert json.loads(http_get(f"{lone.url}/api/v1/node?view=totals")[1])["schema"] == 1

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 PATH = "/api/v1/node?view=totals"
 HEADERS = {"Accept": "application/json"}
+BURST_MEMBERS = 250
+"""So many are asked at once; more would wait in our own queue while their deadlines run."""
 SHARE_OF_INTERVAL = 0.8
 """A poll that takes longer has failed: the next one is due."""
 
@@ -91,6 +93,9 @@ class PeersCollector:
             else PeerSource(url, member, self._settings, self._client)
             for url, member in members.items()
         }
+        bursts = max(1, math.ceil(len(members) / BURST_MEMBERS))
+        for number, source in enumerate(self._by_url.values()):
+            source.phase_ratio = number % bursts / bursts
         finder = () if self._discovery is None else (self._discovery,)
         self._sources = (*finder, *self._by_url.values())
 
@@ -104,6 +109,7 @@ class PeerSource:
         self.name = f"peers/{url}"
         self.interval_seconds: float = settings.interval
         self.timeout_seconds: float = settings.deadline_seconds
+        self.phase_ratio = 0.0
         self._page = url + PATH
         self._limits = Limits(settings.deadline_seconds, settings.max_bytes)
         self._client = client

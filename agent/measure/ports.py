@@ -33,6 +33,15 @@ class Source(Protocol):
         """Let go of everything; must return at once even when the source hangs."""
 
 
+@runtime_checkable
+class Staggered(Protocol):
+    """A source of very many: they are read in a few bursts, not all in one."""
+
+    @property
+    def phase_ratio(self) -> float:
+        """How far into each interval it is read, 0 to 1."""
+
+
 class Collector(Protocol):
     """A plug-in of `collectors`: offers the sources that exist now."""
 

@@ -78,13 +78,15 @@ class RackReckoner:
         if member is None:
             return
         away = member.away_seconds(reading.asked_monotonic_seconds) > max_gap_seconds(cadence_seconds)
-        if not member.take(reading, cadence_seconds):
-            return
         key = (reading.totals.node.name, reading.totals.origin.ledger)
-        known_here = member.key is not None
-        self._notice_rename(member, key)
-        member.key = key
-        self._ledger.book(key, reading.totals, backfilled=away and (known_here or self._ledger.knows(key)))
+        known = member.key is not None or self._ledger.knows(key)
+        fresh = member.take(reading, cadence_seconds)
+        if fresh:
+            self._notice_rename(member, key)
+            member.key = key
+        # What an old document says was counted, was counted: an account holds the most it was seen to have.
+        if fresh or self._ledger.knows(key):
+            self._ledger.book(key, reading.totals, backfilled=away and known)
 
     def miss(self, url: str, why: str) -> None:
         """Note that a member did not answer."""

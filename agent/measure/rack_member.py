@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SLOWEST_SECONDS = 120.0
 """A source that is read more rarely does not stretch the rack's window; it is not covered."""
+ROUNDING_SECONDS = 1e-6
+"""A moment that went to our clock and back may end up this far behind the newest sample it came from."""
 STALE_SECONDS = 10.0
 """A node reckons at least once a second: one that answers with older figures hangs."""
 
@@ -151,7 +153,7 @@ class RackMember:
             for kind in {TokenKind.OUTPUT, *engine.live}:
                 series = self._tokens.get((engine.instance, kind)) if engine.up else None
                 output = kind is TokenKind.OUTPUT
-                grown = None if series is None else series.grown(start, end, gap, bounded=output)
+                grown = None if series is None else _grown(series, start, end, gap, bounded=output)
                 why_not = _why_not(series, grown, start)
                 if why_not is not None:
                     found.reasons.setdefault(kind, set()).add(why_not)
@@ -178,7 +180,7 @@ class RackMember:
     def _sum_joules(self, at: BoundaryTotals, start: float, end: float, found: MemberSums) -> None:
         gap = max_gap_seconds(self._seen_cadence(at.cadence_seconds))
         series = self._energy.get(at.boundary)
-        grown = None if series is None else series.grown(start, end, gap)
+        grown = None if series is None else _grown(series, start, end, gap, bounded=False)
         why_not = _why_not(series, grown, start)
         found.joule_reasons[at.boundary] = at.reasons | (frozenset() if why_not is None else {why_not})
         found.joule_flags[at.boundary] = at.flags
@@ -227,6 +229,13 @@ class RackMember:
     def _seen_cadence(self, cadence_seconds: float) -> float:
         """Return how far apart samples of a source are here: it is read there, then polled."""
         return min(cadence_seconds, SLOWEST_SECONDS) + self._cadence_seconds
+
+
+def _grown(series: Series, start: float, end: float, gap: float, *, bounded: bool) -> Grown | None:
+    newest = series.newest
+    if newest < end <= newest + ROUNDING_SECONDS:
+        end = newest
+    return series.grown(start, end, gap, bounded=bounded)
 
 
 def _why_not(series: Series | None, grown: Grown | None, start: float) -> Invalid | None:
