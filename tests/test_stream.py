@@ -15,6 +15,7 @@ from fakes import scenes
 from fakes.page_agent import ScriptedAgent
 
 from agent.web import stream
+from agent.web.access import OPEN, Access
 from agent.web.guard import Guard
 from agent.web.routes import application
 from agent.wire.rack_codec import to_plain
@@ -29,7 +30,7 @@ class Served:
         self.agent = ScriptedAgent()
 
     async def __aenter__(self):
-        self.runner = web.AppRunner(application(self.agent, Guard()), shutdown_timeout=1.0)
+        self.runner = web.AppRunner(application(self.agent, Guard(Access(OPEN))), shutdown_timeout=1.0)
         await self.runner.setup()
         site = web.TCPSite(self.runner, "127.0.0.1", 0)
         await site.start()

@@ -109,17 +109,9 @@ def _drains(agent: JsonAgent) -> Handler:
 
 def _drain(agent: JsonAgent) -> Handler:
     async def handle(request: web.Request) -> web.Response:
-        if request.content_type != JSON:
-            return _refusal(415, f"send {JSON}")
-        if (request.content_length or 0) > MOST_BODY_BYTES:
-            return _refusal(413, f"the body is larger than {MOST_BODY_BYTES} bytes")
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                body = await request.read()
-        except TimeoutError:
-            return _refusal(408, f"the body did not come within {BODY_SECONDS:g} s")
-        if len(body) > MOST_BODY_BYTES:
-            return _refusal(413, f"the body is larger than {MOST_BODY_BYTES} bytes")
+        body = await _body_of(request)
+        if isinstance(body, web.Response):
+            return body
         try:
             node, why = _wish(body)
             agent.drain(node, why)
@@ -132,13 +124,30 @@ def _drain(agent: JsonAgent) -> Handler:
     return handle
 
 
+async def _body_of(request: web.Request) -> bytes | web.Response:
+    """Read what was sent, or refuse it."""
+    if "Origin" in request.headers:  # a browser: no page of ours asks, under whatever name it was reached
+        return _refusal(403, "web pages may not drain; use a command such as curl")
+    if request.content_type != JSON:
+        return _refusal(415, f"send {JSON}")
+    if (request.content_length or 0) > MOST_BODY_BYTES:
+        return _refusal(413, f"the body is larger than {MOST_BODY_BYTES} bytes")
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            body = await request.read()
+    except TimeoutError:
+        return _refusal(408, f"the body did not come within {BODY_SECONDS:g} s")
+    return body if len(body) <= MOST_BODY_BYTES else _refusal(413, f"larger than {MOST_BODY_BYTES} bytes")
+
+
 def _wish(body: bytes) -> tuple[str, str | None]:
     """Return whom to drain and why, or None to take it back. Raises ValueError."""
     try:
         plain = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"the body is not JSON: {error}") from error
-    if not isinstance(plain, dict) or plain.get("drained") not in (True, False):
+    told = plain.get("drained") if isinstance(plain, dict) else None
+    if told is not True and told is not False:  # not `in`, for which 1 is True
         raise ValueError('the body must be {"drained": true or false, "node": NAME, "reason": TEXT}')
     unknown = plain.keys() - DRAIN_KEYS
     if unknown:

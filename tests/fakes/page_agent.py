@@ -13,6 +13,7 @@ from fakes.processes import LOOPBACK, free_port
 from agent.measure.history import History
 from agent.measure.reading import Moment, Outcome, Reason
 from agent.measure.snapshot import Activity, NodeIdentity, Snapshot
+from agent.web.access import OPEN, Access
 from agent.web.guard import Guard
 from agent.web.routes import application
 
@@ -112,6 +113,6 @@ class ScriptedServer:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(WAIT_SECONDS)  # type: ignore[arg-type]
 
     async def _listen(self) -> None:
-        self._runner = web.AppRunner(application(self.agent, Guard()), shutdown_timeout=1.0)
+        self._runner = web.AppRunner(application(self.agent, Guard(Access(OPEN))), shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, LOOPBACK, self.port, reuse_address=True).start()

@@ -16,7 +16,6 @@ from fakes.engines.truth import TruthEngine
 from fakes.nvml.driver import FakeDriver
 from fakes.processes import free_port, http_get
 from hypothesis import HealthCheck, settings
-from schemathesis.specs.openapi.checks import negative_data_rejection
 
 from agent.measure.rack_snapshot import (
     EFFICIENCY,
@@ -37,15 +36,6 @@ from exporters import prometheus
 
 DESCRIPTION = yaml.safe_load(resources.files("agent.web").joinpath("openapi.yaml").read_text())
 OPERATIONS = {(method.upper(), path) for path, item in DESCRIPTION["paths"].items() for method in item}
-NOT_SERVED_YET = {
-    ("GET", "/api/v1/rack"),
-    ("GET", "/api/v1/stream"),
-    ("GET", "/api/v1/history"),
-    ("GET", "/api/v1/drain"),
-    ("POST", "/api/v1/drain"),
-    ("GET", "/page/{name}"),
-}
-"""Described, and written elsewhere: each leaves this set when its route is there."""
 
 
 class Nobody:
@@ -70,7 +60,7 @@ def test_every_route_is_described(method, path):
 
 @pytest.mark.parametrize(("method", "path"), sorted(OPERATIONS))
 def test_every_described_operation_is_served(method, path):
-    assert ((method, path) in served()) != ((method, path) in NOT_SERVED_YET)
+    assert (method, path) in served()
 
 
 def test_every_endless_answer_is_described():
@@ -104,17 +94,13 @@ def agent(tmp_path_factory):
             yield running
 
 
-NOT_CHECKED_YET = [negative_data_rejection] if NOT_SERVED_YET else []
-"""What /api/v1/node?view= does not know is refused only where it knows totals."""
-API = schemathesis.openapi.from_dict(DESCRIPTION).exclude(
-    path=sorted({path for _, path in NOT_SERVED_YET} | ENDLESS)
-)
+API = schemathesis.openapi.from_dict(DESCRIPTION).exclude(path=sorted(ENDLESS))
 
 
 @API.parametrize()
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 def test_whatever_is_asked_is_answered_as_described(agent, case):
-    case.call_and_validate(base_url=agent.url, excluded_checks=NOT_CHECKED_YET)
+    case.call_and_validate(base_url=agent.url)
 
 
 def test_the_daemon_serves_its_description(agent):
