@@ -11,8 +11,8 @@ IN_NAMESPACE := $(shell test "$$(id -u)" = 0 || echo unshare --map-root-user --m
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-demo: run-setup  ## the agent on a fake GB300 tray and a real llama.cpp server, with load
-	PYTHONPATH=tests $(BIN)/python -m fakes.demo $(DEMO)
+demo: run-setup  ## a simulated rack of 18 GB300 trays, watched by 19 real daemons; DEMO="--help" for more
+	$(BIN)/rackwatt demo $(DEMO)
 
 test: test-setup lint docs-check wheel-check unit  ## everything that CI runs
 

@@ -8,9 +8,9 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from agent import __version__, config, logs
+from agent import __version__, binding, config, logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from agent.config import Config
 
 FINE, FOUND_WRONG, USED_WRONG = 0, 1, 2
+TWIN_LISTEN = "127.0.0.1:9745"
+DEMO_LISTEN = "127.0.0.1:9744"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -34,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has enough; Python must not complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FINE
-    except config.ConfigError as error:
+    except binding.ConfigError as error:
         print(f"rackwatt: {error}", file=sys.stderr)
         return USED_WRONG
     except KeyboardInterrupt:
@@ -70,7 +72,60 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(command=_check)
     metrics = commands.add_parser("metrics", help="list every metric")
     metrics.set_defaults(command=_metrics)
+    _add_top(commands)
+    _add_twin(commands)
+    _add_demo(commands)
     return parser
+
+
+def _add_twin(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "simulate a rack: GPUs and engines over HTTP, with known ground truth"
+    twin = commands.add_parser("twin", help=text, description=text)
+    _add_scenario(twin)
+    twin.add_argument(
+        "--listen", default=TWIN_LISTEN, metavar="ADDRESS:PORT", help="default: %(default)s; port 0 is any"
+    )
+    twin.add_argument("--list", action="store_true", help="list the shipped scenarios")
+    twin.set_defaults(command=_twin)
+
+
+def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "watch a simulated rack: the twin, one daemon for each tray, one for the rack, and its live page"
+    demo = commands.add_parser("demo", help=text, description=text)
+    _add_scenario(demo)
+    demo.add_argument("--seconds", type=float, help="end by itself after this time")
+    demo.add_argument(
+        "--listen",
+        default=DEMO_LISTEN,
+        metavar="ADDRESS:PORT",
+        help="of the rack's page (default: %(default)s)",
+    )
+    demo.add_argument("--nodes", type=int, metavar="N", help="watch only the first N trays")
+    demo.set_defaults(command=_demo)
+
+
+def _add_scenario(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--scenario",
+        default="demo",
+        metavar="NAME|FILE",
+        help="a shipped one or a file (default: %(default)s)",
+    )
+
+
+def _add_top(commands: Any) -> None:
+    """Add the live page; its options are declared where they are understood, and loaded when asked for."""
+    from agent.top import options  # noqa: PLC0415
+
+    top = commands.add_parser("top", help="watch a node or a rack live", description=options.DESCRIPTION)
+    options.declare(top)
+    top.set_defaults(command=_top)
+
+
+def _top(options: argparse.Namespace) -> int:
+    from agent.top.command import run  # noqa: PLC0415  (the HTTP client and Textual load only for this one)
+
+    return run(options)
 
 
 def _settings(options: argparse.Namespace) -> Config:
@@ -124,9 +179,12 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from agent.listener import web_config_of  # noqa: PLC0415  (aiohttp loads only for the commands that need it)
+
     try:
         settings = config.load(options.file)
-    except config.ConfigError as error:
+        web_config_of(settings)
+    except binding.ConfigError as error:
         print(error)
         return FOUND_WRONG
     print(
@@ -143,6 +201,44 @@ def _metrics(_options: argparse.Namespace) -> int:
         labels = "{" + ",".join(metric.labels) + "}" if metric.labels else ""
         print(f"{PREFIX}{metric.name}{labels} {metric.type}\n    {metric.doc}")
     return FINE
+
+
+def _twin(options: argparse.Namespace) -> int:
+    from agent.twin import scenario  # noqa: PLC0415  (only this command and `demo` need it)
+
+    if options.list:
+        for name in scenario.names():
+            print(f"{name:14} {scenario.load(name).about}")
+        return FINE
+    chosen = scenario.load(options.scenario)
+    host, port = config.address_of(options.listen, "--listen")
+    from agent.twin.server import TwinServer  # noqa: PLC0415  (aiohttp loads only to serve)
+
+    def ready(url: str) -> None:
+        print(f"twin: scenario {chosen.name} at {url} (truth: {url}/truth)", flush=True)
+
+    async def serve() -> None:
+        try:
+            server = TwinServer(chosen, host, port)
+        except OSError as error:
+            message = f"--listen: cannot listen on {options.listen}: {error.strerror}"
+            raise binding.ConfigError(message) from error
+        await server.run(ready)
+
+    asyncio.run(serve())
+    return FINE
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from agent.demo import Demo  # noqa: PLC0415  (only this command needs it)
+    from agent.twin import scenario  # noqa: PLC0415
+
+    chosen = scenario.load(options.scenario)
+    config.address_of(options.listen, "--listen")
+    trays = chosen.rack.trays
+    if options.nodes is not None and not 1 <= options.nodes <= trays:
+        raise binding.ConfigError(f"--nodes: must be from 1 to {trays}, the trays of scenario {chosen.name}")
+    return Demo(chosen, options.scenario, options.listen, options.nodes or trays).run(options.seconds)
 
 
 if __name__ == "__main__":

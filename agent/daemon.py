@@ -12,10 +12,11 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-
 from agent import __version__, config, plugins, systemd
-from agent.gather import LEAST_SPACING_SECONDS, Gatherer
+from agent.binding import ConfigError
+from agent.gather import Gatherer
+from agent.listener import Listener, ListenError
+from agent.measure.history import History
 from agent.measure.node import NodeReckoner
 from agent.measure.rack import RackPlan, RackReckoner
 from agent.measure.reading import Moment
@@ -23,8 +24,6 @@ from agent.measure.records import BY_NAME as RECORDS
 from agent.rack_desk import QUIET_SECONDS, SPACING_SECONDS, RackDesk, burst_over
 from agent.store import RACK_FILE_NAME, Saver, Store, StoreError
 from agent.web.api import Drains
-from agent.web.guard import Guard
-from agent.web.routes import application
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,8 +39,6 @@ SAVE_SECONDS = 5.0
 """Totals are kept this often; after a kill the sources' own counters bring back what is missing."""
 FLUSH_SECONDS = 2.0
 """A disk that hangs delays a stop by at most this much."""
-BACKLOG = 32
-"""asyncio accepts so many connections before it lets us refuse any."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -64,11 +61,13 @@ class Daemon:
         rack = RackReckoner(plan, settings.general.window)
         self._desk = RackDesk(rack, plan, Store(settings.state_dir, RACK_FILE_NAME))
         self._gatherer = Gatherer(settings.node_name, settings.general.interval, self._reckoner, rack)
+        self.history = History()
         self._reload_success = True
         self._changing = asyncio.Lock()
         """Held by whoever sets collectors: one change at a time, in the order they were asked for."""
         self._stop = asyncio.Event()
         self._exit_code = 0
+        self._listener = Listener(self, settings)
 
     @property
     def snapshot(self) -> Snapshot | None:
@@ -125,23 +124,11 @@ class Daemon:
         except StoreError as error:
             raise StartError(str(error)) from error
         self._take_kept_totals()
-        runner = await self._listen()
+        await self._listen()
         async with self._changing:
             await self._gatherer.set_collectors(collectors_of(self._config))
         gc.freeze()
-        tasks = [
-            asyncio.create_task(job(), name=name)
-            for name, job in (
-                ("reckon", self._keep_reckoning),
-                ("save", self._keep_saving),
-                ("rack", self._keep_reckoning_rack),
-                ("watchdog", self._keep_watchdog),
-                ("mismatch", self._stop_on_mismatch),
-                ("broken", self._stop_on_broken_loop),
-            )
-        ]
-        for task in tasks:
-            task.add_done_callback(self._stop_on_failure)
+        tasks = self._start_jobs()
         systemd.notify("READY=1")
         await self._stop.wait()
         systemd.notify("STOPPING=1")
@@ -152,34 +139,38 @@ class Daemon:
         await self._gatherer.close()
         if not (self._saver.flush(FLUSH_SECONDS) and self._desk.flush(FLUSH_SECONDS)):
             log.warning("state_dir did not take the totals in time")
-        self._listener.close()
-        await runner.cleanup()
+        await self._listener.close()
         return self._exit_code
+
+    def _start_jobs(self) -> list[asyncio.Task[None]]:
+        """Start what runs as long as the daemon does; it leaves when one of them fails."""
+        tasks = [
+            asyncio.create_task(job(), name=name)
+            for name, job in (
+                ("reckon", self._keep_reckoning),
+                ("save", self._keep_saving),
+                ("rack", self._keep_reckoning_rack),
+                ("history", self._keep_history),
+                ("watchdog", self._keep_watchdog),
+                ("access", self._listener.keep_access),
+                ("mismatch", self._stop_on_mismatch),
+                ("broken", self._stop_on_broken_loop),
+            )
+        ]
+        for task in tasks:
+            task.add_done_callback(self._stop_on_failure)
+        return tasks
 
     def stop(self, exit_code: int = 0) -> None:
         """Stop soon."""
         self._exit_code = exit_code
         self._stop.set()
 
-    async def _listen(self) -> web.AppRunner:
-        host, port = self._config.listen_address
-        guard = Guard()
-        runner = web.AppRunner(application(self, guard), access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
-        if runner.server is None:
-            raise StartError("listen: the HTTP server did not start")
+    async def _listen(self) -> None:
         try:
-            listener = await asyncio.get_running_loop().create_server(
-                guard.factory(runner.server), host, port, backlog=BACKLOG, reuse_address=True
-            )
-        except OSError as error:
-            await runner.cleanup()
-            raise StartError(f"listen: cannot listen on {host}:{port}: {error.strerror}") from error
-        self._listener = listener
-        bound = listener.sockets[0].getsockname()
-        shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
-        log.info("listening", extra={"address": f"http://{shown}:{bound[1]}"})
-        return runner
+            await self._listener.open()
+        except ListenError as error:
+            raise StartError(str(error)) from error
 
     def _take_kept_totals(self) -> None:
         self._desk.take_kept()
@@ -202,7 +193,6 @@ class Daemon:
             if self._gatherer.reset_seen:
                 self._gatherer.reset_seen = False
                 self._saver.submit(self._reckoner.dump())
-            await asyncio.sleep(LEAST_SPACING_SECONDS)
 
     async def _keep_reckoning_rack(self) -> None:
         while True:
@@ -212,6 +202,12 @@ class Daemon:
                 rack = self._desk.reckon(Moment(time.monotonic(), time.time()), node.node.rack)
                 self._gatherer.show_rack(rack)
             await asyncio.sleep(SPACING_SECONDS - QUIET_SECONDS)
+
+    async def _keep_history(self) -> None:
+        rack = await self.next_rack(-1)
+        while True:
+            self.history.take(rack)
+            rack = await self.next_rack(rack.sequence)
 
     async def _keep_saving(self) -> None:
         while True:
@@ -256,6 +252,7 @@ class Daemon:
             "state_writable": float(not self._saver.error),
             "config_reload_success": float(self._reload_success),
         }
+        gauges |= self._listener.gauges
         if self._saver.saved_unix_seconds is not None:
             gauges["state_saved_timestamp_seconds"] = self._saver.saved_unix_seconds
         return gauges
@@ -287,7 +284,7 @@ class Daemon:
                 else plugins.load(plugins.COLLECTORS, name).build(settings)
                 for name, settings in fresh.collectors.items()
             }
-        except (config.ConfigError, OSError, LookupError, ValueError) as error:
+        except (ConfigError, OSError, LookupError, ValueError) as error:
             self._reload_success = False
             log.error("configuration refused, the old one stays", extra={"detail": str(error)})  # noqa: TRY400  (no traceback: it is the operator's typo)
         else:

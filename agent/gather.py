@@ -34,6 +34,11 @@ MOST_SPACING_SECONDS = 1.0
 PEERS = "peers/"
 MEMBERS = "peers/http"
 """What the names of sources begin with that read another node of the rack."""
+APART_SECONDS = 0.02
+"""The sources of a collector are read together, those of the next one so much later: a driver's thread and
+the event loop would fight for the interpreter's lock, which costs more than another wake-up …"""
+MOST_APART_SECONDS = 0.06
+"""… but all within BATCH_SECONDS."""
 CLOSE_SECONDS = 1.0
 """A collector that hangs when closed is left behind after this long."""
 
@@ -75,6 +80,8 @@ class Gatherer:
         self._running: dict[str, _Running] = {}
         self._news = asyncio.Event()
         self._started = False
+        self._not_before = 0.0
+        """When the next snapshot may be made, on the event loop's clock."""
         self._released_at: float | None = None
         """Since when devices are let go of, on the monotonic clock."""
 
@@ -112,9 +119,10 @@ class Gatherer:
         self._reckoner.expect(name for name in offered if not name.startswith(MEMBERS))
         if self._rack is not None:
             self._rack.expect(name.removeprefix(PEERS) for name in offered if name.startswith(MEMBERS))
-        for name, source in offered.items():
-            if name not in self._running:
-                self._start(name, source)
+        for place, sources in enumerate(offers):
+            for source in sources:
+                if source.name not in self._running:
+                    self._start(source.name, source, min(place * APART_SECONDS, MOST_APART_SECONDS))
 
     def _offers(self) -> list[Sequence[Source]]:
         offers: list[Sequence[Source]] = []
@@ -135,7 +143,9 @@ class Gatherer:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(self._interval_seconds, MOST_SPACING_SECONDS)):
                 await self._news.wait()
-        await asyncio.sleep(BATCH_SECONDS)
+        clock = asyncio.get_running_loop().time
+        await asyncio.sleep(max(BATCH_SECONDS, self._not_before - clock()))  # one wake-up for both
+        self._not_before = clock() + BATCH_SECONDS + LEAST_SPACING_SECONDS
         self._news.clear()
         if self.snapshot is not None or self._all_told():
             self.reckon(self_gauges)
@@ -180,8 +190,8 @@ class Gatherer:
                 log.info("device: %s", verb, extra={"collector": name})
                 getattr(collector, verb)()
 
-    def _start(self, name: str, source: Source) -> None:
-        phase = self._phase_seconds
+    def _start(self, name: str, source: Source, lag_seconds: float) -> None:
+        phase = self._phase_seconds + lag_seconds
         if isinstance(source, Staggered):
             phase += source.phase_ratio * source.interval_seconds
         loop = SourceLoop(source, self._deliver, lambda: self.snapshot, phase)

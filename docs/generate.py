@@ -1,9 +1,10 @@
-"""Writes docs/metrics.md and docs/configuration.md from the code; `--check` only compares."""
+"""Writes docs/metrics.md, configuration.md and scenarios.md from the code; `--check` only compares."""
 
 from __future__ import annotations
 
 import dataclasses
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
@@ -17,6 +18,8 @@ from agent.measure.reading import Reason
 from agent.measure.settings import Bytes, Seconds, documented
 from agent.measure.snapshot import Activity
 from agent.measure.validity import Flag, Invalid
+from agent.twin import scenario
+from agent.twin.events import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,6 +96,33 @@ def configuration_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def scenarios_page() -> str:
+    """Return every key of a scenario, every kind of event, every scenario that ships."""
+    lines = [
+        NOTICE,
+        "# Scenarios of the twin",
+        "",
+        "What `rackwatt twin` and `rackwatt demo` play; [twin.md](twin.md) says what the twin is. YAML, with",
+        "the manners of the configuration: every key has a default, what is wrong is told with file, line",
+        "and key.",
+        "",
+        "## Shipped",
+        "",
+        "| name | there is to see |",
+        "|---|---|",
+        *(f"| `{name}` | {scenario.load(name).about} |" for name in scenario.names()),
+        "",
+        "## Keys",
+        "",
+        *_settings(scenario.Scenario),
+        "",
+        "## Kinds of event",
+        "",
+        *_words({kind.value: entry.doc for kind, entry in KINDS.items()}),
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def _settings(kind: type) -> list[str]:
     return ["| key | type | default | meaning |", "|---|---|---|---|", *_rows(kind, "")]
 
@@ -124,6 +154,8 @@ def _type_name(hint: Any) -> str:
         return "duration"
     if hint is Bytes:
         return "size"
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return "choice"
     if dataclasses.is_dataclass(hint):
         return "mapping"
     arguments = [each for each in get_args(hint) if each not in {type(None), Ellipsis}]
@@ -148,11 +180,13 @@ def _default(field: Any, hint: Any) -> str:
         return f"`{_size(value)}`"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
+    if isinstance(value, tuple) and value:
+        return f"`[{', '.join(map(str, value))}]`"
     return f"`{value}`" if value not in {"", None, ()} else "-"
 
 
 def _duration(seconds: float) -> str:
-    if seconds < 1:
+    if 0 < seconds < 1:
         return f"{seconds * 1000:g}ms"
     minutes, rest = divmod(seconds, 60)
     return f"{minutes:g}m" if minutes and not rest else f"{seconds:g}s"
@@ -166,8 +200,12 @@ def _size(size: int) -> str:
 
 
 def main() -> int:
-    """Write both pages, or with --check say which differ."""
-    pages = {HERE / "metrics.md": metrics_page(), HERE / "configuration.md": configuration_page()}
+    """Write the pages, or with --check say which differ."""
+    pages = {
+        HERE / "metrics.md": metrics_page(),
+        HERE / "configuration.md": configuration_page(),
+        HERE / "scenarios.md": scenarios_page(),
+    }
     stale = [path for path, text in pages.items() if not path.exists() or path.read_text() != text]
     if "--check" in sys.argv[1:]:
         for path in stale:

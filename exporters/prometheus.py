@@ -50,6 +50,8 @@ class _Rendered:
     """A family as it was last rendered in one format."""
 
     rows: list[Row]
+    labels: list[tuple[str, ...]]
+    """Of each of them."""
     head: str
     """Its comment lines."""
     series: list[str]
@@ -58,9 +60,7 @@ class _Rendered:
 
     def of_same_series(self, rows: list[Row]) -> bool:
         """Whether these rows differ in their values alone."""
-        return len(rows) == len(self.series) and all(
-            row.labels == known.labels for row, known in zip(rows, self.rows, strict=True)
-        )
+        return [row.labels for row in rows] == self.labels
 
 
 class PrometheusRenderer:
@@ -117,7 +117,7 @@ def _learned(rows: list[Row], encoded: bytes) -> _Rendered:
     lines = body.decode().removesuffix("\n").split("\n")  # not splitlines: a label may hold U+2028
     comments = [f"{line}\n" for line in lines if line.startswith("#")]
     series = [line.rpartition(" ")[0] for line in lines[len(comments) :]]
-    return _Rendered(rows, "".join(comments), series, body)
+    return _Rendered(rows, [row.labels for row in rows], "".join(comments), series, body)
 
 
 def _with_values(kept: _Rendered, rows: list[Row]) -> bytes:

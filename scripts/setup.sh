@@ -32,16 +32,18 @@ fi
 stamp=.venv/.setup-$what-$(cksum < pyproject.toml | tr ' ' -)
 if [ ! -e "$stamp" ]; then
     case $what in
-        run) groups="--group demo" ;;
-        test) groups="--group test --group lint --group bench" ;;
+        run) groups= ;;
+        test)
+            groups="--group test --group lint --group bench"
+            # The fake NVML is compiled; where there is no C compiler the one from PyPI does.
+            command -v cc >/dev/null || command -v gcc >/dev/null || groups="$groups --group compiler"
+            ;;
         *) say "usage: setup.sh run|test"; exit 2 ;;
     esac
-    # The fake NVML is compiled; where there is no C compiler the one from PyPI does.
-    command -v cc >/dev/null || command -v gcc >/dev/null || groups="$groups --group compiler"
     say "installing Python packages ($what)"
     .venv/bin/python -m pip install -q --disable-pip-version-check -U 'pip>=25.1'  # knows --group
     # shellcheck disable=SC2086  # several words on purpose
-    .venv/bin/pip install -q --disable-pip-version-check -e . $groups
+    .venv/bin/pip install -q --disable-pip-version-check -e '.[top]' $groups
     touch "$stamp"
 fi
 
@@ -57,3 +59,5 @@ if [ "$what" = test ] && [ ! -e .cache/debian/.done ]; then
     rm -r .cache/debian/deb
     touch .cache/debian/.done
 fi
+
+if [ "$what" = test ]; then scripts/chromium.sh; fi

@@ -13,10 +13,14 @@ printf 'collectors: {}\n' > empty.yaml
 ./venv/bin/rackwatt check empty.yaml
 ./venv/bin/rackwatt metrics | grep -q '^rackwatt_node_tokens_per_joule'
 ./venv/bin/rackwatt metrics | head -n 1 > /dev/null
+./venv/bin/rackwatt twin --list | grep -q '^azure-record '
 ./venv/bin/python - <<'PY'
 from importlib.metadata import files
 foreign = [str(f) for f in files("rackwatt") if not str(f).startswith(("agent/", "exporters/", "rackwatt-", "../"))]
 assert not foreign, foreign
-assert any(str(f) == "agent/collectors/nvml.py" for f in files("rackwatt"))
+present = {str(f) for f in files("rackwatt")}
+page = {f"agent/web/page/{name}" for name in ("index.html", "style.css", "app.js", "icon.svg")}
+wanted = {"agent/collectors/nvml.py", "agent/web/openapi.yaml", *page}
+assert present >= wanted, wanted - present
 PY
 echo "wheel: fine"

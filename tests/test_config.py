@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from agent import config
+from agent import binding, config
 
 
 def refusal(text):
-    with pytest.raises(config.ConfigError) as caught:
+    with pytest.raises(binding.ConfigError) as caught:
         config.parse(text, "rackwatt.yaml")
     return str(caught.value)
 
@@ -57,18 +57,18 @@ def test_targets_are_a_list_of_mappings():
     ("text", "seconds"), [("500ms", 0.5), ("10s", 10), ("1m30s", 90), ("1h", 3600), ("1.5s", 1.5)]
 )
 def test_durations_are_written_as_prometheus_does(text, seconds):
-    assert config.duration_seconds(text) == seconds
+    assert binding.duration_seconds(text) == seconds
 
 
 @pytest.mark.parametrize(("text", "size"), [("4096", 4096), ("512KiB", 524288), ("8MiB", 8388608)])
 def test_sizes_have_units(text, size):
-    assert config.size_bytes(text) == size
+    assert binding.size_bytes(text) == size
 
 
 def test_an_unknown_key_names_line_key_and_choices():
     assert refusal("listen: 127.0.0.1:1\nintervall: 1s\n") == (
         "rackwatt.yaml:2: intervall: unknown key; there are: "
-        "collectors, exporters, interval, listen, node, rack, state_dir, window"
+        "collectors, exporters, interval, listen, node, rack, state_dir, web, window"
     )
 
 
@@ -111,14 +111,14 @@ def test_wrong_values_are_refused_with_file_line_and_key(text, message):
 
 
 def test_a_file_that_does_not_exist_is_named(tmp_path):
-    with pytest.raises(config.ConfigError, match=r"nowhere\.yaml: cannot be read: No such file"):
+    with pytest.raises(binding.ConfigError, match=r"nowhere\.yaml: cannot be read: No such file"):
         config.load(tmp_path / "nowhere.yaml")
 
 
 def test_a_file_that_is_not_text_is_named(tmp_path):
     (tmp_path / "x.yaml").write_bytes(b"\xff\xfe\x00listen")
 
-    with pytest.raises(config.ConfigError, match=r"x\.yaml: is not UTF-8 text"):
+    with pytest.raises(binding.ConfigError, match=r"x\.yaml: is not UTF-8 text"):
         config.load(tmp_path / "x.yaml")
 
 

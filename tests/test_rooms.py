@@ -23,7 +23,7 @@ ROOMS = {
     "agent.measure": ("agent.measure",),
     "agent.diagnose": ("agent.measure", "agent.diagnose"),
     "agent.engines": ("agent.measure",),
-    "agent.wire": ("agent.measure", "agent.wire", "aiohttp", "orjson"),
+    "agent.wire": ("agent.measure", "agent.wire", "httptools", "orjson"),
     "agent.discovery": ("agent.measure", "agent.wire"),
     "agent.collectors": ("agent.measure", "agent.wire", OWN_LIBRARIES),
     "agent.collectors.engines": (
@@ -35,7 +35,10 @@ ROOMS = {
     ),
     "exporters": ("agent.measure", OWN_LIBRARIES),
     "agent.web": ("agent.measure", "agent.wire", "agent.web", "aiohttp", "bcrypt"),
-    "agent.twin": ("agent.measure", "agent.twin", "aiohttp"),
+    "agent.twin": ("agent.measure", "agent.twin", "agent.binding", "aiohttp", "orjson"),
+    "agent.demo": ("agent.cli", "agent.config", "agent.daemon", "agent.plugins", "agent.twin"),
+    "agent.top": ("agent.measure", "agent.wire", "agent.top"),
+    "agent.top.app": ("agent.measure", "agent.wire", "agent.top", "rich", "textual"),
     "agent.loop": ("agent.measure",),
     "agent.plugins": ("agent.measure",),
     "agent.store": ("agent.measure",),
@@ -43,7 +46,9 @@ ROOMS = {
     "agent.systemd": (),
     "agent.logs": (),
     "agent.rack_desk": ("agent.measure", "agent.store"),
+    "agent.binding": ("agent.measure.settings", "yaml"),
     "agent.config": (
+        "agent.binding",
         "agent.plugins",
         "agent.measure.settings",
         "agent.measure.records",
@@ -52,6 +57,7 @@ ROOMS = {
     ),
     "agent.table": ("agent.measure",),
     "agent.doctor": ("agent.config", "agent.plugins", "agent.measure", "agent.store"),
+    "agent.listener": ("agent.binding", "agent.config", "agent.web", "aiohttp"),
     "agent.daemon": EVERYTHING,
     "agent.cli": EVERYTHING,
 }
@@ -126,6 +132,10 @@ def test_a_file_imports_only_what_its_room_may(path):
         ("agent.store", "agent.loop"),
         ("agent.config", "agent.measure.node"),
         ("agent.logs", "agent.measure.node"),
+        ("agent.top.command", "textual"),
+        ("agent.top.app", "agent.collectors.nvml"),
+        ("agent.twin.tray", "agent.collectors.twin"),
+        ("agent.collectors.twin", "agent.twin.tray"),
     ],
 )
 def test_the_table_forbids(module, name):

@@ -331,6 +331,13 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     Metric("state_saved_timestamp_seconds", _G, (), "When totals were last kept on disk."),
     Metric("config_reload_success", _G, (), "1 unless the last reload of the configuration was refused."),
+    Metric(
+        "web_config_reload_success",
+        _G,
+        (),
+        "1 unless web.config_file, or a certificate that it names, has changed and was refused; the old one "
+        "stays. Absent without web.config_file.",
+    ),
 )
 
 BY_NAME = {metric.name: metric for metric in CATALOGUE}

@@ -50,16 +50,13 @@ def window_of(members: Sequence[Member], window_seconds: float, now: float) -> W
 
     A member whose samples stopped does not hold the window back. None when nobody reports.
     """
-    reporting = [
-        (member.series.last.seconds, member.cadence_seconds)
-        for member in members
-        if member.series is not None and member.series.last is not None
-    ]
-    fresh = [(last, cadence) for last, cadence in reporting if now - last <= max_gap_seconds(cadence)]
-    if not fresh:
+    end, slowest = float("inf"), 0.0
+    for series, cadence in members:
+        last = series.last if series is not None else None
+        if last is not None and now - last.seconds <= max_gap_seconds(cadence):
+            end, slowest = min(end, last.seconds), max(slowest, cadence)
+    if end == float("inf"):
         return None
-    slowest = max(cadence for _, cadence in fresh)
-    end = min(last for last, _ in fresh)
     return Window(end - max(window_seconds, CADENCES_PER_WINDOW * slowest), end)
 
 

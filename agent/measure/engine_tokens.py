@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from agent.measure.engine import TokenKind
+from agent.measure.reading import Moment
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from agent.measure.engine import TokenCounter
     from agent.measure.ledger import Ledger
     from agent.measure.model_tokens import ModelTokens
-    from agent.measure.reading import Moment
 
 MAX_SERIES_PER_INSTANCE = 4096
 """Raw series remembered of one instance. The kept file takes 200 to 400 bytes for each, so that a node of
@@ -30,6 +30,7 @@ FORGET_TOTAL_SECONDS = 30 * 86400.0
 instances (ports, pods) come and go without end."""
 ENGINES = "engine/"
 PROCESS = "process"
+NEVER = Moment(0.0, 0.0)
 FORGOTTEN = "forgotten"
 """Key of the number of series that were forgotten though their process may live on."""
 
@@ -42,11 +43,13 @@ def prefix_of(instance: str) -> str:
 def forget_unexpected(ledger: Ledger, expected: Collection[str]) -> set[str]:
     """Forget what is too old of instances that nobody expects; return those of which anything is left."""
     by_instance: dict[str, list[str]] = {}
+    well_known = tuple(prefix_of(instance) for instance in expected)
     for key in ledger.keys(ENGINES):
-        by_instance.setdefault(unquote(key.split("/", 2)[1]), []).append(key)
-    newest = ledger.newest()
-    for instance in by_instance.keys() - set(expected):
-        keys, prefix = by_instance[instance], prefix_of(instance)
+        if not key.startswith(well_known):
+            by_instance.setdefault(unquote(key.split("/", 2)[1]), []).append(key)
+    newest = ledger.newest() if by_instance else NEVER
+    for instance, keys in list(by_instance.items()):
+        prefix = prefix_of(instance)
         told = [key for key in keys if key != f"{prefix}{FORGOTTEN}"]
         unseen = min((ledger.unseen_seconds(key, newest) for key in told), default=float("inf"))
         raws = [key for key in keys if key.startswith(f"{prefix}raw/")]
@@ -55,7 +58,7 @@ def forget_unexpected(ledger: Ledger, expected: Collection[str]) -> set[str]:
         elif unseen >= FORGET_SECONDS and raws:
             ledger.drop([*raws, f"{prefix}{PROCESS}"])
             ledger.add(f"{prefix}{FORGOTTEN}", float(len(raws)), newest)
-    return set(by_instance)
+    return {*by_instance, *expected}
 
 
 class EngineTokens:
@@ -69,6 +72,8 @@ class EngineTokens:
         """Keys of the raw series in the ledger, by kind and series."""
         self._totals: dict[tuple[str, TokenKind], float] = {}
         """By label and kind."""
+        self._total_keys: dict[tuple[str, TokenKind], str] = {}
+        """Keys of these totals in the ledger."""
         self._labels: set[str] = set()
         """Models that have a name of their own."""
         self._seen: Moment | None = None
@@ -117,8 +122,9 @@ class EngineTokens:
         added: dict[tuple[str, TokenKind], float] = {}
         for counter in counters:
             pair = (self._name(counter.model), counter.kind)
+            raw_key = self._key(counter)
             step = self._ledger.observe(
-                self._key(counter),
+                raw_key,
                 counter.value,
                 at,
                 epoch,
@@ -126,13 +132,12 @@ class EngineTokens:
                 restarted=restarted,
                 adopted=adopted,
             )
-            self._raws[counter.kind, counter.series] = self._key(counter)
+            self._raws[counter.kind, counter.series] = raw_key
             added[pair] = added.get(pair, 0.0) + step.delta
-        for (label, kind), tokens in added.items():
-            key = f"{self._prefix}tokens/{kind}/{quote(label, safe='')}"
-            self._totals[label, kind] = self._ledger.add(key, tokens, at)
+        for pair, tokens in added.items():
+            self._totals[pair] = self._ledger.add(self._total_key(pair), tokens, at)
             if self._models is not None:
-                self._models.add(label, kind, tokens, at)
+                self._models.add(*pair, tokens, at)
 
     def restart(self) -> None:
         """Note that the process is a new one: no series of it was forgotten yet."""
@@ -160,8 +165,17 @@ class EngineTokens:
         key = self._raws.get((counter.kind, counter.series))
         return key or f"{self._prefix}raw/{counter.kind}/{quote(counter.series, safe='')}"
 
+    def _total_key(self, pair: tuple[str, TokenKind]) -> str:
+        key = self._total_keys.get(pair)
+        if key is None:
+            label, kind = pair
+            key = self._total_keys[pair] = f"{self._prefix}tokens/{kind}/{quote(label, safe='')}"
+        return key
+
     def _make_room(self, counters: Sequence[TokenCounter], at: Moment) -> None:
         """Forget those that were not shown for longest, when a page brings more series than are kept."""
+        if len(self._raws) + len(counters) <= MAX_SERIES_PER_INSTANCE:
+            return
         shown = {(str(counter.kind), counter.series) for counter in counters}
         excess = len(self._raws.keys() | shown) - MAX_SERIES_PER_INSTANCE
         if excess > 0:

@@ -22,6 +22,7 @@ MAX_WATTS = 3000.0
 """No GPU draws this much: a counter that grows faster is not believed (GB300: 1,400 W)."""
 HARDWARE_XIDS = (48, 63, 64, 74, 79, 92, 94, 95, 119, 120, 145, 149, 154)
 """Xids that speak of hardware; their counters exist at 0 from the start."""
+NO_XIDS = {str(xid): 0 for xid in HARDWARE_XIDS}
 COUNTS = ("throttled", "ecc", "xid")
 
 
@@ -39,10 +40,13 @@ class GpuBook:
         self.integrated_only = False
         self._ledger = ledger
         self._horizon = horizon
+        self._energy_key, self._integrated_key = self._key("energy"), self._key("integrated")
         self._integral = PowerIntegral()
         self._check = CrossCheck()
         self._counts = {what: self._kept(what) for what in COUNTS}
         self._raws: dict[str, dict[str, float]] = {what: {} for what in COUNTS}
+        self._xids = self._by_number()
+        """Totals by Xid; a new mapping whenever one has changed, for snapshots hold on to it."""
 
     @property
     def verdict(self) -> Verdict:
@@ -52,8 +56,9 @@ class GpuBook:
     def take(self, reading: GpuReading, epoch: str, run: str) -> float:
         """Book one reading; `epoch` is the kernel's boot, `run` this process. Returns the joules it adds."""
         self.reading, self.serial = reading, reading.identity.serial
-        xids = {str(xid): reading.xid_errors.get(xid, 0) for xid in {*HARDWARE_XIDS, *reading.xid_errors}}
-        self._book_counts("xid", xids, reading.at, run, from_zero=True)
+        xids = NO_XIDS | {str(xid): count for xid, count in reading.xid_errors.items()}
+        if self._book_counts("xid", xids, reading.at, run, from_zero=True):
+            self._xids = self._by_number()
         if reading.state is not GpuState.OK:
             return 0.0
         self._book_counts("throttled", reading.throttled_seconds, reading.at, epoch)
@@ -73,12 +78,12 @@ class GpuBook:
             uuid=self.uuid,
             state=None if reading is None else reading.state,
             reading=reading,
-            energy_joules_total=self._ledger.total(self._key("energy")) if told else None,
-            energy_integrated_joules_total=self._ledger.total(self._key("integrated")) if told else None,
+            energy_joules_total=self._ledger.total(self._energy_key) if told else None,
+            energy_integrated_joules_total=self._ledger.total(self._integrated_key) if told else None,
             verdict=self._check.verdict,
             throttled_seconds_total=dict(self._counts["throttled"]) if told else {},
             ecc_errors_total=dict(self._counts["ecc"]) if told else {},
-            xid_errors_total={int(xid): n for xid, n in self._counts["xid"].items() if xid.isdecimal()},
+            xid_errors_total=self._xids,
         )
 
     def _book_energy(self, reading: GpuReading, epoch: str) -> float:
@@ -94,7 +99,7 @@ class GpuBook:
             counted = self._count(reading.energy_joules, reading.at, epoch)
             self._verify(reading, power)
             return self._extend(reading.at, counted)
-        self.integrated_only = self._ledger.get(self._key("energy")) is None
+        self.integrated_only = self._ledger.get(self._energy_key) is None
         if not self.integrated_only or power.average_watts is None:
             return 0.0
         if integral is None:
@@ -111,21 +116,21 @@ class GpuBook:
         if power.average_watts is None:
             return None
         joules = self._integral.add(at.monotonic_seconds, power.average_watts)
-        self._ledger.add(self._key("integrated"), joules or 0.0, at)
+        self._ledger.add(self._integrated_key, joules or 0.0, at)
         if joules is None:
             self._check.restart()
         return joules
 
     def _count(self, raw_joules: float, at: Moment, epoch: str) -> float:
         self.integrated_only = False
-        step = self._ledger.observe(self._key("energy"), raw_joules, at, epoch, max_rate=MAX_WATTS)
+        step = self._ledger.observe(self._energy_key, raw_joules, at, epoch, max_rate=MAX_WATTS)
         if step.change in {Change.RESET, Change.IMPLAUSIBLE}:
             self._check.restart()
         return step.delta
 
     def _verify(self, reading: GpuReading, power: Power) -> None:
-        counted = self._ledger.total(self._key("energy"))
-        integrated = self._ledger.total(self._key("integrated"))
+        counted = self._ledger.total(self._energy_key)
+        integrated = self._ledger.total(self._integrated_key)
         if counted is None or integrated is None or power.average_watts is None:
             self._check.doubt()
             return
@@ -134,15 +139,22 @@ class GpuBook:
 
     def _book_counts(
         self, what: str, raws: Mapping[str, float], at: Moment, epoch: str, *, from_zero: bool = False
-    ) -> None:
+    ) -> bool:
+        """Book counts by name; tell whether any may have changed."""
         totals, known = self._counts[what], self._raws[what]
+        if raws == known:
+            return False  # mostly; `epoch` is the same for as long as we run
         for name, raw in raws.items():
             if known.get(name) == raw:
-                continue  # most of them, most of the time; `epoch` is the same for as long as we run
+                continue
             step = self._ledger.observe(self._key(f"{what}/{name}"), raw, at, epoch, from_zero=from_zero)
             totals[name] = step.counter.total
             if step.change is not Change.LATE:
                 known[name] = raw
+        return True
+
+    def _by_number(self) -> dict[int, float]:
+        return {int(xid): count for xid, count in self._counts["xid"].items() if xid.isdecimal()}
 
     def _kept(self, what: str) -> dict[str, float]:
         prefix = self._key(f"{what}/")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
+from itertools import islice
 from typing import NamedTuple
 
 EDGE_GAP_SECONDS = 3.0
@@ -58,24 +60,30 @@ class Series:
 
     def __init__(self, horizon: Horizon) -> None:
         self._points: deque[Point] = deque()
+        self._slopes: deque[float] = deque()
+        """Growth per second up to each of the points; nothing leads to the oldest, its place is kept."""
         self._horizon = horizon
         self.began: float | None = None
         """Moment of its very first sample, which may be kept no longer."""
 
     def add(self, point: Point) -> None:
         """Append a sample; one that is not newer than the last is dropped (a late read adds nothing)."""
-        points = self._points
+        points, slope = self._points, 0.0
         if points:
-            if point.seconds <= points[-1].seconds:
+            last = points[-1]
+            if point.seconds <= last.seconds:
                 return
-            if point.value < points[-1].value:
-                point = Point(point.seconds, points[-1].value, point.spread_seconds, point.step)
+            if point.value < last.value:
+                point = Point(point.seconds, last.value, point.spread_seconds, point.step)
+            slope = (point.value - last.value) / (point.seconds - last.seconds)
         else:
             self.began = point.seconds
         points.append(point)
+        self._slopes.append(slope)
         oldest = point.seconds - self._horizon.seconds
         while len(points) > 2 and points[1].seconds < oldest:  # noqa: PLR2004  (an edge needs two)
             points.popleft()
+            self._slopes.popleft()
 
     @property
     def first(self) -> Point | None:
@@ -94,14 +102,14 @@ class Series:
 
     def at(self, seconds: float, max_gap_seconds: float) -> Point | None:
         """Interpolate at one edge; None when it is outside, or its neighbours are too far apart."""
-        after: Point | None = None
-        for point in reversed(self._points):
-            if point.seconds == seconds:
-                return point
-            if point.seconds < seconds:
-                return _between(point, after, seconds, max_gap_seconds)
-            after = point
-        return None
+        points = self._points
+        place = bisect_left(points, (seconds,))
+        if place == len(points):
+            return None
+        after = points[place]
+        if after.seconds == seconds:
+            return after
+        return _between(points[place - 1], after, seconds, max_gap_seconds) if place else None
 
     def grown(
         self, start: float, end: float, max_gap_seconds: float, *, bounded: bool = True
@@ -134,22 +142,20 @@ class Series:
 
         None when there are no two.
         """
-        steepest: float | None = None
-        after: Point | None = None
-        for point in reversed(self._points):
-            if after is not None and point.seconds < end:
-                slope = (after.value - point.value) / (after.seconds - point.seconds)
-                steepest = slope if steepest is None or slope > steepest else steepest
-            if point.seconds < start:
-                break
-            after = point
-        return steepest
+        points = self._points
+        newest = len(points) - 1
+        before = max(bisect_left(points, (start,)) - 1, 0)
+        after = min(bisect_left(points, (end,)), newest)
+        if after <= before:
+            return None
+        return max(islice(reversed(self._slopes), newest - after, newest - before))
 
 
-def _between(before: Point, after: Point | None, seconds: float, max_gap_seconds: float) -> Point | None:
-    if after is None or after.seconds - before.seconds > max_gap_seconds:
+def _between(before: Point, after: Point, seconds: float, max_gap_seconds: float) -> Point | None:
+    gap_seconds = after.seconds - before.seconds
+    if gap_seconds > max_gap_seconds:
         return None
-    share = (seconds - before.seconds) / (after.seconds - before.seconds)
+    share = (seconds - before.seconds) / gap_seconds
     value = before.value + share * (after.value - before.value)
     spread = max(before.spread_seconds, after.spread_seconds)
     return Point(seconds, value, spread, max(before.step, after.step))
@@ -157,4 +163,5 @@ def _between(before: Point, after: Point | None, seconds: float, max_gap_seconds
 
 def max_gap_seconds(cadence_seconds: float) -> float:
     """Return how far apart the samples around an edge may be for a source of this cadence."""
-    return max(EDGE_GAP_SECONDS, EDGE_GAP_CADENCES * cadence_seconds)
+    gap_seconds = EDGE_GAP_CADENCES * cadence_seconds
+    return gap_seconds if gap_seconds > EDGE_GAP_SECONDS else EDGE_GAP_SECONDS  # noqa: FURB136 - max() takes longer

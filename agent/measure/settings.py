@@ -28,3 +28,12 @@ def inherited(default: Any) -> Any:
 def documented(settings_field: Any) -> str:
     """Return the sentence given to `setting`."""
     return str(settings_field.metadata["doc"])
+
+
+class WrongSettingError(ValueError):
+    """A value that fits its type and still cannot be honoured; knows which key to name."""
+
+    def __init__(self, key: tuple[str, ...], text: str) -> None:
+        super().__init__(text)
+        self.key = key
+        """From the top of the file to the value."""

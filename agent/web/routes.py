@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import gzip
+from importlib import resources
 from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 
 from agent.measure.accept import accepts
 from agent.web.api import JsonAgent, add_routes, not_yet
+from agent.web.page import add_page
+from agent.web.stream import Streams
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from agent.measure.history import History
     from agent.measure.ports import Renderer
     from agent.web.guard import Guard
 
+MOST_BODY_BYTES = 4096
+"""No request needs more: the longest names what is drained, and why."""
 GZIP_FROM_BYTES = 1024
 GZIP_LEVEL = 1
 """A fifth of the cost of level 9 for a quarter more bytes."""
 
+PATHS = ("/api/v1/rack", "/api/v1/node", "/api/v1/history", "/-/healthy", "/-/ready")
+"""Pages that every daemon has, for the list at the foot of the live page."""
+
 
 class Agent(JsonAgent, Protocol):
     """What the routes need to know of the daemon."""
+
+    @property
+    def history(self) -> History:
+        """The last quarter of an hour of the rack."""
 
     @property
     def ready(self) -> bool:
@@ -35,11 +48,13 @@ class Agent(JsonAgent, Protocol):
 
 def application(agent: Agent, guard: Guard) -> web.Application:
     """Build the web application of a daemon."""
-    app = web.Application(middlewares=[guard.middleware])
-    app.router.add_get("/", _index(agent))
+    app = web.Application(middlewares=[guard.middleware], client_max_size=MOST_BODY_BYTES)
+    add_page(app, [*(renderer.path for renderer in agent.renderers), *PATHS])
+    Streams(agent).add_to(app)
     app.router.add_get("/-/healthy", _healthy)
     app.router.add_get("/-/ready", _ready(agent))
     add_routes(app, agent)
+    app.router.add_get("/api/v1/openapi.yaml", _description())
     for renderer in agent.renderers:
         app.router.add_get(renderer.path, _page(agent, renderer))
     return app
@@ -65,6 +80,16 @@ def _page(agent: Agent, renderer: Renderer) -> Callable[[web.Request], Awaitable
     return handle
 
 
+def _description() -> Callable[[web.Request], Awaitable[web.Response]]:
+    """Answer with the OpenAPI file that describes these routes."""
+    body = resources.files("agent.web").joinpath("openapi.yaml").read_bytes()
+
+    async def handle(_request: web.Request) -> web.Response:
+        return web.Response(body=body, content_type="application/yaml")
+
+    return handle
+
+
 async def _healthy(_request: web.Request) -> web.Response:
     return web.Response(text="rackwatt is healthy\n")
 
@@ -74,26 +99,5 @@ def _ready(agent: Agent) -> Callable[[web.Request], Awaitable[web.Response]]:
         if agent.ready:
             return web.Response(text="rackwatt is ready\n")
         return web.Response(status=503, text="waiting for the first outcome of every source\n")
-
-    return handle
-
-
-def _index(agent: Agent) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """List the pages there are."""
-    paths = [
-        *(renderer.path for renderer in agent.renderers),
-        "/api/v1/node",
-        "/api/v1/rack",
-        "/-/healthy",
-        "/-/ready",
-    ]
-    links = "".join(f'<li><a href="{path}">{path}</a></li>' for path in paths)
-    page = (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>rackwatt</title>'
-        f"<h1>rackwatt</h1><ul>{links}</ul></html>\n"
-    )
-
-    async def handle(_request: web.Request) -> web.Response:
-        return web.Response(text=page, content_type="text/html")
 
     return handle

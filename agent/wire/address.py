@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,15 @@ def public(url: str) -> str:
 def carries_login(url: str) -> bool:
     """Whether a name or a password stands in front of the host."""
     return "@" in urlsplit(url).netloc
+
+
+def login(url: str) -> str:
+    """Return the name and password in front of the host, as HTTP sends them; empty without."""
+    parts = urlsplit(url)
+    if parts.username is None:
+        return ""
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return f"Basic {base64.b64encode(pair.encode()).decode()}"
 
 
 def with_path(url: str, path: str) -> str:

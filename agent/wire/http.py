@@ -4,38 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import socket
+import re
 import ssl
-import struct
 import time
 import zlib
-from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-import aiohttp
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.http import HttpProcessingError
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote, urljoin, urlsplit
 
 from agent.measure.reading import Reason, SourceError
-from agent.wire.address import public
-from agent.wire.http_config import Credentials, HttpConfig
-from agent.wire.resolver import DaemonResolver
+from agent.wire.address import DEFAULT_PORTS, login, public
+from agent.wire.http_config import Credentials, HttpConfig, TlsConfig
+from agent.wire.http_connection import BrokeOffError, HungUpError
+from agent.wire.http_dial import (
+    NoAddressError,
+    NoConnectionError,
+    ProxyRefusedError,
+    Route,
+    proxy_authorization,
+)
+from agent.wire.http_pool import ConnectionPool
+from agent.wire.http_response import OK, BodyTooLargeError, HttpError
 from agent.wire.text import printable, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from agent.wire.http_connection import Connection
+    from agent.wire.http_response import Response
+
 __all__ = ["Fetched", "HttpClient", "HttpConfig", "Limits"]
 
 ACCEPT = "text/plain;version=0.0.4"  # anything newer renames vLLM's series (T23)
-KEEP_ALIVE_SECONDS = 30.0  # longer than the slowest cadence, so that a poll rarely connects anew
-READ_BUFFER_BYTES = 256 * 1024  # asyncio receives at most this much at a time
 MAX_REDIRECTS = 3
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 EXCERPT_BYTES = 160  # of an error's body: enough for one sentence of the server
 HEADER_CHARACTERS = 1024  # of one header: more than any that is of use here
 PHRASE_CHARACTERS = 80  # of a status line's reason and of a name in a header
+ADDRESSES = 4096  # parsed URLs that are remembered: a rack daemon asks for 1,000 again and again
 DEFAULT_CONFIG = HttpConfig()
+SYSTEM_TLS = TlsConfig()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,87 +72,46 @@ class Fetched:
 
 @dataclass(slots=True)
 class _Progress:
-    """How far one request has come; written by the connection as bytes arrive."""
+    """How far one request has come, for the message of a time-out."""
 
-    started: float = field(default_factory=time.monotonic)
-    asked: float | None = None
-    first_byte: float | None = None
-    received: int = 0
+    connection: Connection | None = None
 
     def phase(self) -> str:
-        """Say what it was doing, for the message of a time-out."""
-        if self.asked is None:
+        """Say what it was doing."""
+        connection = self.connection
+        if connection is None or connection.response is None:
             return "connecting"
-        if self.first_byte is None:
+        if connection.first_byte is None:
             return "waiting for the first byte"
-        return f"reading the body, at {self.received} bytes"
+        return f"reading the body, at {connection.response.body_bytes} bytes"
 
 
-_LAST_DATA_RECEIVED = struct.Struct("=52xI")  # tcpi_last_data_recv in Linux's struct tcp_info: milliseconds
-_CLOCK_MONOTONIC_COARSE = 6  # its resolution is the kernel's tick; Python has no name for it
+class _Target(NamedTuple):
+    """An address, taken apart once."""
+
+    scheme: str
+    host: str
+    port: int
+    host_header: str
+    path: str
+    login: str
+    """Name and password in the address itself, as a value of Authorization; empty without."""
+
+    @property
+    def origin(self) -> tuple[str, str, int]:
+        """What a login is for."""
+        return self.scheme, self.host, self.port
 
 
-def _tick_seconds() -> float:
-    """Return the granularity of the kernel's time stamps."""
-    try:
-        return time.clock_getres(_CLOCK_MONOTONIC_COARSE)
-    except OSError:
-        return 0.01  # the coarsest that Linux is built with
-
-
-def _waited_in_kernel_seconds(transport: asyncio.BaseTransport | None, tick_seconds: float) -> float:
-    """Return how long data surely waited for a busy event loop; 0 where the kernel does not tell."""
-    connection: Any = transport.get_extra_info("socket") if transport is not None else None
-    try:
-        info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA_RECEIVED.size)
-        (milliseconds,) = _LAST_DATA_RECEIVED.unpack(info)
-    except (AttributeError, OSError, struct.error):
-        return 0.0
-    return max(0.0, float(milliseconds) / 1000.0 - tick_seconds)
-
-
-_PROGRESS: ContextVar[_Progress | None] = ContextVar("progress", default=None)
-
-
-class _StampingHandler(ResponseHandler):
-    """aiohttp's connection, which also notes when bytes arrive.
-
-    The reader's task runs later, perhaps after other pages have been parsed: its own clock would be
-    late (T3). The event loop itself may be late too; the kernel knows how long the data has waited.
-    """
-
-    _progress: _Progress | None = None
-    _tick_seconds = _tick_seconds()
-
-    def set_response_params(self, **params: Any) -> None:
-        """Note the moment right before the request is written, in the task that asks."""
-        self._progress = progress = _PROGRESS.get()
-        if progress is not None:
-            progress.asked = time.monotonic()
-            progress.first_byte = None
-        super().set_response_params(**params)
-
-    def data_received(self, data: bytes) -> None:
-        """Note the moment of the first byte, as soon as the event loop has read the socket."""
-        progress = self._progress
-        if progress is not None and progress.asked is not None and progress.first_byte is None:
-            arrived = time.monotonic() - _waited_in_kernel_seconds(self.transport, self._tick_seconds)
-            progress.first_byte = max(arrived, progress.asked)
-        super().data_received(data)
-        self._tell_reader_of_broken_body()
-
-    def _tell_reader_of_broken_body(self) -> None:
-        """Pass a fault inside a body on: aiohttp 3.14 leaves who reads it waiting for ever."""
-        fault, body = self.exception(), self._payload
-        if fault is not None and body is not None and not body.is_eof() and body.exception() is None:
-            body.set_exception(fault)
+class _RedirectsWithoutEndError(HttpError):
+    """One redirect too many."""
 
 
 class HttpClient:
-    """One session for all requests of a collector: keep-alive, no cookies, nothing from the environment."""
+    """All requests of a collector: keep-alive, no cookies, nothing from the environment."""
 
     def __init__(self) -> None:
-        self._session: aiohttp.ClientSession | None = None
+        self._pool = ConnectionPool()
         self._credentials = Credentials()
 
     async def get(
@@ -157,84 +124,116 @@ class HttpClient:
     ) -> Fetched:
         """Return the answer to one GET. Raises SourceError for every way in which it can fail."""
         progress = _Progress()
-        token = _PROGRESS.set(progress)
         try:
             async with asyncio.timeout(limits.seconds):
-                return await self._fetch(url, limits, headers or {}, config, progress)
-        except (TimeoutError, aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
+                response = await self._followed(url, limits, headers or {}, config, progress)
+            return _fetched(public(url), response, limits, config, progress)
+        except (HttpError, OSError, ValueError) as error:
             raise _failure(public(url), error, progress, limits) from error
-        finally:
-            _PROGRESS.reset(token)
 
     async def close(self) -> None:
         """Drop all connections."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        self._pool.close()
 
-    async def _fetch(
+    async def _followed(
         self, url: str, limits: Limits, headers: Mapping[str, str], config: HttpConfig, progress: _Progress
-    ) -> Fetched:
-        response = await self._opened().get(
-            url,
-            headers=self._headers(headers, config),
-            allow_redirects=config.follow_redirects,
-            max_redirects=MAX_REDIRECTS,
-            proxy=config.proxy_url or None,
-            ssl=True if config.tls_config is None else self._credentials.context(config.tls_config),
-            server_hostname=(config.tls_config.server_name or None) if config.tls_config else None,
-        )
-        try:
-            if response.status != 200:  # noqa: PLR2004 - HTTP's name for "here it is"
-                raise await _refusal(public(url), response, config)
-            body = await _body(public(url), response, limits, progress)
-        finally:
-            response.close()  # back to the pool by itself once the body is whole; otherwise hung up at once
-        finished = time.monotonic()
-        asked = progress.started if progress.asked is None else progress.asked
-        first_byte = finished if progress.first_byte is None else progress.first_byte
-        lowered = {
-            name.lower(): printable(value, HEADER_CHARACTERS) for name, value in response.headers.items()
-        }
-        return Fetched(body, lowered, asked, first_byte, finished)
+    ) -> Response:
+        """Ask, and ask elsewhere where the server says so and the settings let it."""
+        first = target = _parsed(url)
+        given = self._credentials.header(config)
+        for _ in range(MAX_REDIRECTS + 1):
+            authorization = (given or first.login) if target.origin == first.origin else target.login
+            response = await self._asked(target, limits, headers, authorization, config, progress)
+            location = response.headers.get("location")
+            if not config.follow_redirects or response.status not in REDIRECTS or not location:
+                return response
+            url = urljoin(url, location)
+            target = _parsed(url)
+        raise _RedirectsWithoutEndError
 
-    def _headers(self, headers: Mapping[str, str], config: HttpConfig) -> dict[str, str]:
-        authorization = self._credentials.header(config)
-        own = {"Accept": ACCEPT, "Accept-Encoding": "identity", "User-Agent": "rackwatt", **headers}
-        return own if authorization is None else {**own, "Authorization": authorization}
+    async def _asked(
+        self,
+        target: _Target,
+        limits: Limits,
+        headers: Mapping[str, str],
+        authorization: str,
+        config: HttpConfig,
+        progress: _Progress,
+    ) -> Response:
+        """Ask once; once more on a new connection where a kept one had been closed meanwhile."""
+        route = self._route(target, config)
+        request = _request(target, route, headers, authorization)
+        progress.connection = self._pool.kept(route)
+        if progress.connection is not None:
+            try:
+                return await self._answer(route, progress.connection, request, limits)
+            except (HungUpError, OSError):
+                if progress.connection.first_byte is not None:
+                    raise
+            progress.connection = None
+        progress.connection = connection = await self._pool.fresh(route)
+        return await self._answer(route, connection, request, limits)
 
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None or self._session.closed:
-            connector = aiohttp.TCPConnector(
-                limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS, resolver=DaemonResolver()
-            )
-            # aiohttp has no public hook at the arrival of data; a test holds this one true.
-            factory: Any = functools.partial(_StampingHandler, loop=asyncio.get_running_loop())
-            connector._factory = factory  # noqa: SLF001 - see above
-            self._session = aiohttp.ClientSession(
-                connector=connector,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-                auto_decompress=False,
-                read_bufsize=READ_BUFFER_BYTES,
-            )
-        return self._session
+    async def _answer(self, route: Route, connection: Connection, request: bytes, limits: Limits) -> Response:
+        response = await connection.ask(request, limits.body_bytes)
+        self._pool.keep(route, connection)
+        return response
+
+    def _route(self, target: _Target, config: HttpConfig) -> Route:
+        tls, server_name = None, ""
+        if target.scheme == "https" or config.proxy_url.startswith("https:"):
+            tls = self._credentials.context(config.tls_config or SYSTEM_TLS)
+            server_name = (config.tls_config or SYSTEM_TLS).server_name or target.host
+        return Route(target.scheme, target.host, target.port, tls, server_name, config.proxy_url)
 
 
-async def _body(where: str, response: aiohttp.ClientResponse, limits: Limits, progress: _Progress) -> bytes:
-    """Read the whole body, but never more than the limit."""
-    declared = response.content_length
-    if declared is not None and declared > limits.body_bytes:
-        raise _too_large(where, f"announces {declared} bytes", limits)
-    chunks: list[bytes] = []
-    while chunk := await response.content.readany():
-        chunks.append(chunk)
-        progress.received += len(chunk)
-        if progress.received > limits.body_bytes:
-            raise _too_large(where, f"goes on after {progress.received} bytes", limits)
-    body = b"".join(chunks)
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    return body if encoding in ("", "identity") else _inflated(where, body, encoding, limits)
+@functools.lru_cache(maxsize=ADDRESSES)
+def _parsed(url: str) -> _Target:
+    """Take an address apart. Raises ValueError for one that cannot be asked for."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    ascii_host = host if host.isascii() else host.encode("idna").decode()
+    if parts.scheme not in DEFAULT_PORTS or not re.fullmatch(r"[A-Za-z0-9._~%:-]+", ascii_host):
+        raise ValueError("not an http:// or https:// address")
+    usual_port = DEFAULT_PORTS[parts.scheme]
+    port = usual_port if parts.port is None else parts.port
+    named = f"[{ascii_host}]" if ":" in ascii_host else ascii_host
+    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~") + ("?" if parts.query else "")
+    path += quote(parts.query, safe="/?%:@!$&'()*+,;=~")
+    host_header = named if port == usual_port else f"{named}:{port}"
+    return _Target(parts.scheme, ascii_host, port, host_header, path, login(url))
+
+
+def _request(target: _Target, route: Route, headers: Mapping[str, str], authorization: str) -> bytes:
+    """Write the request down."""
+    path, proxy_login = target.path, ""
+    if route.proxy and route.scheme == "http":
+        path = f"http://{target.host_header}{path}"
+        proxy_login = proxy_authorization(route.proxy)
+    own = {"Accept": ACCEPT, "Accept-Encoding": "identity", "User-Agent": "rackwatt", **headers}
+    if authorization:
+        own["Authorization"] = authorization
+    lines = "".join([f"{name}: {value}\r\n" for name, value in own.items()])
+    return f"GET {path} HTTP/1.1\r\nHost: {target.host_header}\r\n{proxy_login}{lines}\r\n".encode()
+
+
+def _fetched(
+    where: str, response: Response, limits: Limits, config: HttpConfig, progress: _Progress
+) -> Fetched:
+    """Make an answer of status 200 ours. Raises SourceError for any other."""
+    finished = time.monotonic()
+    if response.status != OK:
+        raise _refusal(where, response, config)
+    body = response.body
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        body = _inflated(where, body, encoding, limits)
+    headers = {name: printable(value, HEADER_CHARACTERS) for name, value in response.headers.items()}
+    connection = progress.connection
+    asked = connection.asked if connection is not None else None
+    first_byte = connection.first_byte if connection is not None else None
+    asked = finished if asked is None else asked
+    return Fetched(body, headers, asked, finished if first_byte is None else first_byte, finished)
 
 
 def _inflated(where: str, body: bytes, encoding: str, limits: Limits) -> bytes:
@@ -261,20 +260,20 @@ def _too_large(where: str, what: str, limits: Limits) -> SourceError:
     return SourceError(Reason.TOO_LARGE, text)
 
 
-async def _refusal(where: str, response: aiohttp.ClientResponse, config: HttpConfig) -> SourceError:
+def _refusal(where: str, response: Response, config: HttpConfig) -> SourceError:
     """Say what an answer other than 200 means."""
     status = response.status
-    said = f"{where} answered {status} {words(response.reason or '', PHRASE_CHARACTERS)}".rstrip()
+    said = f"{where} answered {status} {words(response.phrase, PHRASE_CHARACTERS)}".rstrip()
     if status in (401, 403, 407):
         key = "authorization.credentials_file (or basic_auth)"
         mend = f"the {key} it was given is not accepted" if _has_login(config) else f"set {key}"
         return SourceError(Reason.DENIED, f"{said}; {mend}")
     if 300 <= status < 400:  # noqa: PLR2004 - HTTP's range for "elsewhere"
-        location = repr(words(response.headers.get("Location", "")))
+        location = repr(words(response.headers.get("location", "")))
         return SourceError(
             Reason.UNSUPPORTED, f"{said} to {location}; set the url to the page itself, or follow_redirects"
         )
-    said += await _own_words(response)
+    said += _own_words(response)
     if status in (404, 405, 410, 501):
         return SourceError(Reason.UNSUPPORTED, f"{said}; the page is not there: wrong path, or switched off")
     if status == 429 or status >= 500:  # noqa: PLR2004 - too busy, or HTTP's range for "broken here"
@@ -282,13 +281,9 @@ async def _refusal(where: str, response: aiohttp.ClientResponse, config: HttpCon
     return SourceError(Reason.MALFORMED, f"{said}, which is no answer to a plain GET")
 
 
-async def _own_words(response: aiohttp.ClientResponse) -> str:
+def _own_words(response: Response) -> str:
     """Return a short, printable excerpt of an error's body."""
-    try:
-        start = await response.content.read(EXCERPT_BYTES)
-    except (aiohttp.ClientError, OSError):
-        return ""
-    said = words(start.decode("utf-8", "replace"))
+    said = words(response.body[:EXCERPT_BYTES].decode("utf-8", "replace"))
     return f" ({said})" if said else ""
 
 
@@ -299,35 +294,34 @@ def _has_login(config: HttpConfig) -> bool:
 _FAILURES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Reason, str], ...] = (
     (TimeoutError, Reason.TIMED_OUT, "{where} did not answer within {seconds:.3g} s ({phase})"),
     (
-        (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError),
+        ssl.SSLCertVerificationError,
         Reason.DENIED,
         "{where}: its certificate is not trusted ({why}); set tls_config.ca_file or tls_config.server_name",
     ),
     (
-        (aiohttp.ClientSSLError, ssl.SSLError),
+        ssl.SSLError,
         Reason.UNREACHABLE,
         "{where}: TLS failed ({why}); is it https, and does it ask for tls_config.cert_file?",
     ),
+    (NoAddressError, Reason.UNREACHABLE, "{where}: no address for its host ({why}); check the url"),
     (
-        aiohttp.ClientConnectorDNSError,
-        Reason.UNREACHABLE,
-        "{where}: no address for its host ({why}); check the url",
-    ),
-    (
-        aiohttp.ClientConnectorError,
+        NoConnectionError,
         Reason.UNREACHABLE,
         "{where}: cannot connect ({why}); is it running, and is the port right?",
     ),
-    (aiohttp.ClientPayloadError, Reason.UNREACHABLE, "{where} broke off ({phase})"),
-    ((aiohttp.ClientConnectionError, OSError), Reason.UNREACHABLE, "{where} hung up ({phase}): {why}"),
-    (aiohttp.TooManyRedirects, Reason.UNSUPPORTED, "{where} redirects without end; set the url to the page"),
+    (ProxyRefusedError, Reason.UNREACHABLE, "{where}: {why}; check proxy_url"),
+    (BrokeOffError, Reason.UNREACHABLE, "{where} broke off ({phase})"),
+    ((HungUpError, OSError), Reason.UNREACHABLE, "{where} hung up ({phase}): {why}"),
+    (_RedirectsWithoutEndError, Reason.UNSUPPORTED, "{where} redirects without end; set the url to the page"),
     (ValueError, Reason.UNSUPPORTED, "{where} cannot be asked for ({why}); check the url"),
-    (Exception, Reason.MALFORMED, "{where} does not speak HTTP as it should: {why}"),
+    (HttpError, Reason.MALFORMED, "{where} does not speak HTTP as it should: {why}"),
 )
-"""What aiohttp and the system raise, in our closed list: the first that fits."""
+"""What connections and the system raise, in our closed list: the first that fits."""
 
 
 def _failure(where: str, error: Exception, progress: _Progress, limits: Limits) -> SourceError:
+    if isinstance(error, BodyTooLargeError):
+        return _too_large(where, str(error), limits)
     reason, text = next((reason, text) for kinds, reason, text in _FAILURES if isinstance(error, kinds))
     facts = {"where": where, "why": _why(error), "phase": progress.phase(), "seconds": limits.seconds}
     return SourceError(reason, text.format(**facts))
@@ -335,9 +329,7 @@ def _failure(where: str, error: Exception, progress: _Progress, limits: Limits) 
 
 def _why(error: Exception) -> str:
     """Return the system's words for an error, on one short line."""
-    if isinstance(error, aiohttp.ClientConnectorError):
-        error = error.os_error
+    if isinstance(error, NoAddressError | NoConnectionError) and isinstance(error.__cause__, OSError):
+        error = error.__cause__
     said = error.strerror if isinstance(error, OSError) else None
-    if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
-        said = error.message
     return words(said or str(error) or type(error).__name__)

@@ -7,6 +7,7 @@ import re
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from agent.measure.reading import Reason, SourceError
 from agent.measure.settings import setting
@@ -143,11 +144,16 @@ def _unreadable(path: str, key: str, error: Exception) -> SourceError:
     return SourceError(Reason.DENIED, f"{key}: cannot read {path}: {why}; rackwatt's user must be able to")
 
 
+def _no_pass_phrase() -> NoReturn:
+    """Keep OpenSSL from asking the terminal, for which every other source would wait."""
+    raise ValueError("the key is encrypted; nobody is there to type a pass phrase")
+
+
 def _tls_context(tls: TlsConfig) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=tls.ca_file or None)
         if tls.cert_file:
-            context.load_cert_chain(tls.cert_file, tls.key_file)
+            context.load_cert_chain(tls.cert_file, tls.key_file, password=_no_pass_phrase)
     except (OSError, ValueError) as error:
         files = ", ".join(path for path in (tls.ca_file, tls.cert_file, tls.key_file) if path)
         raise SourceError(Reason.DENIED, f"tls_config: cannot use {files}: {error}") from error

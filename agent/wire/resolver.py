@@ -7,9 +7,7 @@ import contextlib
 import socket
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, TypeAlias
-
-from aiohttp.abc import AbstractResolver, ResolveResult
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,12 +15,21 @@ if TYPE_CHECKING:
 MAX_THREADS = 16  # look-ups at once; further names wait for one of them, at most until their own deadline
 MAX_WAITING = 4096  # names; redirects could make up ever new ones while look-ups hang
 
+
+class Address(NamedTuple):
+    """Where to connect to, as the system's sockets take it."""
+
+    family: int
+    proto: int
+    sockaddr: tuple[Any, ...]
+
+
 Question: TypeAlias = tuple[str, int, socket.AddressFamily]
-Answer: TypeAlias = "list[ResolveResult] | Exception"
+Answer: TypeAlias = "list[Address] | Exception"
 
 
-class DaemonResolver(AbstractResolver):
-    """Asks the system, as aiohttp's own resolver does, but in daemon threads.
+class DaemonResolver:
+    """Asks the system in daemon threads.
 
     The event loop's executor will not do: the interpreter waits for its threads at exit, and a few hung
     look-ups fill it. Here one name never takes more than one thread, however often it is asked for.
@@ -35,8 +42,8 @@ class DaemonResolver(AbstractResolver):
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """Return the addresses of a host. Raises OSError."""
+    ) -> list[Address]:
+        """Return the addresses of a host. Raises OSError and, for a name that cannot be one, ValueError."""
         question = (host, port, family)
         future = self._asked.get(question)
         if future is None:
@@ -49,9 +56,6 @@ class DaemonResolver(AbstractResolver):
         if isinstance(answer, Exception):
             raise answer
         return answer
-
-    async def close(self) -> None:
-        """Do nothing: hung threads are left behind, and the interpreter does not wait for them."""
 
     def _start_waiting(self) -> None:
         loop = asyncio.get_running_loop()
@@ -83,13 +87,8 @@ class DaemonResolver(AbstractResolver):
         self._start_waiting()
 
 
-def _addresses(host: str, port: int, family: socket.AddressFamily) -> Iterator[ResolveResult]:
+def _addresses(host: str, port: int, family: socket.AddressFamily) -> Iterator[Address]:
     """Ask the system."""
-    numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
     found = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
-    for kind, _, proto, _, address in found:
-        name = str(address[0])
-        if kind == socket.AF_INET6 and len(address) > 3 and address[3]:  # noqa: PLR2004 - the scope's place
-            # Only getnameinfo writes the scope that a link-local address needs.
-            name, _ = socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
-        yield ResolveResult(hostname=host, host=name, port=port, family=int(kind), proto=proto, flags=numeric)
+    for kind, _, proto, _, sockaddr in found:
+        yield Address(int(kind), proto, sockaddr)

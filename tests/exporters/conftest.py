@@ -209,6 +209,7 @@ def snapshot(rack, well_gpu, lost_gpu, silent_gpu, serving_engine, silent_engine
             "state_writable": 1.0,
             "state_saved_timestamp_seconds": 1_759_999_990.0,
             "config_reload_success": 1.0,
+            "web_config_reload_success": 1.0,
         },
         version="0.1.0",
         revision="abc1234",

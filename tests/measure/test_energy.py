@@ -16,6 +16,17 @@ def checked(*, watts, counted, seconds=121, limit=1400.0, swing=0.0):
     return check.verdict
 
 
+def halved(seconds, *, cut=(), right_from=300):
+    """The verdict on a counter that shows half of 1 kW, never idle, with windows cut at some seconds."""
+    check = CrossCheck()
+    for second in range(seconds):
+        counted = 500.0 * min(second, right_from) + 1000.0 * max(0, second - right_from)
+        check.add(float(second), counted, 1000.0 * second, 1000.0, 1400.0)
+        if second in cut:
+            check.restart()
+    return check.verdict
+
+
 def test_t9_power_is_integrated_by_the_trapezoid_rule():
     assert trapezoid_joules(10.0, 400.0, 12.0, 600.0) == 1000.0
 
@@ -80,48 +91,21 @@ def test_t9_a_stuck_counter_is_a_mismatch():
 
 
 def test_t9_a_gpu_never_seen_idle_is_checked_by_its_limit():
-    check = CrossCheck()
-    for second in range(121):
-        check.add(float(second), 500.0 * second, 1000.0 * second, 1000.0, 1400.0)
-
-    assert check.verdict is Verdict.MISMATCH
+    assert halved(121) is Verdict.MISMATCH
 
 
 def test_t9_a_mismatch_ends_with_the_first_window_that_agrees():
-    check = CrossCheck()
-    for second in range(181):
-        counted = 500.0 * min(second, 120) + 1000.0 * max(0, second - 120)
-        check.add(float(second), counted, 1000.0 * second, 1000.0, 1400.0)
-
-    assert check.verdict is Verdict.AGREES
+    assert halved(181, right_from=120) is Verdict.AGREES
 
 
 @pytest.mark.parametrize("every", [30, 59])
 def test_t9_a_counter_whose_every_window_is_cut_short_is_unverified(every):
-    check = CrossCheck()
-    for second in range(300):
-        check.add(float(second), 500.0 * second, 1000.0 * second, 1000.0, 1400.0)
-        if second % every == 0:
-            check.restart()
-
-    assert check.verdict is Verdict.UNVERIFIED
+    assert halved(300, cut=range(0, 300, every)) is Verdict.UNVERIFIED
 
 
 def test_t9_two_windows_cut_short_are_waited_for():
-    check = CrossCheck()
-    for second in range(50):
-        check.add(float(second), 500.0 * second, 1000.0 * second, 1000.0, 1400.0)
-        if second in {20, 40}:
-            check.restart()
-
-    assert check.verdict is Verdict.UNKNOWN
+    assert halved(50, cut={20, 40}) is Verdict.UNKNOWN
 
 
 def test_t9_a_mismatch_stands_while_nothing_verifies_the_counter():
-    check = CrossCheck()
-    for second in range(300):
-        check.add(float(second), 500.0 * second, 1000.0 * second, 1000.0, 1400.0)
-        if second > 150:
-            check.restart()
-
-    assert check.verdict is Verdict.MISMATCH
+    assert halved(300, cut=range(151, 300)) is Verdict.MISMATCH

@@ -1,5 +1,10 @@
 """Cumulative series at common edges (T3)."""
 
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from agent.measure.series import Grown, Horizon, Point, Series, max_gap_seconds
 
 
@@ -114,3 +119,25 @@ def test_a_horizon_has_an_end():
     horizon.stretch(86_400.0)
 
     assert horizon.seconds == 3600.0
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 5), st.integers(0, 100)), min_size=2, max_size=30),
+    st.integers(-3, 130),
+    st.integers(0, 40),
+)
+def test_steepest_slope_is_that_of_the_neighbours_around_the_interval(steps, start, length):
+    series, seconds, value, points = Series(Horizon(50.0)), 0.0, 0.0, []
+    for elapsed, growth in steps:
+        seconds, value = seconds + elapsed, value + growth
+        points.append((seconds, value))
+        series.add(Point(seconds, value))
+    kept = [point for point in points if point[0] >= series.first.seconds]
+    before = max((at for at, _ in kept if at < start), default=start)
+    slopes = [
+        (after[1] - first[1]) / (after[0] - first[0])
+        for first, after in pairwise(kept)
+        if before <= first[0] < start + length
+    ]
+
+    assert series.peak_slope(start, start + length) == max(slopes, default=None)

@@ -174,6 +174,21 @@ async def test_certificate_files_are_read_again_when_they_change(client, certifi
     assert fetched.body == PAGE
 
 
+async def test_an_encrypted_key_is_denied_and_nobody_is_asked_for_its_pass_phrase(
+    client, certificate, tmp_path
+):
+    cert, key = certificate
+    locked = tmp_path / "locked.pem"
+    command = ["openssl", "rsa", "-aes256", "-passout", "pass:x", "-in", str(key), "-out", str(locked)]
+    subprocess.run(command, check=True, capture_output=True)
+    config = HttpConfig(tls_config=TlsConfig(cert_file=str(cert), key_file=str(locked)))
+    async with PageServer({"/": Answer(PAGE)}, server_context(cert, key)) as server:
+        error = await failure(client, server.url + "/", config=config)
+
+    assert error.reason is Reason.DENIED
+    assert "the key is encrypted" in error.detail
+
+
 async def test_plain_server_behind_https_is_named_as_such(client):
     async with PageServer({"/": Answer(PAGE)}) as server:
         error = await failure(client, server.url.replace("http:", "https:") + "/", BRIEF)

@@ -55,8 +55,8 @@ async def hang(resolver: DaemonResolver, host: str) -> asyncio.Task:
 async def test_address_is_that_of_the_system():
     (found, *_) = await DaemonResolver().resolve("localhost", 8000)
 
-    assert (found["hostname"], found["host"], found["port"]) == ("localhost", "127.0.0.1", 8000)
-    assert found["family"] == socket.AF_INET
+    assert found.sockaddr == ("127.0.0.1", 8000)
+    assert found.family == socket.AF_INET
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 70 + ".test"])
@@ -96,7 +96,7 @@ async def test_names_beyond_the_threads_wait_for_one(service):
     service.freed.set()
 
     assert waited
-    assert (await task)[0]["host"] == "127.0.0.1"
+    assert (await task)[0].sockaddr[0] == "127.0.0.1"
 
 
 async def test_names_beyond_those_that_may_wait_are_refused(service, monkeypatch):

@@ -64,11 +64,14 @@ EXPORTED = {
 FIELD_VALUES = "nvmlDeviceGetFieldValues"
 
 
+_NAMES = {int(code): code.name.lower() for code in Code}
+
+
 class Refusal(Exception):  # noqa: N818 - NVML did not err, it answered with a code
     """NVML answered with a code other than success."""
 
     def __init__(self, code: int, function: str) -> None:
-        name = Code(code).name.lower() if code in Code.__members__.values() else "unnamed"
+        name = _NAMES.get(code, "unnamed")
         super().__init__(f"{function} answered NVML error {code} ({name})")
         self.code = code
         self.function = function

@@ -1,0 +1,1 @@
+"""`rackwatt top`: the live page for a terminal."""

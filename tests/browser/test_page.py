@@ -1,0 +1,378 @@
+"""The live page in a real browser, fed by the real web application with scripted scenes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from fakes import scenes
+from playwright.sync_api import expect
+
+import agent
+from agent.wire.rack_codec import to_plain
+
+SHOTS = Path(agent.__file__).parents[1] / ".cache" / "screenshots"
+SIZES = {"phone": (390, 844), "desk": (1440, 900), "wall": (2560, 1440)}
+SCENES = {
+    "record": scenes.nvl72,
+    "troubles": scenes.with_troubles,
+    "one": scenes.workstation,
+    "many": lambda sequence, seconds: scenes.many(200, sequence, seconds),
+}
+LONGEST_MILLISECONDS = 30_000
+DASH = "\u2013"
+
+
+def shown(page):
+    page.locator("#rack .cell").first.wait_for()
+    return page
+
+
+def exact(page, selector):
+    return page.locator(selector).get_attribute("title")
+
+
+def number_of(text):
+    return float(text.split()[0].replace(",", ""))
+
+
+def test_it_comes_up_without_a_complaint_and_asks_only_its_own_daemon(server, opened):
+    server.publish(scenes.nvl72())
+    page = shown(opened())
+    page.locator("#troubles-list li").first.wait_for()
+
+    assert page.complaints == []
+    assert page.asked
+    assert [url for url in page.asked if not url.startswith(server.url)] == []
+
+
+def test_its_figures_are_those_of_the_rack(server, opened):
+    told = to_plain(server.publish(scenes.nvl72()))
+    page = shown(opened())
+
+    assert number_of(exact(page, "#card-rate .big")) == pytest.approx(told["tokens_per_second"]["output"])
+    assert number_of(exact(page, "#card-total .big")) == pytest.approx(told["tokens_total"]["output"])
+    rows = page.locator("#card-ladder tbody tr")
+    assert rows.count() == 2
+    for row, boundary in ((rows.nth(0), "gpu"), (rows.nth(1), "module")):
+        cells = [number_of(row.locator("td").nth(i).get_attribute("title")) for i in range(4)]
+        ratio = told["tokens_per_joule"][boundary]["output"]
+        assert cells == pytest.approx(
+            [told["power_watts"][boundary], ratio, 1 / ratio, told["energy_joules_total"][boundary]]
+        )
+
+
+def test_big_figures_are_read_as_people_say_them(server, opened):
+    server.publish(scenes.nvl72())
+    page = shown(opened())
+
+    expect(page.locator("#card-rate .big")).to_have_text("1.10M tok/s")
+    expect(page.locator("#card-rate .standing")).to_have_text("valid · 100\u202f% covered · last 10\u202fs")
+    expect(page.locator("#card-reporting .big")).to_have_text("18of 18 nodes")
+
+
+def test_a_record_is_compared_with_never_claimed(server, opened):
+    """T20."""
+    server.publish(scenes.nvl72())
+    page = shown(opened())
+    card = page.locator("#card-record")
+
+    expect(card.locator(".big")).to_have_text("100.0\u202f%of 1.10\u202fM tok/s")
+    expect(card.locator(".standing").first).to_contain_text("compared with MLPerf v5.1 Offline entry")
+    expect(card.locator(".caveats li")).to_have_text(list(scenes.RECORD.caveats))
+    assert "MLPerf result" not in page.locator("body").inner_text()
+
+
+def test_what_is_not_quite_all_is_not_shown_as_all(server, opened):
+    whole = scenes.nvl72()
+    server.publish(replace(whole, coverage=0.99996, record=replace(whole.record, ratio=0.99996)))
+    page = shown(opened())
+
+    expect(page.locator("#card-record .big")).to_contain_text("99.9\u202f%")
+    expect(page.locator("#card-rate .standing")).to_contain_text("99.9\u202f% covered")
+
+
+def test_without_members_of_a_record_no_record_is_shown(server, opened):
+    server.publish(scenes.workstation())
+    page = shown(opened())
+
+    expect(page.locator("#card-record")).to_be_hidden()
+
+
+def test_a_tray_that_goes_missing_is_named_with_why_and_since_when(server, opened):
+    """T10."""
+    server.publish(scenes.nvl72())
+    page = shown(opened())
+    expect(page.locator("#notices")).to_be_hidden()
+    server.publish(scenes.with_troubles(seconds=1001.0))
+    notices = page.locator("#notices")
+
+    expect(notices).to_contain_text("tray-07 is missing: timed out: no answer within 0.9 s; not heard since")
+    expect(notices).to_contain_text("(1\u202fmin 12\u202fs)")
+    expect(notices).to_contain_text("Drained on purpose, not expected: tray-11")
+    expect(page.locator("#card-reporting .big")).to_have_text("16of 17 nodes")
+    expect(page.get_by_role("button", name="tray-07 GPU 0: does not report: timed out")).to_be_visible()
+    expect(page.locator("#nodes-table tbody tr").first).to_contain_text("tray-07")
+    expect(page.locator("#nodes-table tbody tr").nth(1)).to_contain_text("tray-15")
+    expect(page.locator("#nodes-table tbody tr").last).to_contain_text("tray-11")
+
+
+def test_what_is_absent_is_a_dash_with_its_reason(server, opened):
+    """T4: unknown is never shown as zero."""
+    server.publish(scenes.with_troubles())
+    page = shown(opened())
+    rung = page.locator("#card-ladder tbody tr").first
+
+    expect(rung.locator("td").nth(1).locator(".number")).to_have_text(DASH)
+    expect(rung.locator("td").nth(1).locator(".why")).to_have_text("member missing")
+    expect(page.locator("#card-rate .standing")).to_contain_text("not valid: member missing")
+
+
+def test_a_rack_that_knows_nothing_shows_no_zero(server, opened):
+    bare = scenes.rack_of(())
+    server.publish(
+        replace(bare, tokens_per_second={}, tokens_total={}, power_watts={}, record=None, models=())
+    )
+    page = opened()
+
+    expect(page.locator("#card-rate .big")).to_have_text(DASH)
+    expect(page.locator("#card-total .big")).to_have_text(DASH)
+    expect(page.locator("#card-rate .standing")).to_contain_text("not valid: member missing · \u2013 covered")
+    assert page.complaints == []
+
+
+def test_a_lost_stream_is_said_plainly_and_comes_back(server, opened):
+    server.publish(scenes.nvl72())
+    page = shown(opened())
+    server.hang_up()
+
+    expect(page.locator("#stale")).to_contain_text("Stale: last figures", timeout=LONGEST_MILLISECONDS)
+    expect(page.locator("#stale")).to_contain_text("the connection is lost; reconnecting")
+    expect(page.locator("body")).to_contain_class("stale")
+    server.listen()
+    server.publish(scenes.with_troubles(seconds=1020.0))
+    expect(page.locator("#stale")).to_be_hidden(timeout=LONGEST_MILLISECONDS)
+    expect(page.locator("#card-reporting .big")).to_have_text("16of 17 nodes")
+
+
+def test_a_daemon_that_answers_without_new_figures_is_stale_too(server, opened):
+    server.publish(scenes.nvl72())
+    page = shown(opened())
+
+    expect(page.locator("#stale")).to_contain_text(
+        "the daemon answers but has no new figures", timeout=LONGEST_MILLISECONDS
+    )
+    with page.expect_request("**/api/v1/stream", timeout=LONGEST_MILLISECONDS):
+        pass  # it connects anew, and is told the same old snapshot
+    page.wait_for_timeout(1000)
+    assert page.locator("#stale").is_visible()  # at once: it must not have been live in between
+    expect(page.locator("#stale")).to_be_in_viewport()
+
+
+def test_hostile_names_are_text_and_nothing_else(server, opened):
+    server.publish(scenes.hostile())
+    page = shown(opened())
+    page.locator("#models-table tbody tr").first.wait_for()
+    page.locator("#rack .cell").first.hover()
+
+    assert page.evaluate("window.owned") is None
+    assert (
+        page.evaluate("document.querySelectorAll('img, body script, [onerror], a[href^=javascript]').length")
+        == 0
+    )
+    expect(page.locator("#models-table tbody th")).to_contain_text("<script>window.owned=1</script>")
+    assert page.complaints == []
+
+
+def test_the_rack_is_walked_by_keyboard(server, opened):
+    server.publish(scenes.nvl72())
+    page = shown(opened())
+    page.locator("#quantity").focus()
+    page.keyboard.press("Tab")
+    focused = page.locator("#rack .cell:focus")
+
+    expect(focused).to_have_accessible_name("tray-01 GPU 0: 1.27\u202fkW, reports")
+    expect(page.locator("#readout")).to_contain_text("GPU 0")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#readout")).to_contain_text("tray-02")
+    expect(page.locator("#readout")).to_contain_text("GPU 1")
+    page.keyboard.press("End")
+    expect(page.locator("#readout")).to_contain_text("tray-18")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.locator("#readout")).to_contain_text("tray-18")
+    assert page.locator("#rack [tabindex='0']").count() == 1
+
+
+def test_a_throttled_gpu_is_told_by_more_than_colour(server, opened):
+    server.publish(scenes.with_troubles())
+    page = shown(opened())
+    cell = page.get_by_role("button", name="tray-03 GPU 2: 980\u202fW, clocks held down")
+
+    expect(cell).to_have_text("980!")
+    page.locator("#quantity").select_option("throttle")
+    expect(page.get_by_role("button", name="tray-03 GPU 2: clocks held down")).to_have_text("!")
+    cell.or_(page.locator("[data-state=throttled][data-key]")).first.hover()
+    expect(page.locator("#readout")).to_contain_text("clocks held down: hw thermal slowdown")
+
+
+@pytest.mark.parametrize(
+    ("quantity", "low", "cell"),
+    [
+        ("temperature", "25\u202f°C", "48"),
+        ("rate", "30.5\u202fk tok/s", "61.1 k"),
+        ("rate_ratio", "80\u202f%", "99"),
+        ("utilization", "0\u202f%", "97"),
+    ],
+)
+def test_a_chosen_quantity_colours_the_rack_with_its_unit_in_the_legend(server, opened, quantity, low, cell):
+    server.publish(scenes.nvl72())
+    page = shown(opened())
+    page.locator("#quantity").select_option(quantity)
+
+    expect(page.locator("#legend .range")).to_contain_text(low)
+    expect(page.locator("#rack .cell").first).to_have_text(cell)
+
+
+def test_the_choice_of_quantity_and_theme_is_kept(server, opened):
+    server.publish(scenes.nvl72())
+    page = shown(opened(color_scheme="light"))
+    page.locator("#quantity").select_option("health")
+    page.locator("#theme").click()
+    page.locator("#theme").click()
+    page.reload()
+    shown(page)
+
+    expect(page.locator("#quantity")).to_have_value("health")
+    expect(page.locator("#theme")).to_have_text("Theme: dark")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(13, 17, 22)"
+
+
+def feed(server, scene, before_seconds=600.0):
+    """A history with a gap of half a minute, then the present."""
+    for second in range(0, int(before_seconds), 2):
+        if not 200 < second < 230:
+            server.agent.history.take(scene(1, float(second)))
+    return server.publish(scene(1, before_seconds))
+
+
+def test_a_gap_in_the_history_stays_a_gap(server, opened):
+    feed(server, scenes.nvl72)
+    page = shown(opened())
+    line = page.locator("#plots .plot").first.locator("path.line-0")
+    line.wait_for(state="attached")
+
+    assert line.get_attribute("d").count("M") == 2
+
+
+def test_the_plots_are_read_at_any_moment_by_keyboard(server, opened):
+    feed(server, scenes.nvl72)
+    page = shown(opened())
+    page.locator("#cursor").focus()
+    for _ in range(10):
+        page.keyboard.press("ArrowLeft")
+
+    expect(page.locator("#history-moment")).to_contain_text("10\u202fs ago")
+    spoken = page.locator("#cursor").get_attribute("aria-valuetext")
+    assert "output tokens per second 1.10\u202fM tok/s; power gpu" in spoken
+    page.keyboard.press("Home")
+    expect(page.locator("#history-moment")).to_contain_text("15\u202fmin 0\u202fs ago")
+    assert "output tokens per second \u2013" in page.locator("#cursor").get_attribute("aria-valuetext")
+
+
+def test_what_is_not_covered_is_shaded_not_drawn_as_a_drop(server, opened):
+    """T10."""
+    feed(server, scenes.with_troubles)
+    page = shown(opened())
+
+    expect(page.locator("#plots .plot").first.locator(".bands rect").first).to_be_attached()
+
+
+def test_hundreds_of_nodes_are_a_cell_each(server, opened):
+    server.publish(scenes.many(200))
+    page = shown(opened())
+
+    expect(page.locator("#rack .cell")).to_have_count(200)
+    expect(page.locator("#rack .cell[data-state=gone]")).to_have_count(3)
+    expect(page.locator("#nodes-table tbody tr")).to_have_count(40)
+    page.get_by_role("button", name="Show all 200").click()
+    expect(page.locator("#nodes-table tbody tr")).to_have_count(200)
+
+
+def test_a_thousand_nodes_are_drawn_well_within_a_second(server, opened):
+    """Not a benchmark: a page that cannot keep up with one event a second would be many times over this."""
+    server.publish(scenes.many(1000))
+    page = shown(opened())
+    for second in range(3):
+        server.publish(scenes.many(1000, seconds=2000.0 + second))
+    expect(page.locator("#rack .cell")).to_have_count(1000)
+
+    expect(page.locator("#nodes-table tbody tr").first).to_contain_text("n0017")
+    assert page.complaints == []
+
+
+def test_a_node_alone_shows_its_gpus(server, opened):
+    server.publish(scenes.workstation())
+    page = shown(opened())
+
+    expect(page.locator("h1")).to_have_text("deskbox")
+    expect(page.locator("#nodes-title")).to_have_text("GPUs")
+    expect(page.locator("#nodes-table tbody tr")).to_have_count(1)
+    expect(page.locator("#card-ladder .standing")).to_have_text("no meter at: module, node, rack, facility")
+    expect(page.locator("#readout")).to_contain_text("throttling unknown")
+
+
+def test_troubles_of_the_daemons_own_sources_are_listed(server, opened):
+    server.publish(scenes.nvl72())
+    page = shown(opened())
+
+    expect(page.locator("#troubles-list")).to_contain_text(
+        "engines 127.0.0.1:8000: timed out: no page within 1 s; last answered"
+    )
+
+
+def test_a_screen_reader_is_told_changes_only(server, opened):
+    server.publish(scenes.with_troubles())
+    page = shown(opened())
+    told = page.locator("#announcer")
+
+    expect(told).to_have_text(
+        "16 of 17 nodes report. Missing: tray-07. Figures are not valid: member missing."
+    )
+    page.evaluate(
+        "window.said = 0; new MutationObserver(() => window.said++).observe("
+        "document.getElementById('announcer'), {childList: true, characterData: true, subtree: true})"
+    )
+    for second in range(3):
+        server.publish(scenes.with_troubles(seconds=1001.0 + second))
+        page.wait_for_timeout(300)
+    assert page.evaluate("window.said") == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scene", SCENES)
+def test_an_accessibility_checker_finds_nothing(server, opened, scene, scheme):
+    feed(server, SCENES[scene])
+    page = shown(opened(color_scheme=scheme, viewport={"width": 1440, "height": 900}))
+    page.wait_for_timeout(500)  # colours fade in
+
+    found = Axe().run(page)
+    assert [f"{v['id']}: {[n['html'] for n in v['nodes'][:3]]}" for v in found.response["violations"]] == []
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("scene", SCENES)
+def test_nothing_is_wider_than_the_screen(server, opened, scene, size):
+    """The screenshots lie in .cache/screenshots, to be looked at."""
+    width, height = SIZES[size]
+    feed(server, SCENES[scene])
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page = shown(opened(viewport={"width": width, "height": height}))
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_timeout(400)
+        page.screenshot(path=SHOTS / f"{scene}-{size}-{scheme}.png", full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width

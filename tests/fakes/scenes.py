@@ -1,0 +1,211 @@
+"""Rack snapshots of known figures: 18 trays of four GPUs, one GPU alone, hundreds of nodes, hostile names."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from agent.measure.engine import TokenKind
+from agent.measure.rack_snapshot import (
+    MemberFigures,
+    MemberGpu,
+    ModelFigures,
+    RackSnapshot,
+    RecordFigures,
+)
+from agent.measure.reading import Moment
+from agent.measure.validity import Invalid, Validity
+
+OUTPUT, PROMPT = TokenKind.OUTPUT, TokenKind.PROMPT
+MODEL = "meta-llama/Llama-2-70b-chat-hf"
+RECORD_TOKENS_PER_SECOND = 1_100_948.3
+RECORD = RecordFigures(
+    name="azure-gb300-llama2-70b",
+    title="MLPerf v5.1 Offline entry of Azure ND GB300 v6 (unverified, Llama2-70B FP4)",
+    tokens_per_second=RECORD_TOKENS_PER_SECOND,
+    ratio=None,
+    caveats=(
+        "unverified by MLCommons",
+        "the sum of 18 single-node runs, not one run over the rack",
+        "Offline scenario: no limit on latency",
+        "no power was published with it",
+    ),
+)
+
+
+def gpu(number: int, watts: float, *, node: str = "n", throttled: tuple[str, ...] = ()) -> MemberGpu:
+    """One GPU that reports."""
+    return MemberGpu(
+        gpu=number,
+        uuid=f"GPU-{node}-{number:04d}",
+        up=True,
+        power_watts=watts,
+        power_limit_watts=1400.0,
+        temperature_celsius=48.0 + number * 3 + (25 if throttled else 0),
+        utilization_ratio=0.97,
+        clock_hertz=1.92e9,
+        throttled=throttled,
+        power_to_median_ratio=watts / 1290.0,
+    )
+
+
+def member(name: str, rate: float, *, gpus: int = 4, wobble: float = 0.0) -> MemberFigures:
+    """One node that serves."""
+    each = tuple(gpu(n, 1290.0 + 7 * n + 20 * math.sin(wobble + n), node=name) for n in range(gpus))
+    watts = sum(one.power_watts or 0.0 for one in each)
+    return MemberFigures(
+        node=name,
+        url=f"http://{name}:9744",
+        up=True,
+        age_seconds=0.4,
+        coverage=1.0,
+        state="serving",
+        models=(MODEL,),
+        tokens_per_second={OUTPUT: rate, PROMPT: rate * 3},
+        power_watts={"gpu": watts, "module": watts * 1.21},
+        tokens_per_joule={(OUTPUT, "gpu"): rate / watts, (OUTPUT, "module"): rate / watts / 1.21},
+        rate_to_median_ratio=rate / 61_700.0,
+        gpus=each,
+        version="0.1.0",
+    )
+
+
+def away(one: MemberFigures, why: str, age_seconds: float | None) -> MemberFigures:
+    """The same node while it does not report."""
+    dark = tuple(MemberGpu(gpu=each.gpu, uuid=each.uuid, up=False) for each in one.gpus)
+    return MemberFigures(
+        node=one.node, url=one.url, up=False, why=why, age_seconds=age_seconds, gpus=dark, version=one.version
+    )
+
+
+def rack_of(
+    members: tuple[MemberFigures, ...], sequence: int = 1, *, name: str = "r12", seconds: float = 1000.0
+) -> RackSnapshot:
+    """The rack over these members: sums of what reports, ratios of sums, what is missing by name."""
+    expected = [each for each in members if not each.drained]
+    there = [each for each in expected if each.up]
+    missing = tuple(each.node for each in expected if not each.up)
+    rates = {kind: sum(each.tokens_per_second.get(kind, 0.0) for each in there) for kind in (OUTPUT, PROMPT)}
+    watts = {at: sum(each.power_watts.get(at, 0.0) for each in there) for at in ("gpu", "module")}
+    coverage = len(there) / len(expected) if expected else None
+    reasons = frozenset({Invalid.MEMBER_MISSING}) if coverage is None or coverage < 0.95 else frozenset()
+    ratios = {} if reasons else {(OUTPUT, at): rates[OUTPUT] / watts[at] for at in watts if watts[at]}
+    figures = ("rack_tokens_per_second", "rack_tokens_per_joule_gpu", "rack_tokens_per_joule_module")
+    model = ModelFigures(
+        model=MODEL,
+        tokens_per_second=rates,
+        tokens_total={OUTPUT: 4.2e9 + seconds * 1e6, PROMPT: 12.6e9},
+        tokens_per_joule=ratios,
+        nodes=len(there),
+        running=4608.0,
+        waiting=0.0,
+    )
+    return RackSnapshot(
+        sequence=sequence,
+        at=Moment(seconds, 1_800_000_000.0 + seconds),
+        rack=name,
+        of_one=False,
+        window_seconds=10.0,
+        tokens_per_second=rates,
+        tokens_total=model.tokens_total,
+        backfilled_tokens_total={OUTPUT: 0.0, PROMPT: 0.0},
+        power_watts=watts,
+        power_sources={"gpu": "nvml", "module": "nvml"},
+        energy_joules_total={"gpu": 3.6e8 + seconds * 9e4, "module": 4.4e8 + seconds * 1.1e5},
+        tokens_per_joule=ratios,
+        coverage=coverage,
+        validity=tuple(Validity(figure, 10.0, reasons) for figure in figures),
+        nodes_expected=len(expected),
+        nodes_reporting=len(there),
+        missing=missing,
+        drained=tuple(each.node for each in members if each.drained),
+        gpus_expected=sum(len(each.gpus) for each in expected),
+        gpus_reporting=sum(each.up for one in there for each in one.gpus),
+        models=(model,),
+        members=members,
+        record=replace(RECORD, ratio=rates[OUTPUT] / RECORD_TOKENS_PER_SECOND),
+    )
+
+
+def nvl72(sequence: int = 1, seconds: float = 1000.0) -> RackSnapshot:
+    """18 trays x 4 GPUs that together make exactly what the record says."""
+    shares = [1 + 0.02 * math.sin(1.7 * i) for i in range(18)]
+    rates = [RECORD_TOKENS_PER_SECOND * share / sum(shares) for share in shares]
+    names = [f"tray-{i:02d}" for i in range(1, 19)]
+    members = tuple(
+        member(n, r, wobble=i + seconds / 7) for i, (n, r) in enumerate(zip(names, rates, strict=True))
+    )
+    return rack_of(members, sequence, seconds=seconds)
+
+
+def with_troubles(sequence: int = 1, seconds: float = 1000.0) -> RackSnapshot:
+    """The same rack: tray-07 missing, a GPU of tray-03 throttled, tray-11 drained, tray-15 straggling."""
+    members = list(nvl72(sequence, seconds).members)
+    members[6] = away(members[6], "timed out: no answer within 0.9 s", 72.0)
+    hot = gpu(2, 980.0, node="tray-03", throttled=("hw_thermal_slowdown",))
+    members[2] = replace(members[2], gpus=(*members[2].gpus[:2], hot, members[2].gpus[3]))
+    members[10] = replace(away(members[10], "", 40.0), drained=True)
+    slow = dict(members[14].tokens_per_second) | {OUTPUT: 50_100.0}
+    members[14] = replace(members[14], tokens_per_second=slow, rate_to_median_ratio=50_100 / 61_700)
+    return rack_of(tuple(members), sequence, seconds=seconds)
+
+
+def workstation(sequence: int = 1, seconds: float = 1000.0) -> RackSnapshot:
+    """A rack of one: one GPU, one small model, no module boundary and no record."""
+    card = MemberGpu(
+        0, "GPU-5d1c", up=True, power_watts=212.4, power_limit_watts=450.0, temperature_celsius=61.0
+    )
+    card = replace(card, utilization_ratio=0.88, clock_hertz=2.52e9)
+    one = replace(
+        member("deskbox", 84.2, gpus=1),
+        url="",
+        models=("qwen2.5-7b-instruct-q4_k_m.gguf",),
+        power_watts={"gpu": 212.4},
+        tokens_per_joule={(OUTPUT, "gpu"): 84.2 / 212.4},
+        rate_to_median_ratio=None,
+        gpus=(card,),
+    )
+    whole = rack_of((one,), sequence, name="deskbox", seconds=seconds)
+    return replace(
+        whole,
+        of_one=True,
+        record=None,
+        power_watts={"gpu": 212.4},
+        power_sources={"gpu": "nvml"},
+        energy_joules_total={"gpu": 1.2e6},
+        tokens_per_joule={(OUTPUT, "gpu"): 84.2 / 212.4},
+        tokens_total={OUTPUT: 481_220.0, PROMPT: 1_203_441.0},
+        validity=whole.validity[:2],
+        models=(
+            replace(whole.models[0], model=one.models[0], tokens_total={OUTPUT: 481_220.0}, running=2.0),
+        ),
+    )
+
+
+def many(count: int, sequence: int = 1, seconds: float = 1000.0) -> RackSnapshot:
+    """Hundreds of nodes, three of them missing."""
+    members = [
+        member(f"n{i:04d}", 61_700 * (1 + 0.04 * math.sin(i)), wobble=i + seconds) for i in range(count)
+    ]
+    for i in (17, 99, 133):
+        members[i] = away(members[i], "unreachable: connection refused", 300.0 + i)
+    return rack_of(tuple(members), sequence, name="hall-b", seconds=seconds)
+
+
+HOSTILE = '<img src=x onerror="window.owned=1"><script>window.owned=1</script>\'"&amp;\u202e\u0000'
+
+
+def hostile(sequence: int = 1, seconds: float = 1000.0) -> RackSnapshot:
+    """Names of rack, nodes, models, reasons and caveats that try to be markup."""
+    first = replace(
+        member(HOSTILE, 1000.0), url="javascript:window.owned=1", models=(HOSTILE,), state=HOSTILE
+    )
+    second = away(member(f"{HOSTILE}2", 1000.0), HOSTILE, None)
+    whole = rack_of((first, second), sequence, name=HOSTILE, seconds=seconds)
+    return replace(
+        whole,
+        models=(replace(whole.models[0], model=HOSTILE),),
+        power_sources={"gpu": HOSTILE},
+        power_watts={"gpu": 5.0, HOSTILE: 6.0},
+        record=replace(RECORD, title=HOSTILE, caveats=(HOSTILE,), ratio=0.5),
+    )
