@@ -120,9 +120,8 @@ def test_a_rack_of_three_is_summed_and_survives_the_kill_of_a_member_and_of_itse
     for engine in engines:
         engine.schedule(constant(1000.0))
     told = wait_rack(rack.head, lambda told: told["valid"] and "gpu" in told["tokens_per_joule"])
-    told = wait_rack(rack.head, lambda told: told["tokens_per_second"]["output"] > 2900)
+    told = wait_rack(rack.head, lambda told: abs(told["tokens_per_second"]["output"] - 3000.0) < 30.0)
 
-    assert told["tokens_per_second"]["output"] == pytest.approx(3000.0, rel=0.02)
     assert told["coverage"] == 1.0
     assert told["nodes"] == {"expected": 3, "reporting": 3, "missing": [], "drained": []}
     assert told["gpus"] == {"expected": 12, "reporting": 12}
