@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from agent.measure.efficiency import tokens_per_joule
 from agent.measure.engine import TokenKind
 from agent.measure.rack_snapshot import (
+    RATE,
     MemberFigures,
     MemberGpu,
     ModelFigures,
@@ -86,7 +87,7 @@ def snapshot_of(
         gpus_reporting=sum(gpu.up for place in duty if place.reports for gpu in _gpus(place)),
         models=models,
         members=members,
-        record=record_of(plan.record, models, figures.tokens_per_second.get(TokenKind.OUTPUT)),
+        record=record_of(plan.record, models, _valid_rate(figures)),
     )
 
 
@@ -103,8 +104,15 @@ def record_of(
         title=record.title,
         tokens_per_second=record.tokens_per_second,
         ratio=ratio,
-        caveats=(*record.caveats, f"source: {record.source}"),
+        caveats=record.caveats,
+        source=record.source,
     )
+
+
+def _valid_rate(figures: RackFigures) -> float | None:
+    """Return the rate of output tokens; None while anything speaks against it: half a rack has no share."""
+    valid = all(standing.valid for standing in figures.validity if standing.figure == RATE)
+    return figures.tokens_per_second.get(TokenKind.OUTPUT) if valid else None
 
 
 def _member(

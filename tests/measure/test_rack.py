@@ -401,8 +401,21 @@ def test_t20_a_record_is_shown_only_while_its_model_alone_is_served():
     other.poll(0, 20)
 
     assert shown.ratio == pytest.approx(0.1)
-    assert any("not an MLPerf result" in caveat for caveat in shown.caveats)
+    assert any("unverified" in caveat for caveat in shown.caveats)
     assert other.snapshot(19.1).record is None
+
+
+def test_t10_half_a_rack_has_no_share_of_a_record():
+    record = BY_NAME["azure-gb300-llama2-70b"]
+    nodes = [RackNode(name, model="llama2-70b", rate=50_000.0) for name in ("a", "b")]
+    bench = Bench(nodes, RackPlan(record=record))
+    bench.poll(0, 20)
+    whole = bench.snapshot(19.1).record
+    bench.poll(20, 40, without=("b",))
+    half = bench.snapshot(39.1).record
+
+    assert whole.ratio == pytest.approx(0.0908, abs=1e-4)
+    assert half.ratio is None
 
 
 @pytest.mark.parametrize(
