@@ -104,7 +104,7 @@ class NvmlCollector:
         """Threads left behind when a second GPU hung in one sweep: none is started until one comes back."""
         self._released_until: float | None = None
         self._cheapest_seconds = 0.0
-        """The period that the cheapest GPU can afford, as of the last sweep; asked for several times a tick."""
+        """The period that the cheapest GPU can afford, as of the last sweep; asked for often."""
 
     name = "nvml"
 
