@@ -24,6 +24,8 @@ QUIET_SECONDS = 0.05
 """A burst is over when nobody has answered for so long …"""
 BURST_SECONDS = 0.5
 """… and is not waited for any longer than this."""
+SLICE_SECONDS = 0.01
+"""So long the rack is reckoned in one piece, before polls and pages have their turn."""
 IDLE_SECONDS = 1.0
 """Without news the rack is reckoned all the same: what goes stale must be seen."""
 
@@ -54,10 +56,26 @@ class RackDesk:
             detail = self._store.set_aside(f"is not understood ({error!r})")
             log.warning("the rack's totals of an earlier run are lost", extra={"detail": detail})
 
-    def reckon(self, now: Moment, own_rack: str) -> RackSnapshot:
-        """Reckon the members."""
-        self.snapshot = rack = self.reckoner.snapshot(now, own_rack)
+    async def reckon(self, now: Moment, own_rack: str) -> RackSnapshot:
+        """Reckon the members, a slice at a time; what was told by one that has left is kept at once."""
+        clock = asyncio.get_running_loop().time
+        steps = self.reckoner.steps(now, own_rack)
+        began = clock()
+        try:
+            while True:
+                next(steps)
+                if clock() - began > SLICE_SECONDS:
+                    await asyncio.sleep(0)
+                    began = clock()
+        except StopIteration as ended:
+            rack: RackSnapshot = ended.value
+        finally:
+            steps.close()
+        self.snapshot = rack
         self.wake()
+        if self.reckoner.left:
+            self.reckoner.left = False
+            self.save()
         return rack
 
     def of_one(self, node: Snapshot) -> RackSnapshot:

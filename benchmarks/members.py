@@ -1,9 +1,9 @@
-"""The nodes of a large rack in one light process: documents of real size by the real encoder, values that advance.
+"""The nodes of a large rack in one light process: documents of real size, real encoder, values that advance.
 
     python -m benchmarks.members PORT COUNT
 
-Every member has a loopback address of its own (127.1.x.y) and one port. `/api/v1/node?view=totals` is what a rack
-daemon polls; any other path is the same node as a page of text with as many bytes, for peers that read text.
+Every member has a loopback address of its own (127.1.x.y) and one port. `/api/v1/node?view=totals` is what a
+rack daemon polls; any other path is a page of text with as many bytes, for peers that read text.
 A line for each poll would cost more than the poll: how many there were is told at SIGTERM.
 """
 
@@ -13,7 +13,7 @@ import asyncio
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent.measure.engine import TokenKind
 from agent.measure.rack_snapshot import MemberGpu
@@ -112,8 +112,7 @@ class _Member(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See which member is asked."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport: Any = transport
         third, fourth = transport.get_extra_info("sockname")[0].split(".")[2:]
         self._number = int(third) * PER_HUNDRED + int(fourth) - 1
 

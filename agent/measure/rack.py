@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from agent.measure.rack_figures import figures_of
+from agent.measure.rack_figures import figures_in_steps
 from agent.measure.rack_ledger import RackLedger
 from agent.measure.rack_member import RackMember
-from agent.measure.rack_view import Place, snapshot_of
+from agent.measure.rack_view import Place, snapshot_in_steps
 from agent.measure.series import Horizon, max_gap_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from agent.measure.rack_ledger import Key
     from agent.measure.rack_snapshot import RackSnapshot
@@ -54,6 +54,10 @@ class RackReckoner:
         self._kept: dict[str, _KeptMember] = {}
         """What an earlier run knew of each address."""
         self._sequence = 0
+        self.left = False
+        """A member that had answered did not: what it told is worth keeping at once, it may not tell it again."""
+        self._held: list[Callable[[], None]] | None = None
+        """What came in while the rack is being reckoned: booked after it, as if it had come then."""
 
     @property
     def members(self) -> Sequence[RackMember]:
@@ -74,6 +78,9 @@ class RackReckoner:
 
     def take(self, url: str, reading: MemberReading, cadence_seconds: float) -> None:
         """Book one answer of a member that is polled at this cadence."""
+        if self._held is not None:
+            self._held.append(lambda: self.take(url, reading, cadence_seconds))
+            return
         member = self._members.get(url)
         if member is None:
             return
@@ -90,8 +97,12 @@ class RackReckoner:
 
     def miss(self, url: str, why: str) -> None:
         """Note that a member did not answer."""
+        if self._held is not None:
+            self._held.append(lambda: self.miss(url, why))
+            return
         member = self._members.get(url)
         if member is not None:
+            self.left |= member.up and not member.missed
             member.miss(why)
 
     def drain(self, node: str, why: str | None) -> None:
@@ -106,16 +117,46 @@ class RackReckoner:
             self._drained[node] = why or DRAINED_HERE
 
     def snapshot(self, now: Moment, own_rack: str) -> RackSnapshot:
-        """Reckon the rack; `own_rack` is its name if neither settings nor members tell one."""
+        """Reckon the rack in one piece."""
+        steps = self.steps(now, own_rack)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as ended:
+                rack: RackSnapshot = ended.value
+                return rack
+
+    def steps(self, now: Moment, own_rack: str) -> Generator[None, None, RackSnapshot]:
+        """Reckon the rack in short steps, and give it at the end.
+
+        What members tell between the steps waits until then, so the rack is that of one moment.
+        `own_rack` is its name if neither settings nor members tell one.
+        """
+        self._held = []
+        try:
+            return (yield from self._reckoned(now, own_rack))
+        finally:
+            held, self._held = self._held, None
+            for book in held:
+                book()
+
+    def _reckoned(self, now: Moment, own_rack: str) -> Generator[None, None, RackSnapshot]:
         self._sequence += 1
+        for member in self._members.values():
+            member.settle(now.monotonic_seconds)
         places = self._places()
         duty = [place.member for place in places if place.drained is None and not place.same_as]
         drained = sum(place.drained is not None for place in places)
         counted = sum(not place.same_as for place in places)
         nodes = self._plan.nodes_expected
         expected = max(0, (counted if nodes is None else nodes) - drained)
-        figures = figures_of(duty, expected, self._window_seconds, now.monotonic_seconds)
-        return snapshot_of(self._sequence, now, self._plan, own_rack, places, expected, figures, self._ledger)
+        yield
+        figures = yield from figures_in_steps(duty, expected, self._window_seconds, now.monotonic_seconds)
+        return (
+            yield from snapshot_in_steps(
+                self._sequence, now, self._plan, own_rack, places, expected, figures, self._ledger
+            )
+        )
 
     def dump(self) -> dict[str, Any]:
         """Return what must survive a restart, as plain values."""
