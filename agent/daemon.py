@@ -41,8 +41,8 @@ FLUSH_SECONDS = 2.0
 """A disk that hangs delays a stop by at most this much."""
 LEAST_GARBAGE_OBJECTS = 700
 """Python's own threshold …"""
-GARBAGE_OBJECTS_PER_MEMBER = 100
-"""… and for each member about twice what one document and its figures are made of."""
+GARBAGE_OBJECTS_PER_MEMBER = 200
+"""… and for each member four times what one document and its figures are made of."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -306,7 +306,7 @@ class Daemon:
 def _make_room(members: int) -> None:
     """Have garbage collected only when there is some: documents come and go by tens of thousands a second.
 
-    By default a collector would look at all of them again each second, for 0.2 s in which nothing else happens.
+    By default it would be looked for in all of them each second, for 0.2 s in which nothing else happens.
     """
     least = LEAST_GARBAGE_OBJECTS + GARBAGE_OBJECTS_PER_MEMBER * members
     if gc.get_threshold()[0] != least:

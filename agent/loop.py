@@ -23,7 +23,7 @@ BACK_OFF_CEILING_SECONDS = 5.0
 BACK_OFF_FACTOR = 2.0
 """… after waits that double from its own interval."""
 GRACE_SECONDS = 0.75
-"""A source names its own time-outs better than we can, and reads what has arrived: ours comes this much later."""
+"""A source names its own time-outs better than we can, and may read on for a little: ours comes later."""
 
 
 def now() -> Moment:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from agent.measure.rack_of_one import rack_of_one
 from agent.store import Saver
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from agent.measure.rack import RackPlan, RackReckoner
     from agent.measure.rack_snapshot import RackSnapshot
     from agent.measure.reading import Moment
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from agent.store import Store
 
 log = logging.getLogger("rackwatt.rack")
+T = TypeVar("T")
 
 SPACING_SECONDS = 0.9
 """A rack is reckoned once for each burst of polls, at most about once a second."""
@@ -58,21 +61,13 @@ class RackDesk:
 
     async def reckon(self, now: Moment, own_rack: str) -> RackSnapshot:
         """Reckon the members, a slice at a time; what was told by one that has left is kept at once."""
-        clock = asyncio.get_running_loop().time
-        steps = self.reckoner.steps(now, own_rack)
-        began = clock()
         try:
-            while True:
-                next(steps)
-                if clock() - began > SLICE_SECONDS:
-                    await asyncio.sleep(0)
-                    began = clock()
-        except StopIteration as ended:
-            rack: RackSnapshot = ended.value
+            rack = await _in_slices(self.reckoner.steps(now, own_rack))
+            self.snapshot = rack
+            self.wake()
+            await _in_slices(self.reckoner.catch_up())
         finally:
-            steps.close()
-        self.snapshot = rack
-        self.wake()
+            self.reckoner.finish()
         if self.reckoner.left:
             self.reckoner.left = False
             self.save()
@@ -102,6 +97,21 @@ class RackDesk:
     def flush(self, seconds: float) -> bool:
         """Wait until what was to be kept is on disk; False when that takes too long."""
         return self._saver is None or self._saver.flush(seconds)
+
+
+async def _in_slices(steps: Generator[None, None, T]) -> T:
+    """Go through steps, a few at a time; return what they end with."""
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    while True:
+        try:
+            next(steps)
+        except StopIteration as ended:
+            value: T = ended.value
+            return value
+        if clock() - began > SLICE_SECONDS:
+            await asyncio.sleep(0)
+            began = clock()
 
 
 async def burst_over(news: asyncio.Event) -> None:

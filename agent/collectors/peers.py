@@ -29,7 +29,7 @@ HEADERS = {"Accept": "application/json"}
 BURST_MEMBERS = 250
 """So many are asked at once; more would wait in our own queue while their deadlines run."""
 CONNECTS_PER_SECOND = 500
-"""A daemon that starts connects to its members one after another, or their deadlines would measure our queue."""
+"""A daemon that starts does not connect to all members at once: deadlines would measure our queue …"""
 BATCH_MEMBERS = 25
 """… so many at once."""
 SHARE_OF_INTERVAL = 0.8

@@ -100,6 +100,7 @@ class RackMember:
         totals, answered = reading.totals, reading.first_byte_monotonic_seconds
         boot_id, theirs = totals.origin.boot_id, totals.at.monotonic_seconds
         if self.clock.is_old(boot_id, theirs):
+            self.up = False
             self.miss("it answered with a copy of an earlier answer: is there a cache in between?")
             return False
         same = self.clock.observe(boot_id, theirs, reading.asked_monotonic_seconds, answered)

@@ -61,13 +61,7 @@ def snapshot_in_steps(
 ) -> Generator[None, None, RackSnapshot]:
     """Return the rack at one moment; members must stand still between the steps."""
     duty = [place for place in places if place.drained is None and not place.same_as]
-    by_node = ledger.tokens_by_node()
-    shown = []
-    for number, place in enumerate(places):
-        if number % MEMBERS_PER_STEP == 0:
-            yield
-        shown.append(_member(place, now, figures, by_node))
-    members = yield from _with_ratios(shown)
+    members = yield from _with_ratios((yield from _members(places, now, figures, ledger)))
     models = _models(places, figures, ledger)
     yield
     return RackSnapshot(
@@ -112,6 +106,18 @@ def record_of(
         ratio=ratio,
         caveats=(*record.caveats, f"source: {record.source}"),
     )
+
+
+def _members(
+    places: Sequence[Place], now: Moment, figures: RackFigures, ledger: RackLedger
+) -> Generator[None, None, list[MemberFigures]]:
+    by_node = ledger.tokens_by_node()
+    shown = []
+    for number, place in enumerate(places):
+        if number % MEMBERS_PER_STEP == 0:
+            yield
+        shown.append(_member(place, now, figures, by_node))
+    return shown
 
 
 def _member(

@@ -82,7 +82,7 @@ class Series:
             elapsed, last = seconds - stamps[-1], self._values[-1]
             if elapsed <= 0.0:
                 return
-            value = last if value < last else value
+            value = max(value, last)
             slope = (value - last) / elapsed
         else:
             self.began = seconds

@@ -19,8 +19,8 @@ EXTRA_SECONDS = 0.25
 class Deadline:
     """Cancels what it holds when the time is over, as `asyncio.timeout` does, and raises TimeoutError.
 
-    If at that moment bytes of the peer are waiting, or the event loop itself comes late, the lateness is ours:
-    then, once, there is a little more time. A peer that drips without end gains no more than that.
+    If at that moment bytes of the peer are waiting, or the event loop itself comes late, the lateness is
+    ours: then, once, there is a little more time. A peer that drips without end gains no more than that.
     """
 
     def __init__(self, seconds: float, answer_waits: Callable[[], bool]) -> None:
