@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, TypeVar
 
 from agent.measure.rack_of_one import rack_of_one
 from agent.store import Saver
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from agent.measure.rack import RackPlan, RackReckoner
     from agent.measure.rack_snapshot import RackSnapshot
     from agent.measure.reading import Moment
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from agent.store import Store
 
 log = logging.getLogger("rackwatt.rack")
+T = TypeVar("T")
 
 SPACING_SECONDS = 0.9
 """A rack is reckoned once for each burst of polls, at most about once a second."""
@@ -24,6 +28,9 @@ QUIET_SECONDS = 0.05
 """A burst is over when nobody has answered for so long …"""
 BURST_SECONDS = 0.5
 """… and is not waited for any longer than this."""
+SLICE_SECONDS = 0.01
+"""Of processor time: so much is reckoned in one piece, before polls and pages have their turn. By the wall
+clock a machine that is busy elsewhere would have us do less and less of what comes in more and more."""
 IDLE_SECONDS = 1.0
 """Without news the rack is reckoned all the same: what goes stale must be seen."""
 
@@ -54,10 +61,18 @@ class RackDesk:
             detail = self._store.set_aside(f"is not understood ({error!r})")
             log.warning("the rack's totals of an earlier run are lost", extra={"detail": detail})
 
-    def reckon(self, now: Moment, own_rack: str) -> RackSnapshot:
-        """Reckon the members."""
-        self.snapshot = rack = self.reckoner.snapshot(now, own_rack)
-        self.wake()
+    async def reckon(self, now: Moment, own_rack: str) -> RackSnapshot:
+        """Reckon the members, a slice at a time; what was told by one that has left is kept at once."""
+        try:
+            rack = await _in_slices(self.reckoner.steps(now, own_rack))
+            self.snapshot = rack
+            self.wake()
+            await _in_slices(self.reckoner.catch_up())
+        finally:
+            self.reckoner.finish()
+        if self.reckoner.left:
+            self.reckoner.left = False
+            self.save()
         return rack
 
     def of_one(self, node: Snapshot) -> RackSnapshot:
@@ -84,6 +99,20 @@ class RackDesk:
     def flush(self, seconds: float) -> bool:
         """Wait until what was to be kept is on disk; False when that takes too long."""
         return self._saver is None or self._saver.flush(seconds)
+
+
+async def _in_slices(steps: Generator[None, None, T]) -> T:
+    """Go through steps, a few at a time; return what they end with."""
+    began = time.thread_time()
+    while True:
+        try:
+            next(steps)
+        except StopIteration as ended:
+            value: T = ended.value
+            return value
+        if time.thread_time() - began > SLICE_SECONDS:
+            await asyncio.sleep(0)
+            began = time.thread_time()
 
 
 async def burst_over(news: asyncio.Event) -> None:
