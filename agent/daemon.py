@@ -199,7 +199,7 @@ class Daemon:
             await burst_over(self._gatherer.rack_news)
             node = self.snapshot
             if node is not None and self._config.general.rack.has_members:
-                rack = self._desk.reckon(Moment(time.monotonic(), time.time()), node.node.rack)
+                rack = await self._desk.reckon(Moment(time.monotonic(), time.time()), node.node.rack)
                 self._gatherer.show_rack(rack)
             await asyncio.sleep(SPACING_SECONDS - QUIET_SECONDS)
 

@@ -24,6 +24,9 @@ QUIET_SECONDS = 0.05
 """A burst is over when nobody has answered for so long …"""
 BURST_SECONDS = 0.5
 """… and is not waited for any longer than this."""
+KEEP_SECONDS = 0.25
+"""A total that was told and not kept would fall when we are killed together with the member that had told
+it. A disk that takes longer than this is not waited for."""
 IDLE_SECONDS = 1.0
 """Without news the rack is reckoned all the same: what goes stale must be seen."""
 
@@ -54,9 +57,12 @@ class RackDesk:
             detail = self._store.set_aside(f"is not understood ({error!r})")
             log.warning("the rack's totals of an earlier run are lost", extra={"detail": detail})
 
-    def reckon(self, now: Moment, own_rack: str) -> RackSnapshot:
-        """Reckon the members."""
-        self.snapshot = rack = self.reckoner.snapshot(now, own_rack)
+    async def reckon(self, now: Moment, own_rack: str) -> RackSnapshot:
+        """Reckon the members; what they told is kept before anybody is told of it."""
+        rack = self.reckoner.snapshot(now, own_rack)
+        self.save()
+        await asyncio.to_thread(self.flush, KEEP_SECONDS)
+        self.snapshot = rack
         self.wake()
         return rack
 
