@@ -114,6 +114,8 @@ class Teller:
         self._prometheus: Prometheus | None = None
 
     def tell(self) -> Story:
+        began = self.cast.twin.index["began_monotonic_ns"]
+        self.story.marks["load ends"] = began / 1e9 + ENDS
         self._people()
         self._join()
         self._rest("first", JOINING + 0.3)
@@ -125,7 +127,6 @@ class Teller:
         self.story.racks = {name: self.cast.rack(name) for name in self.cast.heads}
         self._freeze_meters()
         self._watching.close()  # nobody watches any more
-        began = self.cast.twin.index["began_monotonic_ns"]
         self.story.truth = RackTruth(SCENARIO, began, time.monotonic() - began / 1e9 + 1.0)
         return self.story
 
