@@ -31,6 +31,12 @@ BURST_SECONDS = 0.5
 SLICE_SECONDS = 0.01
 """Of processor time: so much is reckoned in one piece, before polls and pages have their turn. By the wall
 clock a machine that is busy elsewhere would have us do less and less of what comes in more and more."""
+KEEP_SECONDS = 0.25
+"""A total that was told and not kept would fall when we are killed together with the member that had told
+it. A disk that takes longer than this is not waited for."""
+KEEP_MEMBER_SECONDS = 0.004
+"""So long is what one member told not kept again: a rack of 250 is kept each second, before it is told, one
+of a thousand each fourth."""
 IDLE_SECONDS = 1.0
 """Without news the rack is reckoned all the same: what goes stale must be seen."""
 
@@ -47,6 +53,8 @@ class RackDesk:
         self._saver: Saver | None = None
         self._one: RackSnapshot | None = None
         self._made = asyncio.Event()
+        self._kept_seconds = float("-inf")
+        """When the totals were last kept before they were told, on the monotonic clock."""
 
     def take_kept(self) -> None:
         """Take what an earlier run kept; begin anew, and say so, when that is not possible."""
@@ -62,18 +70,25 @@ class RackDesk:
             log.warning("the rack's totals of an earlier run are lost", extra={"detail": detail})
 
     async def reckon(self, now: Moment, own_rack: str) -> RackSnapshot:
-        """Reckon the members, a slice at a time; what was told by one that has left is kept at once."""
+        """Reckon the members, a slice at a time; what they told is kept before anybody is told of it."""
         try:
             rack = await _in_slices(self.reckoner.steps(now, own_rack))
+            await self._keep(now.monotonic_seconds)
             self.snapshot = rack
             self.wake()
             await _in_slices(self.reckoner.catch_up())
         finally:
             self.reckoner.finish()
-        if self.reckoner.left:
-            self.reckoner.left = False
-            self.save()
         return rack
+
+    async def _keep(self, seconds: float) -> None:
+        """Keep the totals before they are told, if a member has left or the last time is long enough ago."""
+        spacing = KEEP_MEMBER_SECONDS * len(self.reckoner.members)
+        if not self.reckoner.left and seconds - self._kept_seconds < spacing:
+            return
+        self.reckoner.left, self._kept_seconds = False, seconds
+        self.save()
+        await asyncio.to_thread(self.flush, KEEP_SECONDS)
 
     def of_one(self, node: Snapshot) -> RackSnapshot:
         """Return the rack that a node without members is; made once for each of its snapshots."""

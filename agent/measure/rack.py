@@ -91,6 +91,10 @@ class RackReckoner:
         away = member.away_seconds(reading.asked_monotonic_seconds) > max_gap_seconds(cadence_seconds)
         key = (reading.totals.node.name, reading.totals.origin.ledger)
         known = member.key is not None or self._ledger.knows(key)
+        owner = self._owner(member, key)
+        if owner is not None:
+            member.miss(f"{key[0]} answers here, which is read at {owner.url}: is this the right address?")
+            return
         fresh = member.take(reading, cadence_seconds)
         if fresh:
             self._notice_rename(member, key)
@@ -215,6 +219,13 @@ class RackReckoner:
             self._kept[member.url] = _KeptMember(member.key, member.most_gpus, member.gpus)
         while len(self._kept) > MOST_KEPT:
             del self._kept[next(iter(self._kept))]
+
+    def _owner(self, member: RackMember, key: Key) -> RackMember | None:
+        """Return whose account an answer is of, when another node answers at the address of this one."""
+        if member.key is None or member.key[0] == key[0]:
+            return None
+        others = (other for other in self._members.values() if other is not member)
+        return next((other for other in others if other.up and other.key == key), None)
 
     def _notice_rename(self, member: RackMember, key: Key) -> None:
         """See a node that has another name now: it is the same count, not a second one."""

@@ -14,8 +14,10 @@ from fakes.processes import LOOPBACK, Program, free_port, http_get, wait_http
 from prometheus_client.parser import text_string_to_metric_families
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+
+    from fakes.forge import Forge
 
 READY_SECONDS = 20.0
 
@@ -24,18 +26,29 @@ class RunningAgent:
     """`rackwatt run` with a configuration file of its own; usable as a context manager."""
 
     def __init__(
-        self, directory: Path, settings: Mapping[str, Any], env: Mapping[str, str] | None = None
+        self,
+        directory: Path,
+        settings: Mapping[str, Any],
+        env: Mapping[str, str] | None = None,
+        *,
+        address: tuple[str, int] | None = None,
+        prefix: Sequence[str] = (),
+        forge: Forge | None = None,
     ) -> None:
-        """Write the configuration: `settings` on top of a free port and a state directory."""
+        """Write the configuration: `settings` on top of an address (a free port) and a state directory.
+
+        `prefix` goes before the command line; a forge forks the daemon, which is quicker.
+        """
         directory.mkdir(parents=True, exist_ok=True)
-        self.port = free_port()
-        self.url = f"http://{LOOPBACK}:{self.port}"
+        host, self.port = address or (LOOPBACK, free_port())
+        self.url = f"http://{host}:{self.port}"
         self.config_file = directory / "rackwatt.yaml"
         self.state_dir = directory / "state"
-        self._base = {"listen": f"{LOOPBACK}:{self.port}", "state_dir": str(self.state_dir)}
+        self._base = {"listen": f"{host}:{self.port}", "state_dir": str(self.state_dir)}
         self.configure(settings)
-        command = [sys.executable, "-P", "-m", "agent.cli", "run", "--config", str(self.config_file)]
-        self.program = Program(command, log=directory / "rackwatt.log", env=env)
+        log, arguments = directory / "rackwatt.log", ["run", "--config", str(self.config_file)]
+        command = [*prefix, sys.executable, "-P", "-m", "agent.cli", *arguments]
+        self.program = Program(command, log, env) if forge is None else forge.program(arguments, log, env)
 
     def __enter__(self) -> Self:
         """Start."""

@@ -501,3 +501,17 @@ def test_an_empty_rack_says_nothing_and_fails_at_nothing():
     rack = Bench([]).snapshot(1.0)
 
     assert (rack.tokens_per_second, rack.coverage, rack.valid) == ({}, None, False)
+
+
+def test_t10_an_address_at_which_another_node_answers_is_a_missing_member_not_one_less(bench, nodes):
+    bench.poll(0, 20)
+    bench.nodes["http://b:9744"] = nodes[0]
+    bench.poll(20, 40)
+    rack = bench.snapshot(39.1)
+
+    assert rack.missing == ("b",)
+    assert rack.members[1].why == "a answers here, which is read at http://a:9744: is this the right address?"
+    assert (rack.nodes_expected, rack.nodes_reporting, rack.valid) == (3, 2, False)
+    assert rack.coverage == pytest.approx(2 / 3)
+    assert rack.tokens_per_second[OUTPUT] == pytest.approx(4000.0)
+    assert rack.tokens_total[OUTPUT] == pytest.approx(4000.0 * 38.751 + 2000.0 * 18.751)
