@@ -56,6 +56,10 @@ class RackDesk:
         self._kept_seconds = float("-inf")
         """When the totals were last kept before they were told, on the monotonic clock."""
 
+    def replan(self, plan: RackPlan) -> None:
+        """Go on with what is configured now."""
+        self._plan = self.reckoner.plan = plan
+
     def take_kept(self) -> None:
         """Take what an earlier run kept; begin anew, and say so, when that is not possible."""
         kept = self._store.load()
