@@ -101,11 +101,16 @@ class RackReckoner:
             return
         fresh = member.take(reading, cadence_seconds)
         if fresh:
-            self._notice_rename(member, key)
-            member.key = key
+            self._notice_rename(member, key, reading.totals.origin.boot_id)
+            member.key, known = key, known or self._ledger.knows(key)
         # What an old document says was counted, was counted: an account holds the most it was seen to have.
         if fresh or self._ledger.knows(key):
-            self._ledger.book(key, reading.totals, backfilled=away and known)
+            self._ledger.book(key, reading.totals, backfilled=away and known, in_use=self._accounts_in_use)
+
+    def _accounts_in_use(self) -> set[Key]:
+        """Accounts of members, also of those that were named and may be again."""
+        kept = {each.key for each in self._kept.values()}
+        return kept | {member.key for member in self._members.values() if member.key is not None}
 
     def miss(self, url: str, why: str) -> None:
         """Note that a member did not answer."""
@@ -231,13 +236,21 @@ class RackReckoner:
         others = (other for other in self._members.values() if other is not member)
         return next((other for other in others if other.up and other.key == key), None)
 
-    def _notice_rename(self, member: RackMember, key: Key) -> None:
-        """See a node that has another name now: it is the same count, not a second one."""
-        old = member.key
-        if old is None or old == key or old[1] != key[1]:
+    def _notice_rename(self, member: RackMember, key: Key, boot_id: str) -> None:
+        """See a node that has another name now, at the same address or another: it is the same count."""
+        old, known = member.key, self._ledger.knows(key)
+        if known or (old is not None and old[1] != key[1]):
             return
-        if all(other.key != old for other in self._members.values() if other is not member):
-            self._ledger.rename(old, key)
+        candidates = self._ledger.accounts_of(key[1]) if old is None else [old]
+        if not candidates:
+            return
+        others = [other for other in self._members.values() if other is not member]
+        if old is not None:  # the same node by another address will be seen to be renamed next
+            others = [other for other in others if other.boot_id != boot_id]
+        taken = {other.key for other in others}
+        free = [each for each in candidates if each not in taken]
+        if len(free) == 1:
+            self._ledger.rename(free[0], key)
 
     def _places(self) -> list[Place]:
         """Tell of each member under which name it is shown, whether it is drained, and whose double it is."""

@@ -14,14 +14,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from agent.measure.engine import TokenKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from agent.measure.totals import NodeTotals
 
 MOST_LEDGERS_PER_NODE = 8
 """A node that loses its state at every start opens accounts without end: the oldest are folded into one."""
 MOST_ACCOUNTS = 16_384
-"""… and so are those of nodes whose names come and go."""
+"""… and so are those of nodes whose names come and go. One that a member still counts in is never folded:
+its next document would be counted a second time."""
+MOST_MODEL_SERIES = 2048
+"""Models times kinds of one account; a node names about half as many. What is beyond counts as OTHER."""
+MOST_BOUNDARIES = 16
+"""There are five; names come from outside."""
+OTHER = "other"
+"""As nodes call the models that are beyond their own bound."""
 FOLDED = ""
 """The ledger of accounts that were folded."""
 
@@ -42,7 +49,10 @@ class Account:
 
     def grow(self, totals: NodeTotals, *, backfilled: bool) -> None:
         """Take a member's totals; what is less than was seen is old."""
-        for pair, total in totals.tokens.items():
+        told = totals.tokens
+        if len(self.tokens) + len(told) > MOST_MODEL_SERIES:
+            told = _bounded(told, self.tokens)
+        for pair, total in told.items():
             known = self.tokens.get(pair, 0.0)
             if total > known or pair not in self.tokens:
                 self.tokens[pair] = total
@@ -50,11 +60,12 @@ class Account:
                 more = total - known if backfilled else 0.0
                 self.backfilled[kind] = self.backfilled.get(kind, 0.0) + more
         for at in totals.boundaries:
-            self.joules[at.boundary] = max(at.joules, self.joules.get(at.boundary, 0.0))
+            if at.boundary in self.joules or len(self.joules) < MOST_BOUNDARIES:
+                self.joules[at.boundary] = max(at.joules, self.joules.get(at.boundary, 0.0))
 
     def absorb(self, other: Account) -> None:
         """Add another account to this one."""
-        self.tokens = sums([self.tokens, other.tokens])
+        self.tokens = sums([self.tokens, _bounded(other.tokens, self.tokens)])
         self.joules = sums([self.joules, other.joules])
         self.backfilled = sums([self.backfilled, other.backfilled])
 
@@ -73,13 +84,27 @@ class RackLedger:
         """Tell whether there is such an account."""
         return key in self._accounts
 
-    def book(self, key: Key, totals: NodeTotals, *, backfilled: bool) -> None:
-        """Take what a node says of one ledger; `backfilled` when it was away before."""
+    def book(
+        self,
+        key: Key,
+        totals: NodeTotals,
+        *,
+        backfilled: bool,
+        in_use: Callable[[], Collection[Key]] = frozenset,
+    ) -> None:
+        """Take what a node says of one ledger; `backfilled` when it was away before.
+
+        `in_use` tells, when accounts have to be folded, which ones members count in now.
+        """
         account = self._accounts.get(key)
         if account is None:
             account = self._accounts[key] = Account()
-            self._fold(key)
+            self._fold(key, in_use)
         account.grow(totals, backfilled=backfilled)
+
+    def accounts_of(self, ledger: str) -> list[Key]:
+        """Return the accounts of one ledger, under whatever name its node had."""
+        return [key for key in self._accounts if key[1] == ledger]
 
     def rename(self, old: Key, new: Key) -> None:
         """Give an account to the new name of its node."""
@@ -109,6 +134,11 @@ class RackLedger:
             nodes.setdefault(node, []).append(account.of_kinds())
         return {node: sums(parts) for node, parts in nodes.items()}
 
+    def tokens_of(self, key: Key) -> dict[TokenKind, float]:
+        """Return the tokens of one account by kind."""
+        account = self._accounts.get(key)
+        return {} if account is None else account.of_kinds()
+
     def dump(self) -> list[Any]:
         """Return all accounts as plain values."""
         return [
@@ -133,18 +163,38 @@ class RackLedger:
             )
         self._accounts = accounts
 
-    def _fold(self, newest: Key) -> None:
+    def _fold(self, newest: Key, in_use: Callable[[], Collection[Key]]) -> None:
         """Fold the oldest accounts where there are too many."""
         own = [key for key in self._accounts if key[0] == newest[0] and key[1] != FOLDED]
         if len(own) > MOST_LEDGERS_PER_NODE:
-            self._absorb(own[0], (newest[0], FOLDED))
+            self._absorb_first(own, newest, in_use(), (newest[0], FOLDED))
         if len(self._accounts) > MOST_ACCOUNTS:
-            oldest = next(key for key in self._accounts if key != (FOLDED, FOLDED))
-            self._absorb(oldest, (FOLDED, FOLDED))
+            self._absorb_first(list(self._accounts), newest, in_use(), (FOLDED, FOLDED))
+
+    def _absorb_first(self, keys: Iterable[Key], newest: Key, in_use: Collection[Key], into: Key) -> None:
+        free = (key for key in keys if key not in (newest, into) and key not in in_use)
+        oldest = next(free, None)
+        if oldest is not None:
+            self._absorb(oldest, into)
 
     def _absorb(self, key: Key, into: Key) -> None:
         folded = self._accounts.setdefault(into, Account())
         folded.absorb(self._accounts.pop(key))
+
+
+def _bounded(
+    told: Mapping[tuple[str, TokenKind], float], known: Mapping[tuple[str, TokenKind], float]
+) -> dict[tuple[str, TokenKind], float]:
+    """Name only as many models as there is room for beside those known; the tokens stay."""
+    room = MOST_MODEL_SERIES - len(known)
+    found: dict[tuple[str, TokenKind], float] = {}
+    for (model, kind), total in told.items():
+        pair = (model, kind)
+        if pair not in known and model != OTHER:
+            room -= 1
+            pair = pair if room >= 0 else (OTHER, kind)
+        found[pair] = found.get(pair, 0.0) + total
+    return found
 
 
 def sums(parts: Iterable[Mapping[K, float]]) -> dict[K, float]:

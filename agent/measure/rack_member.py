@@ -95,6 +95,11 @@ class RackMember:
         """Its name; the host and port of its address until it has told one."""
         return self.key[0] if self.key is not None else self.url.partition("://")[2].rstrip("/")
 
+    @property
+    def boot_id(self) -> str:
+        """On which boot of which machine it was last seen; empty before that."""
+        return self.totals.origin.boot_id if self.totals is not None else ""
+
     def take(self, reading: MemberReading, cadence_seconds: float) -> bool:
         """Take one answer; return False for one that tells nothing new."""
         totals, answered = reading.totals, reading.first_byte_monotonic_seconds

@@ -120,11 +120,15 @@ def _members(
     places: Sequence[Place], now: Moment, figures: RackFigures, ledger: RackLedger
 ) -> Generator[None, None, list[MemberFigures]]:
     by_node = ledger.tokens_by_node()
+    names = Counter(place.member.name for place in places if not place.same_as)
     shown = []
     for number, place in enumerate(places):
         if number % MEMBERS_PER_STEP == 0:
             yield
-        shown.append(_member(place, now, figures, by_node))
+        key, told = place.member.key, by_node
+        if key is not None and names[key[0]] > 1:  # nodes that share a name share no total
+            told = {key[0]: ledger.tokens_of(key)}
+        shown.append(_member(place, now, figures, told))
     return shown
 
 

@@ -7,6 +7,7 @@ import pytest
 from fakes.rack_node import OUTPUT, RackNode
 
 from agent.measure.rack import RackPlan, RackReckoner, UnknownMemberError
+from agent.measure.rack_ledger import MOST_MODEL_SERIES
 from agent.measure.rack_view import worst_first
 from agent.measure.reading import Moment
 from agent.measure.records import BY_NAME
@@ -270,6 +271,72 @@ def test_a_node_that_is_renamed_is_the_same_count(bench, nodes):
     bench.poll(20, 21)
 
     assert bench.snapshot(20.1).tokens_total[OUTPUT] == pytest.approx(total + 6000.0)
+
+
+def test_t1_a_node_known_by_two_addresses_and_renamed_is_the_same_count():
+    node = RackNode("a")
+    bench = Bench([node])
+    bench.nodes["http://alias:9744"] = node
+    bench.rack.expect(bench.nodes)
+    bench.poll(0, 20)
+    node.name = "a2"
+    bench.poll(20, 22)
+
+    assert bench.snapshot(21.1).tokens_total[OUTPUT] == pytest.approx(node.tokens(20.751))
+
+
+def test_t1_a_node_that_is_renamed_together_with_its_address_is_the_same_count():
+    node = RackNode("a")
+    bench = Bench([node])
+    bench.poll(0, 20)
+    node.name = "b"
+    bench.nodes = {"http://b:9744": node}
+    bench.rack.expect(bench.nodes)
+    bench.poll(20, 22)
+    rack = bench.snapshot(21.1)
+
+    assert rack.tokens_total[OUTPUT] == pytest.approx(node.tokens(20.751))
+    assert rack.backfilled_tokens_total[OUTPUT] == pytest.approx(1000.0)
+
+
+@pytest.mark.parametrize("number", [2, 9, 18])
+def test_t1_nodes_that_all_have_one_name_are_counted_once_each(number):
+    """As with 18 trays whose host name nobody set."""
+    nodes = [RackNode("localhost", ledger=f"ledger-{n}", boot_id=f"boot:{n}") for n in range(number)]
+    bench = Bench([])
+    bench.nodes = {f"http://tray-{n}:9744": node for n, node in enumerate(nodes)}
+    bench.rack.expect(bench.nodes)
+    bench.poll(1, 20)
+    rack = bench.snapshot(19.1)
+
+    truth = sum(node.tokens(18.751) for node in nodes)
+    assert rack.tokens_total[OUTPUT] == pytest.approx(truth)
+    assert sum(member.tokens_total[OUTPUT] for member in rack.members) == pytest.approx(truth)
+
+
+def test_t1_a_node_that_loses_its_state_again_and_again_folds_no_account_of_a_namesake():
+    steady, shaky = RackNode("a", ledger="steady"), RackNode("a", ledger="0")
+    bench = Bench([])
+    bench.nodes = {"http://steady:9744": steady, "http://shaky:9744": shaky}
+    bench.rack.expect(bench.nodes)
+    lost = 0.0
+    for start in range(1, 61, 3):
+        bench.poll(start, start + 3)
+        lost += shaky.tokens(start + 1.751)
+        shaky.ledger, shaky.began = str(start), start + 3.0 - 0.249
+
+    total = bench.snapshot(60.1).tokens_total[OUTPUT]
+    assert total == pytest.approx(steady.tokens(59.751) + lost)
+
+
+def test_a_member_that_names_models_without_end_fills_no_memory():
+    node = RackNode("a")
+    bench = Bench([node])
+    for second in range(20):
+        names = {(f"m{second}-{number}", OUTPUT): 1.0 for number in range(2000)}
+        bench.poll(second, second + 1, tokens=names)
+
+    assert len(bench.snapshot(19.1).models) <= MOST_MODEL_SERIES + 2
 
 
 def test_t10_drained_members_leave_the_expectation(bench):
