@@ -207,6 +207,9 @@ class Daemon:
                 _make_room(len(self._desk.reckoner.members))
                 rack = await self._desk.reckon(Moment(time.monotonic(), time.time()), node.node.rack)
                 self._gatherer.show_rack(rack)
+            elif self._desk.snapshot is not None:  # a reload took the members away
+                self._desk.snapshot = None
+                self._gatherer.show_rack(None)
             await asyncio.sleep(SPACING_SECONDS - QUIET_SECONDS)
 
     async def _keep_history(self) -> None:

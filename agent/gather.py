@@ -157,8 +157,8 @@ class Gatherer:
         self.snapshot = self._reckoner.snapshot(now(), outcomes, self_gauges, self._rack_snapshot)
         return self.snapshot
 
-    def show_rack(self, rack: RackSnapshot) -> None:
-        """Have the next snapshots show the rack, the first of them soon."""
+    def show_rack(self, rack: RackSnapshot | None) -> None:
+        """Have the next snapshots show the rack, the first of them soon; None when there is none any more."""
         self._rack_snapshot = rack
         self._news.set()
 

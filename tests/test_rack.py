@@ -196,6 +196,15 @@ def test_a_reload_takes_what_is_configured_of_the_rack(rack):
     assert told["nodes"]["expected"] == 4
 
 
+def test_t15_a_reload_that_takes_the_members_away_takes_the_rack_off_the_page(rack):
+    rack.head.wait_for(lambda _: rack.head.value("rackwatt_rack_nodes_reporting", rack="r12") == 3)
+    rack.head.configure({"node": {"name": "head"}, "rack": {"name": "r12"}})
+    rack.head.reload()
+    wait_rack(rack.head, lambda told: told["of_one"])
+
+    rack.head.wait_for(lambda _: "rackwatt_rack_" not in rack.head.page())
+
+
 @pytest.mark.parametrize(
     ("plain", "content_type", "status", "says"),
     [

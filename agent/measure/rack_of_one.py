@@ -29,6 +29,7 @@ def rack_of_one(snapshot: Snapshot, plan: RackPlan) -> RackSnapshot:
     in_duty = snapshot.drained is None
     member = _member(snapshot, rate)
     totals = _totals(snapshot)
+    output = snapshot.tokens_per_second.get(TokenKind.OUTPUT) if rate is not None and rate.valid else None
     return RackSnapshot(
         sequence=snapshot.sequence,
         at=snapshot.at,
@@ -56,7 +57,7 @@ def rack_of_one(snapshot: Snapshot, plan: RackPlan) -> RackSnapshot:
         gpus_reporting=sum(gpu.up for gpu in member.gpus) if in_duty else 0,
         models=snapshot.models,
         members=(member,),
-        record=record_of(plan.record, snapshot.models, snapshot.tokens_per_second.get(TokenKind.OUTPUT)),
+        record=record_of(plan.record, snapshot.models, output),
     )
 
 

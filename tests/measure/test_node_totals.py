@@ -1,6 +1,7 @@
 """What a node keeps and tells for its rack: its ledger, its models, its boundaries, the rack of one."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -8,6 +9,7 @@ from agent.measure.engine import TokenKind
 from agent.measure.node import NodeReckoner
 from agent.measure.rack import RackPlan
 from agent.measure.rack_of_one import rack_of_one
+from agent.measure.records import BY_NAME
 from agent.measure.totals import totals_of
 from agent.measure.validity import Invalid
 
@@ -135,3 +137,16 @@ def test_a_drained_node_is_a_rack_that_expects_nobody(bench):
     rack = rack_of_one(bench.snapshot(0.1), RackPlan())
 
     assert (rack.nodes_expected, rack.drained, rack.coverage) == (0, ("tray-07",), None)
+
+
+def test_a_node_of_which_an_engine_is_not_covered_has_no_share_of_a_record(bench):
+    for second in range(15):
+        bench.serve(float(second))
+    whole = bench.snapshot(14.1)
+    standing = next(each for each in whole.validity if each.figure == "node_tokens_per_second")
+    rest = tuple(each for each in whole.validity if each is not standing)
+    part = replace(whole, validity=(replace(standing, reasons=frozenset({Invalid.GAP})), *rest))
+    plan = RackPlan(record=replace(BY_NAME["azure-gb300-llama2-70b"], model_words=frozenset({"llama"})))
+
+    assert rack_of_one(whole, plan).record.ratio == pytest.approx(1000.0 / 1_100_948.3)
+    assert rack_of_one(part, plan).record.ratio is None
