@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from agent.measure.efficiency import CADENCES_PER_WINDOW, Window, tokens_per_joule
@@ -177,20 +179,29 @@ def _model_rates(figures: RackFigures, members: Sequence[RackMember]) -> None:
 
 
 def _model_ratios(figures: RackFigures, members: Sequence[RackMember], boundary: str) -> None:
-    """Divide each model's sums over the members that serve nothing else: their joules are its own."""
+    """Divide each model's sums over the members that serve nothing else: their joules are its own.
+
+    As with the rack's own ratio, it is absent when too few of these members are in it (T10).
+    """
     tokens: dict[tuple[str, TokenKind], float] = {}
     joules: dict[tuple[str, TokenKind], float] = {}
+    inside: Counter[tuple[str, TokenKind]] = Counter()
+    expected: Counter[tuple[str, TokenKind]] = Counter()
     for member in members:
         model, sums = only_model(member), figures.ratios.get(member.url)
-        if model is None or sums is None or boundary not in sums.joules:
+        if model is None or sums is None:
             continue
-        for kind in filter(sums.whole, sums.tokens):
-            tokens[model, kind] = tokens.get((model, kind), 0.0) + sums.tokens[kind]
-            joules[model, kind] = joules.get((model, kind), 0.0) + sums.joules[boundary]
-    for (model, kind), amount in tokens.items():
-        ratio = tokens_per_joule(amount, joules[model, kind])
-        if ratio is not None:
-            figures.model_ratios[model, kind, boundary] = ratio
+        for kind in filter(partial(_counts, sums), TokenKind):
+            pair = (model, kind)
+            expected[pair] += 1
+            if boundary in sums.joules and sums.whole(kind):
+                inside[pair] += 1
+                tokens[pair] = tokens.get(pair, 0.0) + sums.tokens[kind]
+                joules[pair] = joules.get(pair, 0.0) + sums.joules[boundary]
+    for pair, amount in tokens.items():
+        ratio = tokens_per_joule(amount, joules[pair])
+        if ratio is not None and inside[pair] >= LEAST_COVERAGE * expected[pair]:
+            figures.model_ratios[*pair, boundary] = ratio
 
 
 def only_model(member: RackMember) -> str | None:

@@ -102,6 +102,17 @@ def test_t10_a_missing_member_is_named_and_never_drawn_as_a_drop_of_a_valid_rate
     assert {Invalid.LOW_COVERAGE, Invalid.MEMBER_MISSING} <= standing(rack, "rack_tokens_per_second").reasons
 
 
+def test_t10_a_model_has_no_ratio_when_too_few_of_those_who_serve_it_are_covered(bench):
+    bench.poll(0, 20)
+    whole = bench.snapshot(19.1)
+    bench.poll(20, 40, without=("c",))
+    part = bench.snapshot(39.1)
+
+    assert whole.models[0].tokens_per_joule[OUTPUT, GPU] == pytest.approx(4.0)
+    assert part.models[0].tokens_per_second[OUTPUT] == pytest.approx(3000.0)
+    assert part.models[0].tokens_per_joule == {}
+
+
 def test_t10_one_of_forty_missing_leaves_the_rack_valid():
     bench = Bench([RackNode(f"n{number}") for number in range(40)])
     bench.poll(0, 20)
