@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING, TypeVar
@@ -92,7 +93,9 @@ class RackDesk:
             return
         self.reckoner.left, self._kept_seconds = False, seconds
         self.save()
-        await asyncio.to_thread(self.flush, KEEP_SECONDS)
+        with contextlib.suppress(TimeoutError):  # no thread is free: what hangs there must not stop us
+            async with asyncio.timeout(2.0 * KEEP_SECONDS):
+                await asyncio.to_thread(self.flush, KEEP_SECONDS)
 
     def of_one(self, node: Snapshot) -> RackSnapshot:
         """Return the rack that a node without members is; made once for each of its snapshots."""

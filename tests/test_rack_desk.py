@@ -1,6 +1,8 @@
 """The rack of a running daemon: what is told was kept before."""
 
+import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from fakes.rack_node import OUTPUT, RackNode
@@ -45,5 +47,21 @@ async def test_a_disk_that_hangs_does_not_keep_the_rack_from_being_told(tmp_path
     desk = RackDesk(reckoner, RackPlan(), HangingStore(tmp_path, RACK_FILE_NAME))
     told = await desk.reckon(NOW, "own")
     HangingStore.hangs.set()
+
+    assert desk.snapshot is told
+
+
+async def test_an_executor_without_a_free_thread_does_not_keep_the_rack_from_being_told(tmp_path, reckoner):
+    free = threading.Event()
+    with ThreadPoolExecutor(1) as executor:
+        asyncio.get_running_loop().set_default_executor(executor)
+        hung = asyncio.create_task(asyncio.to_thread(free.wait, 30.0))
+        await asyncio.sleep(0)
+        desk = RackDesk(reckoner, RackPlan(), Store(tmp_path, RACK_FILE_NAME))
+        async with asyncio.timeout(20.0):
+            told = await desk.reckon(NOW, "own")
+        assert not hung.done()
+        free.set()
+        await hung
 
     assert desk.snapshot is told

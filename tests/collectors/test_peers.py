@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -173,3 +174,21 @@ async def test_doctor_tells_of_each_member(serve):
 
     assert found[0].text == "node tray-1, rackwatt 0.1.0, 4 GPUs"
     assert found[1].level == "problem"
+
+
+async def test_a_file_system_that_hangs_holds_one_thread_and_not_the_executor(tmp_path):
+    """A FIFO that nobody writes to hangs as a dead NFS server does."""
+    os.mkfifo(tmp_path / "members.json")
+    files = FileSd(files=(str(tmp_path / "members.json"),))
+    collector = peers.build(peers.Settings(members_from=MembersFrom(file_sd=files)))
+    source = collector.sources(None)[0]
+    before = threading.active_count()
+    for _ in range(50):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await source.collect(NOW, None)
+
+    assert threading.active_count() == before + 1
+    assert await asyncio.wait_for(asyncio.to_thread(lambda: "free"), 10.0) == "free"
+    (tmp_path / "members.json").write_text("[]")
+    assert (await source.collect(NOW, None)).notes == ("no members were found",)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +48,7 @@ class Discovery:
         self._found = found
         self._how = {f.name: getattr(settings, f.name) for f in dataclasses.fields(HttpConfig)}
         self._addresses: tuple[str, ...] | None = None
+        self._files = _Files()
 
     async def close(self) -> None:
         """Do nothing: the connections are the collector's."""
@@ -54,7 +57,7 @@ class Discovery:
         """Read files and server; tell of the members only when all could be read."""
         settings, addresses = self._settings, dict[str, None]()
         if settings.file_sd is not None:
-            addresses |= await asyncio.to_thread(_from_files, settings.file_sd.files)
+            addresses |= await self._files.addresses(settings.file_sd.files)
         if settings.http_sd is not None:
             url, limits = settings.http_sd.url, Limits(TIMEOUT_SECONDS, MAX_BYTES)
             fetched = await self._client.get(url, limits, headers=HEADERS, config=settings.http_sd)
@@ -66,6 +69,44 @@ class Discovery:
             self._addresses = tuple(addresses)
             self._found([Member(url=address, **self._how) for address in addresses])
         return Reading(self.name, now, notes=() if addresses else ("no members were found",))
+
+
+class _Files:
+    """Reads files in a daemon thread, never in more than one.
+
+    The event loop's executor will not do: a file system that hangs would fill it, the rack's totals would
+    wait for it as well, and the interpreter for its threads at exit.
+    """
+
+    def __init__(self) -> None:
+        self._reading: asyncio.Future[dict[str, None] | Exception] | None = None
+
+    async def addresses(self, patterns: Sequence[str]) -> dict[str, None]:
+        """Return the addresses in all files. Raises SourceError."""
+        if self._reading is None:
+            loop = asyncio.get_running_loop()
+            self._reading = loop.create_future()
+            name = "rackwatt-members"
+            threading.Thread(target=self._read, args=(patterns, loop), name=name, daemon=True).start()
+        found = await asyncio.shield(self._reading)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def _read(self, patterns: Sequence[str], loop: asyncio.AbstractEventLoop) -> None:
+        """Work in the thread, and bring home what was found."""
+        found: dict[str, None] | Exception
+        try:
+            found = _from_files(patterns)
+        except Exception as error:  # noqa: BLE001 - goes to whoever asked
+            found = error
+        with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(self._finish, found)
+
+    def _finish(self, found: dict[str, None] | Exception) -> None:
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.set_result(found)
 
 
 def _from_files(patterns: Sequence[str]) -> dict[str, None]:
