@@ -127,14 +127,16 @@ class RackReckoner:
 
     def drain(self, node: str, why: str | None) -> None:
         """Take a member out on purpose, or (None) back in. Raises UnknownMemberError."""
-        names = {member.name for member in self._members.values()} | self._members.keys()
-        if node not in names and not (why is None and node in self._drained):
+        meant = [member for member in self._members.values() if node in (member.name, member.url)]
+        if not meant and not (why is None and node in self._drained):
             shown = ", ".join(sorted(member.name for member in self._members.values())[:20])
             raise UnknownMemberError(f"no member {node!a}; there are: {shown or 'none'}")
         if why is None:
-            self._drained.pop(node, None)
-        else:
-            self._drained[node] = why or DRAINED_HERE
+            for each in {node, *(word for member in meant for word in (member.name, member.url))}:
+                self._drained.pop(each, None)
+            return
+        for member in meant:  # one that has not told its name will be called otherwise when it has
+            self._drained[member.url if member.key is None else node] = why or DRAINED_HERE
 
     def snapshot(self, now: Moment, own_rack: str) -> RackSnapshot:
         """Reckon the rack in one piece."""
@@ -225,6 +227,7 @@ class RackReckoner:
 
     def _remember(self, member: RackMember) -> None:
         if member.key is not None:
+            self._kept.pop(member.url, None)  # the newest stand last: those of long ago are forgotten first
             self._kept[member.url] = _KeptMember(member.key, member.most_gpus, member.gpus)
         while len(self._kept) > MOST_KEPT:
             del self._kept[next(iter(self._kept))]

@@ -361,6 +361,16 @@ def test_t10_drained_members_leave_the_expectation(bench):
     assert rack.members[2].drained
 
 
+def test_t10_a_member_drained_before_it_told_its_name_stays_drained_when_it_does(bench):
+    bench.rack.drain("a:9744", "waits for a fan")
+    bench.poll(0, 5)
+    drained = bench.snapshot(4.1)
+    bench.rack.drain("a", None)
+
+    assert drained.drained == ("a",)
+    assert bench.snapshot(4.2).drained == ()
+
+
 def test_t10_the_configuration_drains_by_name_or_address_and_takes_back(bench):
     bench.rack.plan = RackPlan(drained=frozenset({"a", "http://b:9744"}))
     bench.poll(0, 20)
