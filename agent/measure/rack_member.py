@@ -114,6 +114,8 @@ class RackMember:
             self._reset_seconds, same = answered, False
         if not same:
             self._tokens, self._energy = {}, {}
+        elif previous is not None and previous.origin.run != totals.origin.run:
+            self._forget_fallen(totals)
         self.totals, self.seen_seconds, self._cadence_seconds = totals, answered, cadence_seconds
         self.missed = False
         hung_seconds = theirs - totals.reckoned_seconds
@@ -237,6 +239,13 @@ class RackMember:
             if at.cadence_seconds <= SLOWEST_SECONDS
         ]
 
+    def _forget_fallen(self, totals: NodeTotals) -> None:
+        """Begin anew what a restarted node had not kept: until it has caught up its rate is unknown, not 0."""
+        told = {(e.instance, kind): point.value for e in totals.engines for kind, point in e.live.items()}
+        joules = {at.boundary: at.joules for at in totals.boundaries}
+        self._tokens = {key: each for key, each in self._tokens.items() if not _fell(each, told.get(key))}
+        self._energy = {key: each for key, each in self._energy.items() if not _fell(each, joules.get(key))}
+
     def _energy_series(self, at: BoundaryTotals) -> Series:
         """Return the energy of a boundary, begun anew after a hole in it."""
         known = self._energy.get(at.boundary)
@@ -248,6 +257,10 @@ class RackMember:
     def _seen_cadence(self, cadence_seconds: float) -> float:
         """Return how far apart samples of a source are here: it is read there, then polled."""
         return min(cadence_seconds, SLOWEST_SECONDS) + self._cadence_seconds
+
+
+def _fell(series: Series, value: float | None) -> bool:
+    return value is not None and series.last is not None and value < series.last.value
 
 
 def _grown(series: Series, start: float, end: float, gap: float, *, bounded: bool) -> Grown | None:

@@ -340,6 +340,21 @@ def test_t1_a_node_that_loses_its_state_again_and_again_folds_no_account_of_a_na
     assert total == pytest.approx(steady.tokens(59.751) + lost)
 
 
+def test_t4_a_member_that_comes_back_with_less_than_it_had_told_is_unknown_and_not_at_zero(bench, nodes):
+    """As when a pod is killed with its engine, before the node had kept its last seconds."""
+    bench.poll(0, 20)
+    nodes[2].base -= 15_000.0
+    origin = replace(nodes[2].totals(20.0).origin, run="run:2")
+    for second in range(20, 24):
+        for url, node in bench.nodes.items():
+            changes = {"origin": origin} if node is nodes[2] else {}
+            bench.rack.take(url, node.reading(float(second), **changes), 1.0)
+    rack = bench.snapshot(23.1)
+
+    assert rack.tokens_per_second[OUTPUT] == pytest.approx(3000.0)
+    assert (rack.members[2].tokens_per_second, rack.valid) == ({}, False)
+
+
 def test_a_member_that_names_models_without_end_fills_no_memory():
     node = RackNode("a")
     bench = Bench([node])
