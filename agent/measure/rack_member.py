@@ -240,7 +240,7 @@ class RackMember:
         ]
 
     def _forget_fallen(self, totals: NodeTotals) -> None:
-        """Begin anew what a restarted node had not kept: until it has caught up its rate is unknown, not 0."""
+        """Begin anew what a restarted node had not kept: its rate is unknown then, and not 0."""
         told = {(e.instance, kind): point.value for e in totals.engines for kind, point in e.live.items()}
         joules = {at.boundary: at.joules for at in totals.boundaries}
         self._tokens = {key: each for key, each in self._tokens.items() if not _fell(each, told.get(key))}
