@@ -21,7 +21,7 @@ from agent.measure.node import NodeReckoner
 from agent.measure.rack import RackPlan, RackReckoner
 from agent.measure.reading import Moment
 from agent.measure.records import BY_NAME as RECORDS
-from agent.rack_desk import QUIET_SECONDS, SPACING_SECONDS, RackDesk, burst_over
+from agent.rack_desk import QUIET_SECONDS, RackDesk, burst_over
 from agent.store import RACK_FILE_NAME, Saver, Store, StoreError
 from agent.web.api import Drains
 
@@ -207,7 +207,7 @@ class Daemon:
                 _make_room(len(self._desk.reckoner.members))
                 rack = await self._desk.reckon(Moment(time.monotonic(), time.time()), node.node.rack)
                 self._gatherer.show_rack(rack)
-            await asyncio.sleep(SPACING_SECONDS - QUIET_SECONDS)
+            await asyncio.sleep(self._desk.spacing_seconds - QUIET_SECONDS)
 
     async def _keep_history(self) -> None:
         rack = await self.next_rack(-1)

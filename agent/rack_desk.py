@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("rackwatt.rack")
 T = TypeVar("T")
 
-SPACING_SECONDS = 0.9
-"""A rack is reckoned once for each burst of polls, at most about once a second."""
+SPACING_SECONDS, HALL_SPACING_SECONDS = 0.4, 0.9
+"""A rack is reckoned once for each burst of polls, at most about twice a second; a hall once."""
+HALL_MEMBERS = 250
+"""From so many on it costs too much to do it twice."""
 QUIET_SECONDS = 0.05
 """A burst is over when nobody has answered for so long …"""
 BURST_SECONDS = 0.5
@@ -74,6 +76,11 @@ class RackDesk:
             self.reckoner.left = False
             self.save()
         return rack
+
+    @property
+    def spacing_seconds(self) -> float:
+        """How long after one reckoning begins the next one may."""
+        return SPACING_SECONDS if len(self.reckoner.members) <= HALL_MEMBERS else HALL_SPACING_SECONDS
 
     def of_one(self, node: Snapshot) -> RackSnapshot:
         """Return the rack that a node without members is; made once for each of its snapshots."""
