@@ -30,9 +30,9 @@ QUIET_SECONDS = 0.05
 """A burst is over when nobody has answered for so long …"""
 BURST_SECONDS = 0.5
 """… and is not waited for any longer than this."""
-SLICE_SECONDS = 0.01
-"""Of processor time: so much is reckoned in one piece, before polls and pages have their turn. By the wall
-clock a machine that is busy elsewhere would have us do less and less of what comes in more and more."""
+SLICE_SECONDS, LONGEST_SLICE_SECONDS = 0.01, 0.05
+"""Of processor time: so much is reckoned in one piece, and each time more, before polls and pages have their
+turn. With short slices, or by the wall clock, a daemon that gets too little of a machine would never be done."""
 IDLE_SECONDS = 1.0
 """Without news the rack is reckoned all the same: what goes stale must be seen."""
 
@@ -110,15 +110,16 @@ class RackDesk:
 
 async def _in_slices(steps: Generator[None, None, T]) -> T:
     """Go through steps, a few at a time; return what they end with."""
-    began = time.thread_time()
+    slice_seconds, began = SLICE_SECONDS, time.thread_time()
     while True:
         try:
             next(steps)
         except StopIteration as ended:
             value: T = ended.value
             return value
-        if time.thread_time() - began > SLICE_SECONDS:
+        if time.thread_time() - began > slice_seconds:
             await asyncio.sleep(0)
+            slice_seconds = min(slice_seconds + SLICE_SECONDS, LONGEST_SLICE_SECONDS)
             began = time.thread_time()
 
 
