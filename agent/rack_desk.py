@@ -32,7 +32,7 @@ BURST_SECONDS = 0.5
 """… and is not waited for any longer than this."""
 SLICE_SECONDS, LONGEST_SLICE_SECONDS = 0.01, 0.05
 """Of processor time: so much is reckoned in one piece, and each time more, before polls and pages have their
-turn. With short slices, or by the wall clock, a daemon that gets too little of a machine would never be done."""
+turn. With short slices, or by the wall clock, a daemon that gets little of a machine would never be done."""
 IDLE_SECONDS = 1.0
 """Without news the rack is reckoned all the same: what goes stale must be seen."""
 
