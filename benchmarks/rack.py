@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self
 
 from fakes.agent import RunningAgent
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SIZES = (18, 200, 1000)
-WARM_UP_SECONDS, WINDOW_SECONDS = 25.0, 40.0
-QUICK_WARM_UP_SECONDS, QUICK_WINDOW_SECONDS = 18.0, 10.0
-"""A window of ten seconds must be full before anything is looked at."""
+WARM_UP_SECONDS, WINDOW_SECONDS = 15.0, 40.0
+QUICK_WARM_UP_SECONDS, QUICK_WINDOW_SECONDS = 3.0, 10.0
 READY_SECONDS = 20.0
+VALID_SECONDS = 60.0
 MOST_BETWEEN_SECONDS = 1.5
 FULL = 1000
 """The size that the budget speaks of."""
@@ -40,6 +41,8 @@ class Looked:
     polls_lost: int
     least_coverage: float
     """Of the points of its history, one a second."""
+    holes: int
+    """Times that nothing was reckoned for three seconds."""
     least_reporting: int
     """In the events of the live page."""
     events: int
@@ -76,6 +79,7 @@ def _ours(folder: Path, port: int, count: int, *, quick: bool) -> tuple[Usage, U
     settings: dict[str, Any] = {"rack": {"members": members.urls(count, port)}, "collectors": {}}
     seconds = QUICK_WINDOW_SECONDS if quick else WINDOW_SECONDS
     with RunningAgent(folder, settings) as agent:
+        _wait_valid(agent)
         time.sleep(QUICK_WARM_UP_SECONDS if quick else WARM_UP_SECONDS)
         lost, began = agent.value("rackwatt_collector_failures_total", collector="peers") or 0.0, time.time()
         time.sleep(2.0)
@@ -85,12 +89,31 @@ def _ours(folder: Path, port: int, count: int, *, quick: bool) -> tuple[Usage, U
             [watched] = watch([agent.program.pid], seconds)
         history = json.loads(http_get(f"{agent.url}/api/v1/history")[1])
         after = agent.value("rackwatt_collector_failures_total", collector="peers") or 0.0
-    told = [c or 0.0 for at, c in zip(history["at"], history["coverage"], strict=True) if at > began]
+    told = [c for at, c in zip(history["at"], history["coverage"], strict=True) if at > began]
     return (
         unscraped,
         watched,
-        Looked(int(after - lost), min(told), min(page.reporting), len(page.reporting), seconds + 2.0),
+        Looked(
+            int(after - lost),
+            min(c for c in told if c is not None),
+            told.count(None),
+            min(page.reporting),
+            len(page.reporting),
+            seconds + 2.0,
+        ),
     )
+
+
+def _wait_valid(agent: RunningAgent) -> None:
+    """Wait until every member is in the figures: their window of ten seconds must be full."""
+    ends = time.monotonic() + VALID_SECONDS
+    while True:
+        status, body = http_get(f"{agent.url}/api/v1/rack")
+        if status == HTTPStatus.OK and json.loads(body)["coverage"] == 1.0:
+            return
+        if time.monotonic() > ends:
+            raise ProcessFailedError(f"the rack is not whole after {VALID_SECONDS:.0f} s: {body[:800]!r}")
+        time.sleep(1.0)
 
 
 class Page(threading.Thread):
@@ -150,7 +173,7 @@ def _figures(count: int, unscraped: Usage, watched: Usage, looked: Looked, peer:
     method = (
         f"process CPU clock of the running rack daemon over {unscraped.seconds:.0f} s; {count} members "
         f"(4 GPUs, 2 engines, 1.6 KB) polled at 1 Hz; {looked.polls_lost} polls lost in both windows, "
-        f"coverage never below {looked.least_coverage:.4g}, nodes reporting never below "
+        f"coverage never below {looked.least_coverage:.4g}, {looked.holes} holes in its history, nodes reporting never below "
         f"{looked.least_reporting} in {looked.events} events; the peer, Prometheus, scrapes and stores "
         "a text page of as many bytes (24 series) from the same members each second, and sums nothing"
     )
