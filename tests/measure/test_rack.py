@@ -489,6 +489,8 @@ def test_a_rack_reckoned_in_steps_is_that_of_the_moment_at_which_it_began():
         found = ended.value
 
     assert found == wanted
+    assert found.tokens_per_second[OUTPUT] == pytest.approx(sum(2 * node.rate for node in nodes))
+    assert (found.coverage, len(found.members), found.power_watts) == (1.0, 120, {GPU: 120 * 500.0})
     assert count > 8
     sliced.rack.finish()
     truth = sum(n.tokens(19.951 if i % 2 == 0 and i < count else 19.751) for i, n in enumerate(nodes))
