@@ -86,6 +86,7 @@ def snapshot_of(
         gpus_reporting=sum(gpu.up for place in duty if place.reports for gpu in _gpus(place)),
         models=models,
         members=members,
+        window_end_monotonic_seconds=figures.window_end_seconds,
         record=record_of(plan.record, models, figures.tokens_per_second.get(TokenKind.OUTPUT)),
     )
 

@@ -17,8 +17,6 @@ from fakes.rack_story import (
 
 HEADS = pytest.mark.parametrize("name", ["head", "second", "long"])
 WRONG = 0.01
-LAGS = [quarter / 4 for quarter in range(26)]
-"""A window ends this long before it is told, at most: while a member may still be late, five seconds."""
 TOUCHED = {KILLED, FROZEN, SILENT, APART, GARBLED, DRAINED, RESTARTED}
 
 
@@ -59,25 +57,28 @@ def unseen(sample):
     ]
 
 
-def truths(story, sample, numbers):
-    """What these trays made in each window that may be meant."""
-    window = sample.rack["window_seconds"]
-    ends = [sample.at - lag for lag in LAGS]
-    return [sum(story.truth.rate(n, "output", end - window, end) for n in numbers) for end in ends]
+def truth(story, sample, numbers):
+    """What these trays made a second in the window that the rates speak of."""
+    start = sample.end - sample.rack["window_seconds"]
+    return sum(story.truth.rate(number, "output", start, sample.end) for number in numbers)
 
 
 def covered_most(story, sample):
     """The most that those who are covered can have made."""
     told, away = shown(sample), unseen(sample)
     count = round(sample.rack["coverage"] * sample.rack["nodes"]["expected"]) - len(told)
-    most = sorted((max(truths(story, sample, [n])) for n in away), reverse=True)[: max(0, count)]
-    return max(truths(story, sample, told)) + sum(most)
+    most = sorted((truth(story, sample, [number]) for number in away), reverse=True)[: max(0, count)]
+    return truth(story, sample, told) + sum(most)
 
 
-def nearest(rate, rates):
-    """How far a rate is from the nearest of what it may mean, as a ratio."""
-    low, high = min(rates), max(rates)
-    return max(0.0, rate - high, low - rate) / high if high else rate
+def off(told, true):
+    """How far a figure is from the truth, as a ratio; a token a second is nothing."""
+    return abs(told - true) / max(true, 1.0)
+
+
+def nearly_all(errors):
+    """The error that 99 of 100 stay below."""
+    return sorted(errors)[int(0.99 * len(errors))]
 
 
 @HEADS
@@ -85,10 +86,11 @@ def test_a_rate_is_never_more_than_what_the_covered_members_made(story, name):
     """T10: no burst when anyone, or the rack's daemon, comes back; nothing is scaled up."""
     seen = figures(story, name)
     excess = [
-        sample.rack["tokens_per_second"]["output"] / covered_most(story, sample) - 1.0 for sample in seen
+        sample.rack["tokens_per_second"]["output"] - covered_most(story, sample) * (1.0 + WRONG)
+        for sample in seen
     ]
 
-    assert max(excess) <= WRONG
+    assert max(excess) <= 1.0
     assert len(seen) > 60
 
 
@@ -102,63 +104,52 @@ def test_a_rack_s_rate_is_the_sum_of_the_members_that_are_covered(story, name):
             assert rate > sum(told.values())
 
 
-def farthest(story, sample, told, end):
-    """How far the rate of any member is from its truth over the window that ends then, as a ratio."""
-    start = end - sample.rack["window_seconds"]
-    true = {number: story.truth.rate(number, "output", start, end) for number in told}
-    return max(abs(told[number] - rate) / max(rate, 1.0) for number, rate in true.items())
+@HEADS
+def test_each_member_s_rate_is_its_truth_over_the_window_that_is_told(story, name):
+    """T3, T10: 99 of 100 within one percent, over windows of 10 s and of 30 s."""
+    errors = [
+        off(rate, truth(story, sample, [number]))
+        for sample in figures(story, name, story.marks["steady"])
+        for number, rate in shown(sample).items()
+    ]
+
+    assert nearly_all(errors) <= WRONG
+    assert len(errors) > 500
 
 
 @HEADS
-def test_the_rates_of_all_members_are_their_truth_over_one_window(story, name):
-    """T3, T10: 99 looks of 100 within one percent, over windows of 10 s and of 30 s."""
-    ends = [tenth / 10 for tenth in range(63)]
-    off = sorted(
-        min(farthest(story, sample, told, sample.at - lag) for lag in ends)
-        for sample in figures(story, name, story.marks["steady"] + 4.0, story.marks["load ends"])
-        if (told := shown(sample))
-    )
+def test_the_rate_is_the_truth_of_the_whole_rack_while_nobody_is_missing(story, name):
+    """T10: 99 of 100 within one percent."""
+    errors = [
+        off(sample.rack["tokens_per_second"]["output"], truth(story, sample, duty(sample)))
+        for sample in figures(story, name)
+        if sample.rack["coverage"] == 1.0
+    ]
 
-    assert off[int(0.99 * len(off))] <= WRONG
-    assert len(off) > 50
+    assert nearly_all(errors) <= WRONG
+    assert len(errors) > 5
 
 
 @HEADS
 @pytest.mark.parametrize(("boundary", "wrong"), [("gpu", WRONG), ("module", 3 * WRONG)])
 def test_tokens_per_joule_are_true_of_the_members_in_duty(story, name, boundary, wrong):
     """T5: within one percent; integrated power (T9) is further off while the load makes a step."""
-    off = []
-    for sample in figures(story, name):
+    errors = []
+    for sample in figures(story, name, story.marks["steady"], story.marks["load ends"]):
         ratio = sample.rack["tokens_per_joule"].get(boundary, {}).get("output")
-        if ratio is not None:
-            window = sample.rack["figures"][f"rack_tokens_per_joule_{boundary}"]["window_seconds"]
-            ends = [sample.at - lag for lag in LAGS]
-            off.append(
-                nearest(ratio, [efficiency(story, sample, boundary, end - window, end) for end in ends])
-            )
+        window = sample.rack["figures"][f"rack_tokens_per_joule_{boundary}"]["window_seconds"]
+        if ratio is not None and window == sample.rack["window_seconds"]:
+            start = sample.end - window
+            errors.append(off(ratio, efficiency(story, duty(sample), boundary, start, sample.end)))
 
-    assert sorted(off)[int(0.99 * len(off))] <= wrong
-    assert len(off) > 5
+    assert nearly_all(errors) <= wrong
+    assert len(errors) > 5
 
 
-def efficiency(story, sample, boundary, start, end):
-    trays = duty(sample)
+def efficiency(story, trays, boundary, start, end):
     tokens = sum(story.truth.rate(n, "output", start, end) * (end - start) for n in trays)
     joules = sum(story.truth.joules(n, boundary, end) - story.truth.joules(n, boundary, start) for n in trays)
     return tokens / joules
-
-
-@HEADS
-def test_a_valid_rate_is_the_truth_of_the_whole_rack(story, name):
-    """T10: 99 of 100 within one percent while nobody is missing."""
-    off = sorted(
-        nearest(sample.rack["tokens_per_second"]["output"], truths(story, sample, duty(sample)))
-        for sample in figures(story, name)
-        if sample.rack["coverage"] == 1.0
-    )
-
-    assert off[int(0.99 * len(off))] <= WRONG
-    assert len(off) > 5
 
 
 def duty(sample):
@@ -171,7 +162,7 @@ def test_what_lacks_in_the_rate_is_told(story, name):
     lacking = 0
     for sample in figures(story, name):
         rack = sample.rack
-        if rack["tokens_per_second"]["output"] < min(truths(story, sample, range(18))) * (1.0 - WRONG):
+        if rack["tokens_per_second"]["output"] < truth(story, sample, range(18)) * (1.0 - WRONG):
             lacking += 1
             told = rack["coverage"] < 1.0 or rack["nodes"]["drained"]
             blamed = [m for m in rack["members"] if m["drained"] or not m["up"] or m["coverage"] < 1.0]
@@ -184,9 +175,9 @@ def test_what_lacks_in_the_rate_is_told(story, name):
 def test_members_that_are_away_are_named_and_not_counted_as_reporting(story):
     away = [FROZEN, SILENT, *([APART] if story.apart else [])]
     names = {f"tray-{number:02d}" for number in away}
-    looks = figures(story, "second", story.marks["cut"] + 6.0, story.marks["thawed"] - 1.0)
+    looks = figures(story, "second", story.marks["cut"] + 15.0, story.marks["thawed"] - 1.0)
 
-    assert len(looks) > 60
+    assert len(looks) > 40
     for sample in looks:
         nodes = sample.rack["nodes"]
         assert names <= set(nodes["missing"])
@@ -212,15 +203,15 @@ def test_a_drained_member_leaves_the_expectation(story):
 
 def test_wrong_clocks_change_nothing(story):
     """T1, T3: an hour ahead all the time, and stepped by an hour forth and two back."""
-    off = sorted(
-        nearest(shown(sample)[number], truths(story, sample, [number]))
+    errors = [
+        off(shown(sample)[number], truth(story, sample, [number]))
         for sample in figures(story, "second", story.marks["steady"])
         for number in (AHEAD, STEPPED)
         if number in shown(sample)
-    )
+    ]
 
-    assert off[int(0.99 * len(off))] <= WRONG
-    assert len(off) > 300
+    assert nearly_all(errors) <= WRONG
+    assert len(errors) > 300
     hours = [
         told["now"][1] - told["now"][0] for told in (story.rests["last"][n] for n in (0, AHEAD, STEPPED))
     ]
