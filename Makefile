@@ -6,6 +6,9 @@ export PATH := $(CURDIR)/.cache/debian/usr/bin:$(PATH)
 # Some tests mount a small file system; without root they do it in a user namespace of their own.
 IN_NAMESPACE := $(shell test "$$(id -u)" = 0 || echo unshare --map-root-user --mount)
 
+# Most tests wait for processes: two at a time halve the time. A file keeps to one worker, for its fixtures are dear.
+SPREAD := -n 2 --dist loadfile
+
 .PHONY: help demo test run-setup test-setup lint docs docs-check wheel-check unit fix goldens bench clean
 
 help:  ## list the targets
@@ -37,7 +40,7 @@ wheel-check: test-setup  ## build the wheel, install it in a clean environment, 
 	scripts/wheel_check.sh
 
 unit: test-setup  ## the tests only; PYTEST="-k name" to choose
-	$(IN_NAMESPACE) $(BIN)/python -m pytest $(PYTEST)
+	$(IN_NAMESPACE) $(BIN)/python -m pytest $(SPREAD) $(PYTEST)
 
 fix: test-setup  ## format and mend what ruff can
 	$(BIN)/ruff check --fix .

@@ -22,8 +22,8 @@ BACK_OFF_CEILING_SECONDS = 5.0
 """A failing source is asked at least this often, so that its return is seen soon …"""
 BACK_OFF_FACTOR = 2.0
 """… after waits that double from its own interval."""
-GRACE_SECONDS = 0.25
-"""A source names its own time-outs better than we can: ours comes this much later."""
+GRACE_SECONDS = 0.75
+"""A source names its own time-outs better than we can, and may read on for a little: ours comes later."""
 
 
 def now() -> Moment:
@@ -40,14 +40,19 @@ class SourceLoop:
         deliver: Callable[[Reading | None, Outcome, float], None],
         seen: Callable[[], Snapshot | None],
         phase_seconds: float = 0.0,
+        delay_seconds: float = 0.0,
         clock: Callable[[], Moment] = now,
     ) -> None:
-        """`phase_seconds` is shared by all loops of a node: they wake together, nodes do not."""
+        """`phase_seconds` is shared by all loops of a node: they wake together, nodes do not.
+
+        The first reading comes after `delay_seconds`.
+        """
         self.source = source
         self.outcome: Outcome | None = None
         self._deliver = deliver
         self._seen = seen
         self._phase_seconds = phase_seconds
+        self._delay_seconds = delay_seconds
         self._clock = clock
         self._failures: dict[Reason, int] = {}
         self._in_a_row = 0
@@ -55,6 +60,8 @@ class SourceLoop:
 
     async def run(self) -> None:
         """Collect at every tick until cancelled. A late tick delays the next: none bursts or overlaps."""
+        if self._delay_seconds:
+            await asyncio.sleep(self._delay_seconds)
         while True:
             await self.once()
             await asyncio.sleep(self._until_next_tick())

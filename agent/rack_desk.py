@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, TypeVar
 
 from agent.measure.rack_of_one import rack_of_one
 from agent.store import Saver
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from agent.measure.rack import RackPlan, RackReckoner
     from agent.measure.rack_snapshot import RackSnapshot
     from agent.measure.reading import Moment
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from agent.store import Store
 
 log = logging.getLogger("rackwatt.rack")
+T = TypeVar("T")
 
 SPACING_SECONDS = 0.9
 """A rack is reckoned once for each burst of polls, at most about once a second."""
@@ -24,9 +28,13 @@ QUIET_SECONDS = 0.05
 """A burst is over when nobody has answered for so long …"""
 BURST_SECONDS = 0.5
 """… and is not waited for any longer than this."""
+MOST_KEPT_AT_ONCE = 128
+"""Members of a rack whose totals are kept before they are told; with more that would take too long …"""
 KEEP_SECONDS = 0.25
-"""A total that was told and not kept would fall when we are killed together with the member that had told
-it. A disk that takes longer than this is not waited for."""
+"""… and a disk that takes longer than this is not waited for."""
+SLICE_SECONDS = 0.01
+"""Of processor time: so much is reckoned in one piece, before polls and pages have their turn. By the wall
+clock a machine that is busy elsewhere would have us do less and less of what comes in more and more."""
 IDLE_SECONDS = 1.0
 """Without news the rack is reckoned all the same: what goes stale must be seen."""
 
@@ -58,12 +66,20 @@ class RackDesk:
             log.warning("the rack's totals of an earlier run are lost", extra={"detail": detail})
 
     async def reckon(self, now: Moment, own_rack: str) -> RackSnapshot:
-        """Reckon the members; what they told is kept before anybody is told of it."""
-        rack = self.reckoner.snapshot(now, own_rack)
-        self.save()
-        await asyncio.to_thread(self.flush, KEEP_SECONDS)
-        self.snapshot = rack
-        self.wake()
+        """Reckon the members, a slice at a time; what they told is kept before anybody is told of it."""
+        try:
+            rack = await _in_slices(self.reckoner.steps(now, own_rack))
+            if len(rack.members) <= MOST_KEPT_AT_ONCE:
+                self.save()
+                await asyncio.to_thread(self.flush, KEEP_SECONDS)
+            self.snapshot = rack
+            self.wake()
+            await _in_slices(self.reckoner.catch_up())
+        finally:
+            self.reckoner.finish()
+        if self.reckoner.left:
+            self.reckoner.left = False
+            self.save()
         return rack
 
     def of_one(self, node: Snapshot) -> RackSnapshot:
@@ -90,6 +106,20 @@ class RackDesk:
     def flush(self, seconds: float) -> bool:
         """Wait until what was to be kept is on disk; False when that takes too long."""
         return self._saver is None or self._saver.flush(seconds)
+
+
+async def _in_slices(steps: Generator[None, None, T]) -> T:
+    """Go through steps, a few at a time; return what they end with."""
+    began = time.thread_time()
+    while True:
+        try:
+            next(steps)
+        except StopIteration as ended:
+            value: T = ended.value
+            return value
+        if time.thread_time() - began > SLICE_SECONDS:
+            await asyncio.sleep(0)
+            began = time.thread_time()
 
 
 async def burst_over(news: asyncio.Event) -> None:

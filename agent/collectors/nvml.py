@@ -103,15 +103,15 @@ class NvmlCollector:
         self._jam: int | None = None
         """Threads left behind when a second GPU hung in one sweep: none is started until one comes back."""
         self._released_until: float | None = None
+        self._cheapest_seconds = 0.0
+        """The period that the cheapest GPU can afford, as of the last sweep; asked for often."""
 
     name = "nvml"
 
     @property
     def interval_seconds(self) -> float:
         """The configured interval, longer when even the cheapest GPU costs more than `max_load`."""
-        devices = self._session.devices if self._session else ()
-        cheapest = min((device.fast.pace.period_seconds for device in devices if device.well), default=0.0)
-        return max(self._settings.interval, cheapest)
+        return max(self._settings.interval, self._cheapest_seconds)
 
     @property
     def timeout_seconds(self) -> float:
@@ -260,6 +260,8 @@ class NvmlCollector:
 
     def _reading(self, now: Moment) -> Reading:
         devices = self._session.devices if self._session else ()
+        well = (device.fast.pace.period_seconds for device in devices if device.well)
+        self._cheapest_seconds = min(well, default=0.0)
         gpus = []
         for device in devices:
             xids = self._tally.of(device.identity) if device.identity else {}
@@ -289,6 +291,7 @@ class NvmlCollector:
         if session is None:
             return
         self._known |= {device.index: device.identity for device in session.devices if device.identity}
+        self._cheapest_seconds = 0.0
         session.stop()
         self._lane.submit(session.close)
 

@@ -28,6 +28,10 @@ PATH = "/api/v1/node?view=totals"
 HEADERS = {"Accept": "application/json"}
 BURST_MEMBERS = 250
 """So many are asked at once; more would wait in our own queue while their deadlines run."""
+CONNECTS_PER_SECOND = 500
+"""A daemon that starts does not connect to all members at once: deadlines would measure our queue …"""
+BATCH_MEMBERS = 25
+"""… so many at once."""
 SHARE_OF_INTERVAL = 0.8
 """A poll that takes longer has failed: the next one is due."""
 
@@ -96,6 +100,7 @@ class PeersCollector:
         bursts = max(1, math.ceil(len(members) / BURST_MEMBERS))
         for number, source in enumerate(self._by_url.values()):
             source.phase_ratio = number % bursts / bursts
+            source.delay_seconds = number // BATCH_MEMBERS * BATCH_MEMBERS / CONNECTS_PER_SECOND
         finder = () if self._discovery is None else (self._discovery,)
         self._sources = (*finder, *self._by_url.values())
 
@@ -110,6 +115,7 @@ class PeerSource:
         self.interval_seconds: float = settings.interval
         self.timeout_seconds: float = settings.deadline_seconds
         self.phase_ratio = 0.0
+        self.delay_seconds = 0.0
         self._page = url + PATH
         self._limits = Limits(settings.deadline_seconds, settings.max_bytes)
         self._client = client

@@ -41,6 +41,10 @@ class Staggered(Protocol):
     def phase_ratio(self) -> float:
         """How far into each interval it is read, 0 to 1."""
 
+    @property
+    def delay_seconds(self) -> float:
+        """How long after it was named it is first read: to connect costs more than to ask."""
+
 
 class Collector(Protocol):
     """A plug-in of `collectors`: offers the sources that exist now."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from agent.measure.rack_figures import figures_of
+from agent.measure.rack_figures import MEMBERS_PER_STEP, figures_in_steps
 from agent.measure.rack_ledger import RackLedger
 from agent.measure.rack_member import RackMember
-from agent.measure.rack_view import Place, snapshot_of
+from agent.measure.rack_view import Place, snapshot_in_steps
 from agent.measure.series import Horizon, max_gap_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Generator, Iterable, Sequence
 
     from agent.measure.rack_ledger import Key
     from agent.measure.rack_snapshot import RackSnapshot
@@ -54,6 +55,10 @@ class RackReckoner:
         self._kept: dict[str, _KeptMember] = {}
         """What an earlier run knew of each address."""
         self._sequence = 0
+        self.left = False
+        """A member has left since this was last cleared: what it told is worth keeping at once."""
+        self._held: deque[_Held] | None = None
+        """What came in while the rack is being reckoned: booked after it, as if it had come then."""
 
     @property
     def members(self) -> Sequence[RackMember]:
@@ -74,6 +79,12 @@ class RackReckoner:
 
     def take(self, url: str, reading: MemberReading, cadence_seconds: float) -> None:
         """Book one answer of a member that is polled at this cadence."""
+        if self._held is None:
+            self._take(url, reading, cadence_seconds)
+        else:
+            self._held.append(_Held(url, reading, cadence_seconds))
+
+    def _take(self, url: str, reading: MemberReading, cadence_seconds: float) -> None:
         member = self._members.get(url)
         if member is None:
             return
@@ -82,7 +93,9 @@ class RackReckoner:
         known = member.key is not None or self._ledger.knows(key)
         owner = self._owner(member, key)
         if owner is not None:
-            member.miss(f"{key[0]} answers here, which is read at {owner.url}: is this the right address?")
+            self._miss(
+                url, f"{key[0]} answers here, which is read at {owner.url}: is this the right address?"
+            )
             return
         fresh = member.take(reading, cadence_seconds)
         if fresh:
@@ -94,8 +107,15 @@ class RackReckoner:
 
     def miss(self, url: str, why: str) -> None:
         """Note that a member did not answer."""
+        if self._held is None:
+            self._miss(url, why)
+        else:
+            self._held.append(_Held(url, why=why))
+
+    def _miss(self, url: str, why: str) -> None:
         member = self._members.get(url)
         if member is not None:
+            self.left |= member.up and not member.missed
             member.miss(why)
 
     def drain(self, node: str, why: str | None) -> None:
@@ -110,16 +130,59 @@ class RackReckoner:
             self._drained[node] = why or DRAINED_HERE
 
     def snapshot(self, now: Moment, own_rack: str) -> RackSnapshot:
-        """Reckon the rack; `own_rack` is its name if neither settings nor members tell one."""
+        """Reckon the rack in one piece."""
+        steps = self.steps(now, own_rack)
+        try:
+            while True:
+                next(steps)
+        except StopIteration as ended:
+            rack: RackSnapshot = ended.value
+        self.finish()
+        return rack
+
+    def steps(self, now: Moment, own_rack: str) -> Generator[None, None, RackSnapshot]:
+        """Reckon the rack in short steps, and give it at the end; `catch_up` or `finish` must follow.
+
+        What members tell from here on waits until then, so the rack is that of one moment.
+        `own_rack` is its name if neither settings nor members tell one.
+        """
+        self._held = deque()
+        return (yield from self._reckoned(now, own_rack))
+
+    def catch_up(self) -> Generator[None, None, None]:
+        """Book in short steps what came in while the rack was being reckoned, in its order."""
+        while self._held:
+            for _ in range(min(MEMBERS_PER_STEP, len(self._held))):
+                held = self._held.popleft()
+                if held.reading is None:
+                    self._miss(held.url, held.why)
+                else:
+                    self._take(held.url, held.reading, held.cadence_seconds)
+            yield
+        self._held = None
+
+    def finish(self) -> None:
+        """Book the same in one piece."""
+        for _ in self.catch_up():
+            pass
+
+    def _reckoned(self, now: Moment, own_rack: str) -> Generator[None, None, RackSnapshot]:
         self._sequence += 1
+        for member in self._members.values():
+            member.settle(now.monotonic_seconds)
         places = self._places()
         duty = [place.member for place in places if place.drained is None and not place.same_as]
         drained = sum(place.drained is not None for place in places)
         counted = sum(not place.same_as for place in places)
         nodes = self._plan.nodes_expected
         expected = max(0, (counted if nodes is None else nodes) - drained)
-        figures = figures_of(duty, expected, self._window_seconds, now.monotonic_seconds)
-        return snapshot_of(self._sequence, now, self._plan, own_rack, places, expected, figures, self._ledger)
+        yield
+        figures = yield from figures_in_steps(duty, expected, self._window_seconds, now.monotonic_seconds)
+        return (
+            yield from snapshot_in_steps(
+                self._sequence, now, self._plan, own_rack, places, expected, figures, self._ledger
+            )
+        )
 
     def dump(self) -> dict[str, Any]:
         """Return what must survive a restart, as plain values."""
@@ -205,6 +268,16 @@ class RackReckoner:
 
 MOST_KEPT = 8192
 """Addresses of which something is remembered: those of discovered members come and go."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """An answer of a member, or (None) that there was none."""
+
+    url: str
+    reading: MemberReading | None = None
+    cadence_seconds: float = 0.0
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,12 @@ from agent.measure.series import max_gap_seconds
 from agent.measure.validity import Flag, Invalid, Validity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Generator, Iterable, Sequence
 
     from agent.measure.rack_member import MemberSums, RackMember, Reach
 
+MEMBERS_PER_STEP = 50
+"""Reckoned without a pause: 1,000 members in one piece would keep whoever reckons from all else for long."""
 LEAST_COVERAGE = 0.95
 """A rack figure is valid from this share of its members on."""
 GPU = "gpu"
@@ -41,10 +43,10 @@ class RackFigures:
     """The same over the window of the ratios, which also waits for meters."""
 
 
-def figures_of(
+def figures_in_steps(
     members: Sequence[RackMember], expected: int, window_seconds: float, now: float
-) -> RackFigures:
-    """Reckon all members in duty over common edges."""
+) -> Generator[None, None, RackFigures]:
+    """Reckon all members in duty over common edges; members must stand still between the steps."""
     reaches = [member.reach() for member in members]
     rate_window = rack_window((tokens for tokens, _ in reaches), window_seconds, now)
     all_window = rack_window((part for both in reaches for part in both), window_seconds, now)
@@ -53,14 +55,18 @@ def figures_of(
     figures = RackFigures(window_seconds)
     if rate_window is not None:
         figures.window_seconds, figures.window_end_seconds = rate_window.seconds, rate_window.end
-    figures.rates = _sums(members, rate_window)
-    figures.ratios = figures.rates if all_window == rate_window else _sums(members, all_window)
+    yield
+    figures.rates = yield from _sums(members, rate_window)
+    figures.ratios = figures.rates if all_window == rate_window else (yield from _sums(members, all_window))
     standing = [_rate(figures, expected)]
     boundaries = {GPU, *(b for sums in figures.ratios.values() for b in sums.joule_reasons)}
     ratio_seconds = window_seconds if all_window is None else all_window.seconds
     for boundary in sorted(boundaries):
+        yield
         standing.append(_efficiency(figures, boundary, expected, ratio_seconds))
+        yield
         _model_ratios(figures, members, boundary)
+    yield
     figures.validity = tuple(standing)
     _model_rates(figures, members)
     return figures
@@ -78,8 +84,15 @@ def rack_window(reaches: Iterable[Iterable[Reach]], window_seconds: float, now: 
     return Window(end - max(window_seconds, CADENCES_PER_WINDOW * slowest), end)
 
 
-def _sums(members: Sequence[RackMember], window: Window | None) -> dict[str, MemberSums]:
-    return {member.url: member.sums(window) for member in members}
+def _sums(
+    members: Sequence[RackMember], window: Window | None
+) -> Generator[None, None, dict[str, MemberSums]]:
+    found = {}
+    for place, member in enumerate(members):
+        if place % MEMBERS_PER_STEP == 0:
+            yield
+        found[member.url] = member.sums(window)
+    return found
 
 
 def _rate(figures: RackFigures, expected: int) -> Validity:

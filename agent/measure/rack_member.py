@@ -70,6 +70,9 @@ class RackMember:
         self.totals: NodeTotals | None = None
         """Its last document; while it is away only who it is, is still true."""
         self.up = False
+        """Whether its last document is young enough, and was then: `settle` looks at the time."""
+        self.missed = False
+        """Whether its last poll was lost."""
         self.why = "was not asked yet"
         self.seen_seconds: float | None = None
         """When it last answered, on our clock."""
@@ -97,6 +100,7 @@ class RackMember:
         totals, answered = reading.totals, reading.first_byte_monotonic_seconds
         boot_id, theirs = totals.origin.boot_id, totals.at.monotonic_seconds
         if self.clock.is_old(boot_id, theirs):
+            self.up = False
             self.miss("it answered with a copy of an earlier answer: is there a cache in between?")
             return False
         same = self.clock.observe(boot_id, theirs, reading.asked_monotonic_seconds, answered)
@@ -106,6 +110,7 @@ class RackMember:
         if not same:
             self._tokens, self._energy = {}, {}
         self.totals, self.seen_seconds, self._cadence_seconds = totals, answered, cadence_seconds
+        self.missed = False
         hung_seconds = theirs - totals.reckoned_seconds
         self.up = hung_seconds <= STALE_SECONDS
         self.why = "" if self.up else f"its figures are {hung_seconds:.0f} s old: its rackwatt hangs"
@@ -115,8 +120,17 @@ class RackMember:
         return True
 
     def miss(self, why: str) -> None:
-        """Note that it did not answer: what it told is no longer shown (T15)."""
-        self.up, self.why = False, why
+        """Note that it did not answer."""
+        self.missed, self.why = True, why
+
+    def settle(self, now: float) -> None:
+        """See whether it is away: then what it told is no longer shown (T15).
+
+        One lost poll takes nobody out: it is up while its last document is young, and the age is told.
+        """
+        if self.up and self.away_seconds(now) > max_gap_seconds(self._cadence_seconds):
+            self.up = False
+            self.why = self.why or f"has not been read for {self.away_seconds(now):.0f} s"
 
     def away_seconds(self, asked: float) -> float:
         """Return for how long it had not answered when it was asked; infinite for never in this run."""

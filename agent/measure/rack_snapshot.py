@@ -91,8 +91,10 @@ class RecordFigures:
     tokens_per_second: float
     """Of the record."""
     ratio: float | None
-    """Ours over the record's; None while our rate is unknown or another model is served."""
+    """Ours over the record's; None while our rate is unknown or not valid (T10)."""
     caveats: tuple[str, ...] = ()
+    source: str = ""
+    """Address of what was published."""
 
 
 @dataclass(frozen=True, slots=True)

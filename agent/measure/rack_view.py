@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from agent.measure.efficiency import tokens_per_joule
 from agent.measure.engine import TokenKind
+from agent.measure.rack_figures import MEMBERS_PER_STEP
 from agent.measure.rack_snapshot import (
+    RATE,
     MemberFigures,
     MemberGpu,
     ModelFigures,
@@ -19,7 +21,7 @@ from agent.measure.rack_snapshot import (
 from agent.measure.snapshot import Activity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
     from agent.measure.rack import RackPlan
     from agent.measure.rack_figures import RackFigures
@@ -48,7 +50,7 @@ class Place:
         return self.member.up and self.drained is None and not self.same_as
 
 
-def snapshot_of(
+def snapshot_in_steps(
     sequence: int,
     now: Moment,
     plan: RackPlan,
@@ -57,12 +59,11 @@ def snapshot_of(
     expected: int,
     figures: RackFigures,
     ledger: RackLedger,
-) -> RackSnapshot:
-    """Return the rack at one moment."""
+) -> Generator[None, None, RackSnapshot]:
+    """Return the rack at one moment; members must stand still between the steps."""
     duty = [place for place in places if place.drained is None and not place.same_as]
-    by_node = ledger.tokens_by_node()
-    members = _with_ratios([_member(place, now, figures, by_node) for place in places])
-    models = _models(places, figures, ledger)
+    members = yield from _with_ratios((yield from _members(places, now, figures, ledger)))
+    yield
     return RackSnapshot(
         sequence=sequence,
         at=now,
@@ -84,10 +85,10 @@ def snapshot_of(
         drained=tuple(place.name for place in places if place.drained is not None),
         gpus_expected=_gpus_expected(plan, places),
         gpus_reporting=sum(gpu.up for place in duty if place.reports for gpu in _gpus(place)),
-        models=models,
+        models=(models := _models(places, figures, ledger)),
         members=members,
         window_end_monotonic_seconds=figures.window_end_seconds,
-        record=record_of(plan.record, models, figures.tokens_per_second.get(TokenKind.OUTPUT)),
+        record=record_of(plan.record, models, _valid_rate(figures)),
     )
 
 
@@ -104,8 +105,27 @@ def record_of(
         title=record.title,
         tokens_per_second=record.tokens_per_second,
         ratio=ratio,
-        caveats=(*record.caveats, f"source: {record.source}"),
+        caveats=record.caveats,
+        source=record.source,
     )
+
+
+def _valid_rate(figures: RackFigures) -> float | None:
+    """Return the rate of output tokens; None while anything speaks against it: half a rack has no share."""
+    valid = all(standing.valid for standing in figures.validity if standing.figure == RATE)
+    return figures.tokens_per_second.get(TokenKind.OUTPUT) if valid else None
+
+
+def _members(
+    places: Sequence[Place], now: Moment, figures: RackFigures, ledger: RackLedger
+) -> Generator[None, None, list[MemberFigures]]:
+    by_node = ledger.tokens_by_node()
+    shown = []
+    for number, place in enumerate(places):
+        if number % MEMBERS_PER_STEP == 0:
+            yield
+        shown.append(_member(place, now, figures, by_node))
+    return shown
 
 
 def _member(
@@ -121,7 +141,7 @@ def _member(
         url=member.url,
         up=member.up,
         drained=place.drained is not None,
-        why=place.same_as or member.why or place.drained or "",
+        why=place.same_as or ("" if member.up else member.why) or place.drained or "",
         age_seconds=None if seen is None else max(0.0, now.monotonic_seconds - seen),
         coverage=rates.known_ratio if rates is not None else 0.0,
         state=Activity.UNKNOWN if totals is None else totals.activity,
@@ -157,20 +177,20 @@ def _gpus(place: Place) -> tuple[MemberGpu, ...]:
     return tuple(MemberGpu(gpu, uuid, up=False) for gpu, uuid in member.gpus)
 
 
-def _with_ratios(members: Sequence[MemberFigures]) -> tuple[MemberFigures, ...]:
+def _with_ratios(members: Sequence[MemberFigures]) -> Generator[None, None, tuple[MemberFigures, ...]]:
     """Set every member beside the median member, and every GPU beside the median GPU, in duty."""
     duty = [member for member in members if member.up and not member.drained]
     rates = [r for m in duty if (r := m.tokens_per_second.get(TokenKind.OUTPUT)) is not None]
     watts = [gpu.power_watts for m in duty for gpu in m.gpus if gpu.power_watts is not None]
     middle_rate, middle_watts = _median(rates), _median(watts)
-    return tuple(
-        replace(
-            member,
-            rate_to_median_ratio=_over(member.tokens_per_second.get(TokenKind.OUTPUT), middle_rate),
-            gpus=tuple(_beside(gpu, middle_watts) for gpu in member.gpus),
-        )
-        for member in members
-    )
+    compared = []
+    for number, member in enumerate(members):
+        if number % MEMBERS_PER_STEP == 0:
+            yield
+        ratio = _over(member.tokens_per_second.get(TokenKind.OUTPUT), middle_rate)
+        gpus = tuple([_beside(gpu, middle_watts) for gpu in member.gpus])
+        compared.append(replace(member, rate_to_median_ratio=ratio, gpus=gpus))
+    return tuple(compared)
 
 
 def _beside(gpu: MemberGpu, middle_watts: float | None) -> MemberGpu:

@@ -56,18 +56,10 @@ RECORDS: tuple[Record, ...] = (
         source="https://techcommunity.microsoft.com/t5/azure-high-performance-computing/"
         "breaking-the-million-token-barrier-the-technical-achievement-of/ba-p/4466080",
         caveats=(
-            (
-                "compared with Azure's MLPerf Inference v5.1 entry (unverified, Offline, Llama2-70B, FP4): "
-                "a live figure is not an MLPerf result"
-            ),
-            "Offline: all samples at once and no latency limit, a ceiling and not a serving figure",
-            (
-                "the record is the sum of 18 separate runs of one node with 4 GPUs each (node maximum "
-                "62,803.9, minimum 57,599.1, mean 61,163.8, median 61,759.1 tokens/s), not one over 72 GPUs"
-            ),
-            "a sum of averages over separate windows: the rack's rate at one instant was never measured",
-            "output tokens only; no power was published for the run",
-            "comparable only on a rack of the same shape (18 nodes, 72 GB300 GPUs) at the same precision",
+            "an unverified MLPerf v5.1 entry, Offline (no limit on latency); a live figure is no result",
+            "the sum of 18 separate runs of one node (57,599.1 to 62,803.9 tokens/s), not one over 72 GPUs",
+            "output tokens only; no power was published",
+            "comparable only at its shape (18 nodes, 72 GB300 GPUs) and its precision (FP4)",
         ),
     ),
 )

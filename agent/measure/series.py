@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
-from collections import deque
-from itertools import islice
 from typing import NamedTuple
 
 EDGE_GAP_SECONDS = 3.0
@@ -56,60 +55,86 @@ class Horizon:
 
 
 class Series:
-    """A cumulative series of bounded length; values never fall."""
+    """A cumulative series of bounded length; values never fall.
+
+    Samples lie in columns of numbers, not in objects: a rack has ten thousand series, and a collector of
+    garbage would have to look at each sample again and again, while everything else waits.
+    """
+
+    __slots__ = ("_horizon", "_seconds", "_slopes", "_spreads", "_steps", "_values", "began")
 
     def __init__(self, horizon: Horizon) -> None:
-        self._points: deque[Point] = deque()
-        self._slopes: deque[float] = deque()
-        """Growth per second up to each of the points; nothing leads to the oldest, its place is kept."""
+        self._seconds = array("d")
+        self._values = array("d")
+        self._spreads = array("d")
+        self._steps = array("d")
+        self._slopes = array("d")
+        """Growth per second up to each of the samples; nothing leads to the oldest, its place is kept."""
         self._horizon = horizon
         self.began: float | None = None
         """Moment of its very first sample, which may be kept no longer."""
 
     def add(self, point: Point) -> None:
         """Append a sample; one that is not newer than the last is dropped (a late read adds nothing)."""
-        points, slope = self._points, 0.0
-        if points:
-            last = points[-1]
-            if point.seconds <= last.seconds:
+        seconds, value, spread_seconds, step = point
+        stamps, slope = self._seconds, 0.0
+        if stamps:
+            elapsed, last = seconds - stamps[-1], self._values[-1]
+            if elapsed <= 0.0:
                 return
-            if point.value < last.value:
-                point = Point(point.seconds, last.value, point.spread_seconds, point.step)
-            slope = (point.value - last.value) / (point.seconds - last.seconds)
+            value = max(value, last)
+            slope = (value - last) / elapsed
         else:
-            self.began = point.seconds
-        points.append(point)
+            self.began = seconds
+        stamps.append(seconds)
+        self._values.append(value)
+        self._spreads.append(spread_seconds)
+        self._steps.append(step)
         self._slopes.append(slope)
-        oldest = point.seconds - self._horizon.seconds
-        while len(points) > 2 and points[1].seconds < oldest:  # noqa: PLR2004  (an edge needs two)
-            points.popleft()
-            self._slopes.popleft()
+        oldest = seconds - self._horizon.seconds
+        if len(stamps) > 2 and stamps[1] < oldest:  # noqa: PLR2004  (an edge needs two)
+            self._forget(min(bisect_left(stamps, oldest) - 1, len(stamps) - 2))
+
+    def _forget(self, count: int) -> None:
+        """Drop the oldest samples."""
+        for column in (self._seconds, self._values, self._spreads, self._steps, self._slopes):
+            del column[:count]
 
     @property
     def first(self) -> Point | None:
         """The oldest sample still kept."""
-        return self._points[0] if self._points else None
+        return self._point(0) if self._seconds else None
 
     @property
     def last(self) -> Point | None:
         """The newest sample."""
-        return self._points[-1] if self._points else None
+        return self._point(-1) if self._seconds else None
+
+    def _point(self, place: int) -> Point:
+        return Point(self._seconds[place], self._values[place], self._spreads[place], self._steps[place])
 
     @property
     def newest(self) -> float:
         """Moment of the newest sample; minus infinity without one."""
-        return self._points[-1].seconds if self._points else float("-inf")
+        return self._seconds[-1] if self._seconds else float("-inf")
 
     def at(self, seconds: float, max_gap_seconds: float) -> Point | None:
         """Interpolate at one edge; None when it is outside, or its neighbours are too far apart."""
-        points = self._points
-        place = bisect_left(points, (seconds,))
-        if place == len(points):
+        stamps = self._seconds
+        place = bisect_left(stamps, seconds)
+        if place == len(stamps):
             return None
-        after = points[place]
-        if after.seconds == seconds:
-            return after
-        return _between(points[place - 1], after, seconds, max_gap_seconds) if place else None
+        after = stamps[place]
+        if after == seconds:
+            return self._point(place)
+        before = place - 1
+        if before < 0 or after - stamps[before] > max_gap_seconds:
+            return None
+        values, spreads, steps = self._values, self._spreads, self._steps
+        share = (seconds - stamps[before]) / (after - stamps[before])
+        value = values[before] + share * (values[place] - values[before])
+        spread = max(spreads[before], spreads[place])
+        return Point(seconds, value, spread, max(steps[before], steps[place]))
 
     def grown(
         self, start: float, end: float, max_gap_seconds: float, *, bounded: bool = True
@@ -129,12 +154,12 @@ class Series:
     def known_seconds(self, start: float, end: float, max_gap_seconds: float) -> float:
         """Return for how much of an interval the series is known: gaps in it are not."""
         known, after = 0.0, None
-        for point in reversed(self._points):
-            if after is not None and after - point.seconds <= max_gap_seconds:
-                known += max(0.0, min(after, end) - max(point.seconds, start))
-            if point.seconds <= start:
+        for stamp in reversed(self._seconds):
+            if after is not None and after - stamp <= max_gap_seconds:
+                known += max(0.0, min(after, end) - max(stamp, start))
+            if stamp <= start:
                 break
-            after = point.seconds
+            after = stamp
         return known
 
     def peak_slope(self, start: float, end: float) -> float | None:
@@ -142,23 +167,10 @@ class Series:
 
         None when there are no two.
         """
-        points = self._points
-        newest = len(points) - 1
-        before = max(bisect_left(points, (start,)) - 1, 0)
-        after = min(bisect_left(points, (end,)), newest)
-        if after <= before:
-            return None
-        return max(islice(reversed(self._slopes), newest - after, newest - before))
-
-
-def _between(before: Point, after: Point, seconds: float, max_gap_seconds: float) -> Point | None:
-    gap_seconds = after.seconds - before.seconds
-    if gap_seconds > max_gap_seconds:
-        return None
-    share = (seconds - before.seconds) / gap_seconds
-    value = before.value + share * (after.value - before.value)
-    spread = max(before.spread_seconds, after.spread_seconds)
-    return Point(seconds, value, spread, max(before.step, after.step))
+        stamps = self._seconds
+        before = max(bisect_left(stamps, start) - 1, 0)
+        after = min(bisect_left(stamps, end), len(stamps) - 1)
+        return max(self._slopes[before + 1 : after + 1]) if after > before else None
 
 
 def max_gap_seconds(cadence_seconds: float) -> float:

@@ -252,7 +252,7 @@ def record_lines(page: RackPage, columns: int, most: int | None = None) -> list[
     title = record.title or record.name
     caveats = f" ({'; '.join(record.caveats)})" if record.caveats else ""
     if record.ratio is None:
-        text = f"not compared with {title}: our rate is unknown, or another model is served{caveats}"
+        text = f"not compared with {title}: our rate is not known, or not valid{caveats}"
     else:
         theirs = f"{title}, {rate(record.tokens_per_second)} tokens/s"
         text = f"{percent(record.ratio, 1)} compared with {theirs}{caveats}"

@@ -162,7 +162,8 @@ def _record(plain: Any) -> RecordFigures | None:
         return None
     caveats = tuple(_sentence(each) for each in _list(record.get("caveats"))[:MAX_PHRASES])
     name, title = _name(record.get("name")), _sentence(record.get("title"))
-    return RecordFigures(name, title, rate, _number(record.get("ratio")), caveats)
+    source = _sentence(record.get("source"))
+    return RecordFigures(name, title, rate, _number(record.get("ratio")), caveats, source)
 
 
 def _standing(plain: dict[str, Any]) -> Standing:

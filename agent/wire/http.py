@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import re
 import ssl
@@ -14,6 +13,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from agent.measure.reading import Reason, SourceError
 from agent.wire.address import DEFAULT_PORTS, login, public
+from agent.wire.deadline import Deadline
 from agent.wire.http_config import Credentials, HttpConfig, TlsConfig
 from agent.wire.http_connection import BrokeOffError, HungUpError
 from agent.wire.http_dial import (
@@ -51,7 +51,7 @@ class Limits:
     """What one answer may cost."""
 
     seconds: float
-    """From the start of connecting to the last byte."""
+    """From the start of connecting to the last byte; what has arrived by then is still read."""
     body_bytes: int
     """As sent and, when compressed, as inflated."""
 
@@ -84,6 +84,10 @@ class _Progress:
         if connection.first_byte is None:
             return "waiting for the first byte"
         return f"reading the body, at {connection.response.body_bytes} bytes"
+
+    def answer_waits(self) -> bool:
+        """Whether the peer has done more than we have read."""
+        return self.connection is not None and self.connection.answer_waits()
 
 
 class _Target(NamedTuple):
@@ -125,7 +129,7 @@ class HttpClient:
         """Return the answer to one GET. Raises SourceError for every way in which it can fail."""
         progress = _Progress()
         try:
-            async with asyncio.timeout(limits.seconds):
+            async with Deadline(limits.seconds, progress.answer_waits):
                 response = await self._followed(url, limits, headers or {}, config, progress)
             return _fetched(public(url), response, limits, config, progress)
         except (HttpError, OSError, ValueError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import struct
 import time
@@ -93,6 +94,17 @@ class Connection(asyncio.BufferedProtocol):
             response.release()
             if not (response.whole and response.keep_alive):
                 self.abort()
+
+    def answer_waits(self) -> bool:
+        """Whether bytes of the peer, or its end, were not read yet, or an answer not taken."""
+        if self._waiter is not None and self._waiter.done():
+            return True
+        number = -1 if self._socket is None else self._socket.fileno()
+        if number < 0:
+            return False
+        poll = select.poll()
+        poll.register(number, select.POLLIN)
+        return bool(poll.poll(0))
 
     def abort(self) -> None:
         """Hang up at once."""

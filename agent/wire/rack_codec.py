@@ -106,6 +106,7 @@ def _record(record: RecordFigures) -> dict[str, Any]:
         "tokens_per_second": record.tokens_per_second,
         "ratio": record.ratio,
         "caveats": list(record.caveats),
+        "source": record.source,
     }
 
 

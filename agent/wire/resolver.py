@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import socket
 import threading
 from collections import deque
@@ -45,6 +46,8 @@ class DaemonResolver:
     ) -> list[Address]:
         """Return the addresses of a host. Raises OSError and, for a name that cannot be one, ValueError."""
         question = (host, port, family)
+        if is_number(host):
+            return list(_addresses(*question, socket.AI_NUMERICHOST))
         future = self._asked.get(question)
         if future is None:
             if len(self._waiting) >= MAX_WAITING:
@@ -87,8 +90,19 @@ class DaemonResolver:
         self._start_waiting()
 
 
-def _addresses(host: str, port: int, family: socket.AddressFamily) -> Iterator[Address]:
+def is_number(host: str) -> bool:
+    """Whether a host is an address already: nobody has to be asked, no thread has to wait."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _addresses(
+    host: str, port: int, family: socket.AddressFamily, flags: int = socket.AI_ADDRCONFIG
+) -> Iterator[Address]:
     """Ask the system."""
-    found = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+    found = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=flags)
     for kind, _, proto, _, sockaddr in found:
         yield Address(int(kind), proto, sockaddr)

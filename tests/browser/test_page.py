@@ -80,7 +80,7 @@ def test_a_record_is_compared_with_never_claimed(server, opened):
     card = page.locator("#card-record")
 
     expect(card.locator(".big")).to_have_text("100.0\u202f%of 1.10\u202fM tok/s")
-    expect(card.locator(".standing").first).to_contain_text("compared with MLPerf v5.1 Offline entry")
+    expect(card.locator(".standing").first).to_contain_text("compared with Azure ND GB300 v6")
     expect(card.locator(".caveats li")).to_have_text(list(scenes.RECORD.caveats))
     assert "MLPerf result" not in page.locator("body").inner_text()
 

@@ -14,22 +14,15 @@ from agent.measure.rack_snapshot import (
     RecordFigures,
 )
 from agent.measure.reading import Moment
+from agent.measure.records import BY_NAME
 from agent.measure.validity import Invalid, Validity
 
 OUTPUT, PROMPT = TokenKind.OUTPUT, TokenKind.PROMPT
 MODEL = "meta-llama/Llama-2-70b-chat-hf"
+AZURE = BY_NAME["azure-gb300-llama2-70b"]
 RECORD_TOKENS_PER_SECOND = 1_100_948.3
 RECORD = RecordFigures(
-    name="azure-gb300-llama2-70b",
-    title="MLPerf v5.1 Offline entry of Azure ND GB300 v6 (unverified, Llama2-70B FP4)",
-    tokens_per_second=RECORD_TOKENS_PER_SECOND,
-    ratio=None,
-    caveats=(
-        "unverified by MLCommons",
-        "the sum of 18 single-node runs, not one run over the rack",
-        "Offline scenario: no limit on latency",
-        "no power was published with it",
-    ),
+    AZURE.name, AZURE.title, RECORD_TOKENS_PER_SECOND, None, AZURE.caveats, "https://records.example/azure"
 )
 
 

@@ -115,14 +115,35 @@ def test_t10_one_of_forty_missing_leaves_the_rack_valid():
 
 def test_t15_a_member_that_is_away_tells_nothing(bench):
     bench.poll(0, 20)
-    bench.poll(20, 21, without=("c",))
-    away = bench.snapshot(20.1).members[2]
+    bench.poll(20, 23, without=("c",))
+    away = bench.snapshot(22.1).members[2]
 
     assert (away.up, away.why) == (False, "timed_out: did not answer")
     assert (away.tokens_per_second, away.power_watts, away.tokens_per_joule) == ({}, {}, {})
     assert [gpu.up for gpu in away.gpus] == [False] * 4
-    assert away.age_seconds == pytest.approx(1.1, abs=0.01)
+    assert away.age_seconds == pytest.approx(3.1, abs=0.01)
     assert away.tokens_total[OUTPUT] > 0
+
+
+def test_one_lost_poll_takes_nobody_out_and_its_age_is_told(bench):
+    """T15: up while the last document is younger than 3 s or two and a half cadences."""
+    bench.poll(0, 20)
+    bench.poll(20, 22, without=("c",))
+    late = bench.snapshot(21.9)
+    away = bench.snapshot(22.1)
+
+    assert (late.members[2].up, late.members[2].why, late.nodes_reporting, late.missing) == (True, "", 3, ())
+    assert late.members[2].age_seconds == pytest.approx(2.9, abs=0.01)
+    assert (away.members[2].up, away.nodes_reporting, away.missing) == (False, 2, ("c",))
+
+
+def test_a_member_read_rarely_is_up_for_two_and_a_half_cadences(nodes):
+    bench = Bench(nodes)
+    bench.rack.take("http://a:9744", nodes[0].reading(0.0), 10.0)
+
+    assert bench.snapshot(24.9).members[0].up
+    assert not bench.snapshot(25.1).members[0].up
+    assert bench.snapshot(25.1).members[0].why == "has not been read for 25 s"
 
 
 def test_one_lost_poll_changes_no_figure(bench):
@@ -402,8 +423,21 @@ def test_t20_a_record_is_shown_only_while_its_model_alone_is_served():
     other.poll(0, 20)
 
     assert shown.ratio == pytest.approx(0.1)
-    assert any("not an MLPerf result" in caveat for caveat in shown.caveats)
+    assert any("unverified" in caveat for caveat in shown.caveats)
     assert other.snapshot(19.1).record is None
+
+
+def test_t10_half_a_rack_has_no_share_of_a_record():
+    record = BY_NAME["azure-gb300-llama2-70b"]
+    nodes = [RackNode(name, model="llama2-70b", rate=50_000.0) for name in ("a", "b")]
+    bench = Bench(nodes, RackPlan(record=record))
+    bench.poll(0, 20)
+    whole = bench.snapshot(19.1).record
+    bench.poll(20, 40, without=("b",))
+    half = bench.snapshot(39.1).record
+
+    assert whole.ratio == pytest.approx(0.0908, abs=1e-4)
+    assert half.ratio is None
 
 
 @pytest.mark.parametrize(
@@ -421,6 +455,47 @@ def test_t20_a_record_is_shown_only_while_its_model_alone_is_served():
 )
 def test_t16_a_model_is_the_records_by_whole_words(model, is_it):
     assert BY_NAME["azure-gb300-llama2-70b"].matches(model) is is_it
+
+
+def test_a_rack_reckoned_in_steps_is_that_of_the_moment_at_which_it_began():
+    nodes = [RackNode(f"n{number}", engines=2, rate=900.0 + number) for number in range(120)]
+    whole, sliced = Bench(nodes), Bench(nodes)
+    for bench in (whole, sliced):
+        bench.poll(0, 20)
+        bench.poll(20, 21, without=("n7",))
+    wanted = whole.snapshot(20.1)
+    steps, count = sliced.rack.steps(Moment(20.1, 0.0), "own"), 0
+    try:
+        while True:
+            next(steps)
+            url = f"http://n{count}:9744"
+            if count % 2:
+                sliced.rack.miss(url, "timed_out: did not answer")
+            else:
+                sliced.rack.take(url, sliced.nodes[url].reading(20.2), 1.0)
+            count += 1
+    except StopIteration as ended:
+        found = ended.value
+
+    assert found == wanted
+    assert count > 8
+    sliced.rack.finish()
+    truth = sum(n.tokens(19.951 if i % 2 == 0 and i < count else 19.751) for i, n in enumerate(nodes))
+    after = sliced.snapshot(20.3)
+    assert after.tokens_total[OUTPUT] == pytest.approx(
+        truth - nodes[7].tokens(19.751) + nodes[7].tokens(18.751)
+    )
+    assert after.members[0].age_seconds == pytest.approx(0.1, abs=0.01)
+
+
+def test_a_member_that_leaves_is_told_once_so_that_its_count_is_kept(bench):
+    bench.poll(0, 2)
+    before = bench.rack.left
+    bench.poll(2, 3, without=("c",))
+    told, bench.rack.left = bench.rack.left, False
+    bench.poll(3, 9, without=("c",))
+
+    assert (before, told, bench.rack.left) == (False, True, False)
 
 
 def test_an_empty_rack_says_nothing_and_fails_at_nothing():

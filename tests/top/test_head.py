@@ -82,7 +82,7 @@ def test_missing_and_drained_nodes_are_named_with_why_and_reasons_are_in_words()
     )
 
     assert texts(trouble_lines(page, 200)) == [
-        "not valid: A known GPU or engine does not report (tokens/s, tokens/J gpu, tokens/J module)",
+        "not valid: A known GPU, engine or node does not report (tokens/s, tokens/J gpu, tokens/J module)",
         "missing: b: unreachable: cannot connect (Connection refused); last seen 95 s ago",
         "missing: d: unreachable: cannot connect (Connection refused); it has never answered",
         "drained, not expected: c (new firmware)",
@@ -149,7 +149,7 @@ def test_a_record_of_another_model_is_not_compared():
     record = RecordFigures("r", "entry X", 1000.0, None, ("unverified",))
 
     assert texts(record_lines(page_of(member("a"), record=record), 200)) == [
-        "RECORD not compared with entry X: our rate is unknown, or another model is served (unverified)"
+        "RECORD not compared with entry X: our rate is not known, or not valid (unverified)"
     ]
 
 

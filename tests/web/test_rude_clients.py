@@ -230,6 +230,6 @@ def test_a_thousand_rude_connections_neither_fill_memory_nor_the_log_nor_keep_ot
         each.close()
 
     assert answers == [200] * 10
-    assert after - before < 8 * 2**20
+    assert after - before < 32 * 2**20  # 256 handshakes at once hold 60 KiB each; a leak is 250 MiB
     assert after < 128 * 2**20
     assert len(agent.log_text()) - logged < 2000

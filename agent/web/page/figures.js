@@ -166,8 +166,8 @@ class Record {
     this.element = this.card.element;
     this.element.classList.add("wide");
     this.caveats = h("ul", { class: "caveats" });
-    this.doubt = h("p", { class: "standing warn" });
-    this.element.append(this.caveats, this.doubt);
+    this.source = h("p", { class: "source" });
+    this.element.append(this.caveats, this.source);
   }
 
   show(rack) {
@@ -178,11 +178,11 @@ class Record {
     const of = f.tokensPerSecond(record.tokens_per_second);
     const [number, unit] = f.known(record.ratio) ? [told, `of ${of.text}`] : [f.DASH, ""];
     show(this.card.big, { number, unit, text: `${number} ${unit}`, exact: of.exact }, "Share of the record");
-    const why = f.known(record.ratio) ? "" : "no figure: our rate is unknown, or another model is served · ";
+    const why = !f.known(record.ratio);
     const figure = rack.figures[RATE];
-    const doubted = f.known(record.ratio) && figure && !figure.valid;
-    setText(this.doubt, doubted ? `our figure is not valid now: ${words.short(figure.reasons)}` : "");
-    setText(this.card.standing, `${why}compared with ${record.title}`);
+    const doubted = figure && !figure.valid ? ` (${words.short(figure.reasons)})` : "";
+    setText(this.card.standing, `${why ? `no figure: our rate is not known, or not valid${doubted} · ` : ""}compared with ${record.title}`);
+    setText(this.source, record.source ? `source: ${record.source}` : "");
     keyed(this.caveats, record.caveats, (text) => text, () => h("li"), setText);
   }
 }
