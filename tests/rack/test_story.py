@@ -1,4 +1,4 @@
-"""What is true of a rack of 18 real daemons over one long story (fakes/rack_story.py): one file, for it is dear.
+"""What is true of a rack of 18 real daemons over one long story (fakes/rack_story.py): one file, it is dear.
 
 First its totals, over kills, stops, cuts and wrong clocks: exact, and never falling. Then its live figures,
 looked at all the time: true of who is covered, never a burst.
