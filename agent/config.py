@@ -61,6 +61,10 @@ class RackSettings:
     expected: ExpectedSettings = setting(
         ExpectedSettings(), "How large the rack should be; drained members leave the expectation."
     )
+    drained: tuple[str, ...] = setting(
+        (),
+        "Members that are out on purpose, by name or address; beside them `/api/v1/drain` takes nodes out.",
+    )
     record: str = setting(
         "",
         "Published record that the rack is compared with, shown only while its model is served; there is: "

@@ -294,10 +294,13 @@ class Daemon:
             self._reload_success = False
             log.error("configuration refused, the old one stays", extra={"detail": str(error)})  # noqa: TRY400  (no traceback: it is the operator's typo)
         else:
-            before = (_without_members(self._started.general), self._started.exporters)
-            if (_without_members(fresh.general), fresh.exporters) != before:
-                log.warning("only collectors are reloaded; the other changes need a restart")
+            if (_fixed(fresh.general), fresh.exporters) != (
+                _fixed(self._started.general),
+                self._started.exporters,
+            ):
+                log.warning("only collectors and the rack are reloaded; the other changes need a restart")
             self._config, self._reload_success = fresh, True
+            self._desk.replan(plan_of(fresh))
             await self._gatherer.set_collectors(collectors)
             log.info("configuration reloaded", extra={"sources": len(self._gatherer.sources)})
         systemd.notify("READY=1")
@@ -329,12 +332,18 @@ def reckoner_of(settings: Config) -> NodeReckoner:
 def plan_of(settings: Config) -> RackPlan:
     """Return what was configured of the rack."""
     rack = settings.general.rack
-    return RackPlan(rack.name, rack.expected.nodes, rack.expected.gpus, RECORDS.get(rack.record))
+    return RackPlan(
+        rack.name,
+        rack.expected.nodes,
+        rack.expected.gpus,
+        RECORDS.get(rack.record),
+        frozenset(node.rstrip("/") for node in rack.drained),
+    )
 
 
-def _without_members(general: General) -> General:
-    """Return the settings that only a restart can change."""
-    return dataclasses.replace(general, rack=dataclasses.replace(general.rack, members=(), members_from=None))
+def _fixed(general: General) -> General:
+    """Return the settings that only a restart can change: of the rack that is its name."""
+    return dataclasses.replace(general, rack=config.RackSettings(name=general.rack.name))
 
 
 def collectors_of(settings: Config) -> dict[str, Collector]:

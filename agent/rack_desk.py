@@ -28,13 +28,15 @@ QUIET_SECONDS = 0.05
 """A burst is over when nobody has answered for so long …"""
 BURST_SECONDS = 0.5
 """… and is not waited for any longer than this."""
-MOST_KEPT_AT_ONCE = 128
-"""Members of a rack whose totals are kept before they are told; with more that would take too long …"""
-KEEP_SECONDS = 0.25
-"""… and a disk that takes longer than this is not waited for."""
 SLICE_SECONDS = 0.01
 """Of processor time: so much is reckoned in one piece, before polls and pages have their turn. By the wall
 clock a machine that is busy elsewhere would have us do less and less of what comes in more and more."""
+KEEP_SECONDS = 0.25
+"""A total that was told and not kept would fall when we are killed together with the member that had told
+it. A disk that takes longer than this is not waited for."""
+KEEP_MEMBER_SECONDS = 0.004
+"""So long is what one member told not kept again: a rack of 250 is kept each second, before it is told, one
+of a thousand each fourth."""
 IDLE_SECONDS = 1.0
 """Without news the rack is reckoned all the same: what goes stale must be seen."""
 
@@ -51,6 +53,12 @@ class RackDesk:
         self._saver: Saver | None = None
         self._one: RackSnapshot | None = None
         self._made = asyncio.Event()
+        self._kept_seconds = float("-inf")
+        """When the totals were last kept before they were told, on the monotonic clock."""
+
+    def replan(self, plan: RackPlan) -> None:
+        """Go on with what is configured now."""
+        self._plan = self.reckoner.plan = plan
 
     def take_kept(self) -> None:
         """Take what an earlier run kept; begin anew, and say so, when that is not possible."""
@@ -69,18 +77,22 @@ class RackDesk:
         """Reckon the members, a slice at a time; what they told is kept before anybody is told of it."""
         try:
             rack = await _in_slices(self.reckoner.steps(now, own_rack))
-            if len(rack.members) <= MOST_KEPT_AT_ONCE:
-                self.save()
-                await asyncio.to_thread(self.flush, KEEP_SECONDS)
+            await self._keep(now.monotonic_seconds)
             self.snapshot = rack
             self.wake()
             await _in_slices(self.reckoner.catch_up())
         finally:
             self.reckoner.finish()
-        if self.reckoner.left:
-            self.reckoner.left = False
-            self.save()
         return rack
+
+    async def _keep(self, seconds: float) -> None:
+        """Keep the totals before they are told, if a member has left or the last time is long enough ago."""
+        spacing = KEEP_MEMBER_SECONDS * len(self.reckoner.members)
+        if not self.reckoner.left and seconds - self._kept_seconds < spacing:
+            return
+        self.reckoner.left, self._kept_seconds = False, seconds
+        self.save()
+        await asyncio.to_thread(self.flush, KEEP_SECONDS)
 
     def of_one(self, node: Snapshot) -> RackSnapshot:
         """Return the rack that a node without members is; made once for each of its snapshots."""

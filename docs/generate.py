@@ -83,7 +83,7 @@ def configuration_page() -> str:
         "without starting anything.",
         "",
         "A plug-in is switched on by naming it: `collectors: {nvml: {}}`; one that is not named is not even",
-        "imported. `SIGHUP` reloads collectors; other changes need a restart.",
+        "imported. `SIGHUP` reloads collectors and the rack, except its name; the rest needs a restart.",
         "",
         "## Top level",
         "",

@@ -41,7 +41,9 @@ if [ ! -e "$stamp" ]; then
         *) say "usage: setup.sh run|test"; exit 2 ;;
     esac
     say "installing Python packages ($what)"
-    .venv/bin/python -m pip install -q --disable-pip-version-check -U 'pip>=25.1'  # knows --group
+    if [ -n "$groups" ]; then  # an older pip does not know --group
+        .venv/bin/python -m pip install -q --disable-pip-version-check -U 'pip>=25.1'
+    fi
     # shellcheck disable=SC2086  # several words on purpose
     .venv/bin/pip install -q --disable-pip-version-check -e '.[top]' $groups
     touch "$stamp"

@@ -39,14 +39,16 @@ class Rack:
         self.daemons = []
         self.head = self.aggregator("head")
 
-    def aggregator(self, name, **rack):
-        settings = {
+    def settings(self, name, **rack):
+        return {
             "node": {"name": name},
             "window": "4s",
             "rack": {"name": "r12", "members": [node.url for node in self.nodes]} | rack,
             "collectors": {"peers": FAST},
         }
-        daemon = RunningAgent(self.folder / name, settings)
+
+    def aggregator(self, name, **rack):
+        daemon = RunningAgent(self.folder / name, self.settings(name, **rack))
         self.daemons.append(daemon)
         return daemon.start()
 
@@ -183,6 +185,15 @@ def test_draining_by_http_is_kept_and_takes_nodes_out_of_the_expectation(rack):
     assert post(rack.head, {"drained": False, "node": "tray-1"})[0] == 200
     wait_rack(rack.head, lambda told: told["nodes"]["drained"] == [])
     rack.head.wait_for(lambda _: rack.head.value("rackwatt_rack_nodes_expected", rack="r12") == 3)
+
+
+def test_a_reload_takes_what_is_configured_of_the_rack(rack):
+    wait_rack(rack.head, lambda told: told["nodes"]["reporting"] == 3)
+    rack.head.configure(rack.settings("head", drained=["tray-2"], expected={"nodes": 5}))
+    rack.head.reload()
+    told = wait_rack(rack.head, lambda told: told["nodes"]["drained"] == ["tray-2"])
+
+    assert told["nodes"]["expected"] == 4
 
 
 @pytest.mark.parametrize(

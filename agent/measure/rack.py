@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 HORIZON_WINDOWS = 2.0
 """Series are kept for two windows; slow sources stretch that. A thousand members have many series."""
 DRAINED_HERE = "drained on the rack's daemon"
+DRAINED_BY_PLAN = "drained by the configuration of the rack"
 
 
 class UnknownMemberError(LookupError):
@@ -39,13 +40,16 @@ class RackPlan:
     nodes_expected: int | None = None
     gpus_expected: int | None = None
     record: Record | None = None
+    drained: frozenset[str] = frozenset()
+    """Members that are out on purpose, by name or address."""
 
 
 class RackReckoner:
     """Holds the books of a rack; members' totals go in, snapshots come out."""
 
     def __init__(self, plan: RackPlan, window_seconds: float) -> None:
-        self._plan = plan
+        self.plan = plan
+        """May be replaced while it runs."""
         self._window_seconds = window_seconds
         self._horizon = Horizon(HORIZON_WINDOWS * window_seconds)
         self._members: dict[str, RackMember] = {}
@@ -174,13 +178,13 @@ class RackReckoner:
         duty = [place.member for place in places if place.drained is None and not place.same_as]
         drained = sum(place.drained is not None for place in places)
         counted = sum(not place.same_as for place in places)
-        nodes = self._plan.nodes_expected
+        nodes = self.plan.nodes_expected
         expected = max(0, (counted if nodes is None else nodes) - drained)
         yield
         figures = yield from figures_in_steps(duty, expected, self._window_seconds, now.monotonic_seconds)
         return (
             yield from snapshot_in_steps(
-                self._sequence, now, self._plan, own_rack, places, expected, figures, self._ledger
+                self._sequence, now, self.plan, own_rack, places, expected, figures, self._ledger
             )
         )
 
@@ -263,6 +267,8 @@ class RackReckoner:
         here = self._drained.get(member.name, self._drained.get(member.url))
         if here is not None:
             return here
+        if not self.plan.drained.isdisjoint((member.name, member.url)):
+            return DRAINED_BY_PLAN
         return None if member.totals is None else member.totals.drained
 
 

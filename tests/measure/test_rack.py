@@ -284,6 +284,18 @@ def test_t10_drained_members_leave_the_expectation(bench):
     assert rack.members[2].drained
 
 
+def test_t10_the_configuration_drains_by_name_or_address_and_takes_back(bench):
+    bench.rack.plan = RackPlan(drained=frozenset({"a", "http://b:9744"}))
+    bench.poll(0, 20)
+    drained = bench.snapshot(19.1)
+    bench.rack.plan = RackPlan()
+    back = bench.snapshot(19.2)
+
+    assert (drained.drained, drained.nodes_expected) == (("a", "b"), 1)
+    assert drained.members[0].why == "drained by the configuration of the rack"
+    assert (back.drained, back.nodes_expected) == ((), 3)
+
+
 def test_a_member_that_drained_itself_is_drained_and_in_no_sum(bench, nodes):
     nodes[2].drained = "maintenance"
     bench.poll(0, 20)
