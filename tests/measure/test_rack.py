@@ -59,6 +59,7 @@ def test_t5_the_rack_is_the_sum_and_its_ratio_the_ratio_of_sums(bench):
     assert rack.tokens_per_joule[OUTPUT, GPU] == pytest.approx(4.0)
     assert rack.power_watts == {GPU: 1500.0}
     assert (rack.coverage, rack.valid, rack.window_seconds) == (1.0, True, 10.0)
+    assert rack.window_end_monotonic_seconds == pytest.approx(18.751, abs=0.001)
     assert (rack.nodes_expected, rack.nodes_reporting, rack.gpus_expected, rack.gpus_reporting) == (
         3,
         3,
