@@ -175,8 +175,8 @@ def _figures(count: int, unscraped: Usage, watched: Usage, looked: Looked, peer:
         f"(4 GPUs, 2 engines, 1.6 KB) polled at 1 Hz; {looked.polls_lost} polls lost in both windows, "
         f"coverage never below {looked.least_coverage:.4g}, {looked.holes} holes in its history, "
         f"nodes reporting never below {looked.least_reporting} in {looked.events} events; "
-        "the peer, Prometheus, scrapes "
-        "and stores a text page of as many bytes (24 series) from the same members each second, and sums nothing"
+        "the peer, Prometheus, scrapes and stores a text page of as many bytes (24 series) from the same "
+        "members each second, and sums nothing"
     )
     told = (("unscraped", unscraped), ("a live page open", watched))
     figures = [
