@@ -21,7 +21,7 @@ from agent.measure.node import NodeReckoner
 from agent.measure.rack import RackPlan, RackReckoner
 from agent.measure.reading import Moment
 from agent.measure.records import BY_NAME as RECORDS
-from agent.rack_desk import QUIET_SECONDS, SPACING_SECONDS, RackDesk, burst_over
+from agent.rack_desk import QUIET_SECONDS, RackDesk, burst_over
 from agent.store import RACK_FILE_NAME, Saver, Store, StoreError
 from agent.web.api import Drains
 
@@ -202,7 +202,7 @@ class Daemon:
     async def _keep_reckoning_rack(self) -> None:
         while True:
             await burst_over(self._gatherer.rack_news)
-            node = self.snapshot
+            node, began = self.snapshot, time.monotonic()
             if node is not None and self._config.general.rack.has_members:
                 _make_room(len(self._desk.reckoner.members))
                 rack = await self._desk.reckon(Moment(time.monotonic(), time.time()), node.node.rack)
@@ -210,7 +210,8 @@ class Daemon:
             elif self._desk.snapshot is not None:  # a reload took the members away
                 self._desk.snapshot = None
                 self._gatherer.show_rack(None)
-            await asyncio.sleep(SPACING_SECONDS - QUIET_SECONDS)
+            took = time.monotonic() - began
+            await asyncio.sleep(max(QUIET_SECONDS, self._desk.spacing_seconds - QUIET_SECONDS - took))
 
     async def _keep_history(self) -> None:
         rack = await self.next_rack(-1)

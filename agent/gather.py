@@ -192,10 +192,7 @@ class Gatherer:
 
     def _start(self, name: str, source: Source, lag_seconds: float) -> None:
         phase = self._phase_seconds + lag_seconds
-        delay = 0.0
-        if isinstance(source, Staggered):
-            phase += source.phase_ratio * source.interval_seconds
-            delay = source.delay_seconds
+        delay = source.delay_seconds if isinstance(source, Staggered) else 0.0
         loop = SourceLoop(source, self._deliver, lambda: self.snapshot, phase, delay)
         task = asyncio.create_task(loop.run(), name=f"source {name}")
         task.add_done_callback(self._tell_end)

@@ -8,6 +8,7 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+from agent.measure.ports import Staggered
 from agent.measure.reading import Moment, Outcome, Reading, Reason, SourceError
 
 if TYPE_CHECKING:
@@ -137,8 +138,11 @@ class SourceLoop:
         if self._in_a_row:
             doubled = interval * BACK_OFF_FACTOR ** min(self._in_a_row - 1, 16)
             interval = max(interval, min(doubled, BACK_OFF_CEILING_SECONDS))
-        next_tick = math.floor((moment - self._phase_seconds) / interval) + 1
-        return next_tick * interval + self._phase_seconds - moment
+        phase = self._phase_seconds
+        if isinstance(self.source, Staggered):
+            phase += self.source.phase_ratio * self.source.interval_seconds
+        next_tick = math.floor((moment - phase) / interval) + 1
+        return next_tick * interval + phase - moment
 
     def _tell_change(self, previous: Outcome | None) -> None:
         """Log a failure once, and again only when its reason changes; log the recovery."""

@@ -23,15 +23,17 @@ if TYPE_CHECKING:
 log = logging.getLogger("rackwatt.rack")
 T = TypeVar("T")
 
-SPACING_SECONDS = 0.9
-"""A rack is reckoned once for each burst of polls, at most about once a second."""
+SPACING_SECONDS, HALL_SPACING_SECONDS = 0.4, 0.9
+"""A rack is reckoned once for each burst of polls, at most about twice a second; a hall once."""
+HALL_MEMBERS = 250
+"""From so many on it costs too much to do it twice."""
 QUIET_SECONDS = 0.05
 """A burst is over when nobody has answered for so long …"""
 BURST_SECONDS = 0.5
 """… and is not waited for any longer than this."""
-SLICE_SECONDS = 0.01
-"""Of processor time: so much is reckoned in one piece, before polls and pages have their turn. By the wall
-clock a machine that is busy elsewhere would have us do less and less of what comes in more and more."""
+SLICE_SECONDS, LONGEST_SLICE_SECONDS = 0.01, 0.05
+"""Of processor time: so much is reckoned in one piece, and each time more, before polls and pages have their
+turn. With short slices, or by the wall clock, a daemon that gets little of a machine would never be done."""
 KEEP_SECONDS = 0.25
 """A total that was told and not kept would fall when we are killed together with the member that had told
 it. A disk that takes longer than this is not waited for."""
@@ -97,6 +99,11 @@ class RackDesk:
             async with asyncio.timeout(2.0 * KEEP_SECONDS):
                 await asyncio.to_thread(self.flush, KEEP_SECONDS)
 
+    @property
+    def spacing_seconds(self) -> float:
+        """How long after one reckoning begins the next one may."""
+        return SPACING_SECONDS if len(self.reckoner.members) <= HALL_MEMBERS else HALL_SPACING_SECONDS
+
     def of_one(self, node: Snapshot) -> RackSnapshot:
         """Return the rack that a node without members is; made once for each of its snapshots."""
         if self._one is None or self._one.sequence != node.sequence:
@@ -125,15 +132,16 @@ class RackDesk:
 
 async def _in_slices(steps: Generator[None, None, T]) -> T:
     """Go through steps, a few at a time; return what they end with."""
-    began = time.thread_time()
+    slice_seconds, began = SLICE_SECONDS, time.thread_time()
     while True:
         try:
             next(steps)
         except StopIteration as ended:
             value: T = ended.value
             return value
-        if time.thread_time() - began > SLICE_SECONDS:
+        if time.thread_time() - began > slice_seconds:
             await asyncio.sleep(0)
+            slice_seconds = min(slice_seconds + SLICE_SECONDS, LONGEST_SLICE_SECONDS)
             began = time.thread_time()
 
 

@@ -39,7 +39,7 @@ class Staggered(Protocol):
 
     @property
     def phase_ratio(self) -> float:
-        """How far into each interval it is read, 0 to 1."""
+        """How far into each interval it is read next, 0 to 1."""
 
     @property
     def delay_seconds(self) -> float:

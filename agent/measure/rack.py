@@ -97,7 +97,9 @@ class RackReckoner:
         known = member.key is not None or self._ledger.knows(key)
         owner = self._owner(member, key)
         if owner is not None:
-            member.miss(f"{key[0]} answers here, which is read at {owner.url}: is this the right address?")
+            self._miss(
+                url, f"{key[0]} answers here, which is read at {owner.url}: is this the right address?"
+            )
             return
         fresh = member.take(reading, cadence_seconds)
         if fresh:

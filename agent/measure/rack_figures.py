@@ -30,6 +30,8 @@ class RackFigures:
     """What a rack gives over one window."""
 
     window_seconds: float
+    window_end_seconds: float | None = None
+    """Of the rates."""
     tokens_per_second: dict[TokenKind, float] = field(default_factory=dict)
     tokens_per_joule: dict[tuple[TokenKind, str], float] = field(default_factory=dict)
     by_model: dict[tuple[str, TokenKind], float] = field(default_factory=dict)
@@ -52,7 +54,9 @@ def figures_in_steps(
     all_window = rack_window((part for both in reaches for part in both), window_seconds, now)
     if all_window is not None and rate_window is not None and all_window.seconds <= rate_window.seconds:
         rate_window = all_window  # no meter is slower than the engines: one pass serves both
-    figures = RackFigures(window_seconds if rate_window is None else rate_window.seconds)
+    figures = RackFigures(window_seconds)
+    if rate_window is not None:
+        figures.window_seconds, figures.window_end_seconds = rate_window.seconds, rate_window.end
     yield
     figures.rates = yield from _sums(members, rate_window)
     figures.ratios = figures.rates if all_window == rate_window else (yield from _sums(members, all_window))

@@ -131,6 +131,8 @@ class RackSnapshot:
     models: tuple[ModelFigures, ...]
     members: tuple[MemberFigures, ...]
     record: RecordFigures | None = None
+    window_end_monotonic_seconds: float | None = None
+    """When the window of the rates ended, on the clock of `at`; None while there is none."""
 
     @property
     def valid(self) -> bool:

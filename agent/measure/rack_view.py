@@ -63,7 +63,6 @@ def snapshot_in_steps(
     """Return the rack at one moment; members must stand still between the steps."""
     duty = [place for place in places if place.drained is None and not place.same_as]
     members = yield from _with_ratios((yield from _members(places, now, figures, ledger)))
-    models = _models(places, figures, ledger)
     yield
     return RackSnapshot(
         sequence=sequence,
@@ -86,8 +85,9 @@ def snapshot_in_steps(
         drained=tuple(place.name for place in places if place.drained is not None),
         gpus_expected=_gpus_expected(plan, places),
         gpus_reporting=sum(gpu.up for place in duty if place.reports for gpu in _gpus(place)),
-        models=models,
+        models=(models := _models(places, figures, ledger)),
         members=members,
+        window_end_monotonic_seconds=figures.window_end_seconds,
         record=record_of(plan.record, models, _valid_rate(figures)),
     )
 

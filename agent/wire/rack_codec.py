@@ -40,6 +40,7 @@ def to_plain(rack: RackSnapshot) -> dict[str, Any]:
         "of_one": rack.of_one,
         "at": rack.at.unix_seconds,
         "window_seconds": rack.window_seconds,
+        "window_end": _window_end(rack),
         "tokens_per_second": dict(rack.tokens_per_second),
         "tokens_total": dict(rack.tokens_total),
         "backfilled_tokens_total": dict(rack.backfilled_tokens_total),
@@ -62,6 +63,12 @@ def to_plain(rack: RackSnapshot) -> dict[str, Any]:
         "record": None if rack.record is None else _record(rack.record),
         "members": [_member(member) for member in rack.members],
     }
+
+
+def _window_end(rack: RackSnapshot) -> float | None:
+    """Return when the window of the rates ended, in Unix seconds."""
+    end, at = rack.window_end_monotonic_seconds, rack.at
+    return None if end is None else at.unix_seconds - (at.monotonic_seconds - end)
 
 
 def _by_boundary(ratios: Mapping[tuple[TokenKind, str], float]) -> dict[str, dict[str, float]]:

@@ -116,6 +116,24 @@ def test_a_rack_is_read_in_one_burst_and_a_thousand_nodes_in_four():
     assert {source.phase_ratio for source in hall.sources(None)} == {0.0, 0.25, 0.5, 0.75}
 
 
+def test_a_member_is_read_soon_after_its_node_has_read_its_sources(serve):
+    lags = [0.2, 0.69, 0.8, 0.3, 1.1]
+    answers = iter([RackNode("a").totals(10.0 + n, lag=lag) for n, lag in enumerate(lags)])
+    url = serve(lambda _: to_json(next(answers)))
+
+    async def phases():
+        collector = peers.build(peers.Settings(members=(Member(url=url),)))
+        [source] = collector.sources(None)
+        found = []
+        for _ in lags:
+            await source.collect(NOW, None)
+            found.append(source.phase_ratio)
+        await collector.close()
+        return found
+
+    assert asyncio.run(phases()) == [0.0, 0.0, 0.5, 0.5, 0.0]
+
+
 async def test_members_are_found_in_files_of_target_groups(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps([{"targets": ["t1:9744", "t2:9744"], "labels": {"x": "y"}}]))
     (tmp_path / "b.yml").write_text("- targets: [t3:9744]\n  labels: {__scheme__: https}\n")

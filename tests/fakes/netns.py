@@ -36,6 +36,17 @@ class Netns:
         self.prefix = ["nsenter", f"--net=/run/netns/{self._name}"]
 
     def __enter__(self) -> Self:
+        try:
+            self._build()
+        except BaseException:
+            self._remove()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._remove()
+
+    def _build(self) -> None:
         _ip("netns", "add", self._name)
         for place, (ours, theirs) in enumerate(self._links):
             outside, inside = self._names(place)
@@ -45,12 +56,11 @@ class Netns:
             _ip("link", "set", outside, "up")
             _ip("-n", self._name, "link", "set", inside, "up")
         _ip("-n", self._name, "link", "set", "lo", "up")
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def _remove(self) -> None:
         for place in range(len(self._links)):
-            _ip("link", "del", self._names(place)[0])
-        _ip("netns", "del", self._name)
+            _ip("link", "del", self._names(place)[0], check=False)
+        _ip("netns", "del", self._name, check=False)
 
     def cut(self) -> None:
         """Pull the cable between the node and its rack: packets are lost, nothing is refused."""
@@ -64,5 +74,5 @@ class Netns:
         return f"rwo{place}-{os.getpid()}", f"rwi{place}-{os.getpid()}"
 
 
-def _ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], capture_output=True, check=True)
+def _ip(*arguments: str, check: bool = True) -> None:
+    subprocess.run(["ip", *arguments], capture_output=True, check=check)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fakes import netns, stand_in
 from fakes.processes import LOOPBACK
 from fakes.prometheus import Prometheus
-from fakes.rack_cast import NODES, Cast, tokens_of
+from fakes.rack_cast import KINDS, NODES, Cast, tokens_of
 from fakes.rack_truth import RackTruth
 from fakes.rack_watch import Sample, Watch
 
@@ -30,7 +30,7 @@ LIBFAKETIME = next(
     ),
     "",
 )
-JOINING, REST, STEADY = 24, 18, 50
+JOINING, REST, STEADY = 24, 20, 50
 SCENARIO = f"""
 rack:
   models: [llama-70b, mixtral]
@@ -49,8 +49,10 @@ load:
     - {{lasts: 1s, level: 0}}
 """
 ENDS = JOINING + REST + STEADY + 58
-FAULTS = 66
+FAULTS = 68
 STOPPED_SECONDS = 60
+TOLD_SECONDS = 12.0
+"""By then the rack has polled everyone, and Prometheus has scraped it, or something is wrong."""
 KILLED, FROZEN, SILENT, APART, AHEAD = 3, 5, 6, 7, 9
 STEPPED, OTHER, GARBLED, DRAINED, RESTARTED = 11, 12, 13, 14, 15
 """What happens to whom; the others stand by."""
@@ -177,7 +179,10 @@ class Teller:
         for number in cast.nodes:
             cast.wait(functools.partial(settled, number), f"node {number} reading its engine")
         story.true[name] = cast.twin.truth()
-        time.sleep(3.5)  # the rack polls, Prometheus scrapes
+        counted = {kind: sum(tokens_of(each)[kind] for each in story.rests[name].values()) for kind in KINDS}
+        ends = time.monotonic() + TOLD_SECONDS
+        while any(told != counted for told in self._sums().values()) and time.monotonic() < ends:
+            time.sleep(0.5)
         story.prometheus[name] = self._sums()
         story.marks[name] = time.monotonic()
 

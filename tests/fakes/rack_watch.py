@@ -30,6 +30,8 @@ class Sample:
     metrics: dict[Series, float] | None
     at: float
     """When the rack was reckoned, on the monotonic clock; 0 without one."""
+    end: float
+    """When the window of its rates ended, on the same clock; 0 while there is none."""
 
 
 def metrics_of(page: str) -> dict[Series, float]:
@@ -67,8 +69,10 @@ class Watch:
             body, page = self._get("/api/v1/rack"), self._get("/metrics")
             rack = None if body is None else json.loads(body)
             metrics = None if page is None else metrics_of(page.decode())
-            at = 0.0 if rack is None else rack["at"] - time.time() + time.monotonic()
-            self.samples.append(Sample(asked, rack, metrics, at))
+            ahead = time.time() - time.monotonic()
+            at, end = (None, None) if rack is None else (rack["at"], rack["window_end"])
+            on_clock = [0.0 if each is None else each - ahead for each in (at, end)]
+            self.samples.append(Sample(asked, rack, metrics, *on_clock))
 
     def _get(self, path: str) -> bytes | None:
         with contextlib.suppress(OSError, http.client.HTTPException):  # it may be killed meanwhile

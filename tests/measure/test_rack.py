@@ -60,6 +60,7 @@ def test_t5_the_rack_is_the_sum_and_its_ratio_the_ratio_of_sums(bench):
     assert rack.tokens_per_joule[OUTPUT, GPU] == pytest.approx(4.0)
     assert rack.power_watts == {GPU: 1500.0}
     assert (rack.coverage, rack.valid, rack.window_seconds) == (1.0, True, 10.0)
+    assert rack.window_end_monotonic_seconds == pytest.approx(18.751, abs=0.001)
     assert (rack.nodes_expected, rack.nodes_reporting, rack.gpus_expected, rack.gpus_reporting) == (
         3,
         3,
@@ -592,6 +593,8 @@ def test_a_rack_reckoned_in_steps_is_that_of_the_moment_at_which_it_began():
         found = ended.value
 
     assert found == wanted
+    assert found.tokens_per_second[OUTPUT] == pytest.approx(sum(2 * node.rate for node in nodes))
+    assert (found.coverage, len(found.members), found.power_watts) == (1.0, 120, {GPU: 120 * 500.0})
     assert count > 8
     sliced.rack.finish()
     truth = sum(n.tokens(19.951 if i % 2 == 0 and i < count else 19.751) for i, n in enumerate(nodes))
