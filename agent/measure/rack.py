@@ -92,7 +92,8 @@ class RackReckoner:
         member = self._members.get(url)
         if member is None:
             return
-        away = member.away_seconds(reading.asked_monotonic_seconds) > max_gap_seconds(cadence_seconds)
+        unread_seconds = member.away_seconds(reading.asked_monotonic_seconds)
+        away = unread_seconds > max_gap_seconds(cadence_seconds) or member.was_silent(reading.totals)
         key = (reading.totals.node.name, reading.totals.origin.ledger)
         known = member.key is not None or self._ledger.knows(key)
         owner = self._owner(member, key)

@@ -143,6 +143,18 @@ class RackMember:
         """Return for how long it had not answered when it was asked; infinite for never in this run."""
         return float("inf") if self.seen_seconds is None else asked - self.seen_seconds
 
+    def was_silent(self, totals: NodeTotals) -> bool:
+        """Tell whether none of its engines had told anything for longer than a gap.
+
+        One that was stopped answers first with what it knew, and only then with what was made meanwhile.
+        """
+        previous = self.totals
+        if previous is None or previous.origin.boot_id != totals.origin.boot_id:
+            return False
+        before, after = _told_seconds(previous), _told_seconds(totals)
+        slowest = max((engine.cadence_seconds for engine in totals.engines), default=self._cadence_seconds)
+        return before is not None and after is not None and after - before > max_gap_seconds(slowest)
+
     def reach(self) -> tuple[Sequence[Reach], Sequence[Reach]]:
         """Return how far the series of engines that are up, and the energy of each boundary, have come."""
         return self._token_reach, self._energy_reach
@@ -285,3 +297,8 @@ def _note_flags(engine: EngineTotals, start: float, found: MemberSums) -> None:
         found.flags.add(Flag.ON_FINISH)
     if engine.reset_seconds is not None and engine.reset_seconds >= start:
         found.flags.add(Flag.COUNTER_RESET)
+
+
+def _told_seconds(totals: NodeTotals) -> float | None:
+    """Return the newest moment, on its own clock, of which any engine told."""
+    return max((point.seconds for engine in totals.engines for point in engine.live.values()), default=None)

@@ -215,7 +215,7 @@ class Teller:
             for place, mode in enumerate(LIES)
         ]
         return [
-            (JOINING + REST + 12, "steady", lambda: None),
+            (JOINING + REST + 15, "steady", lambda: None),
             (FAULTS, "frozen", frozen.program.freeze),
             (FAULTS, "silent", functools.partial(silent.be, stand_in.SILENT)),
             (FAULTS, "cut", self._net.cut if self._net else lambda: None),

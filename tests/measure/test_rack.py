@@ -387,6 +387,18 @@ def test_t10_a_member_drained_before_it_told_its_name_stays_drained_when_it_does
     assert bench.snapshot(4.2).drained == ()
 
 
+def test_t10_a_member_that_was_stopped_brings_what_it_missed_with_its_second_answer(bench, nodes):
+    """SIGSTOP: what it first answers is what it knew before."""
+    bench.poll(0, 20)
+    bench.poll(20, 80, without=("c",))
+    bench.rack.take("http://c:9744", nodes[2].reading(80.0, lag=61.25), 1.0)
+    stale = bench.snapshot(80.1).backfilled_tokens_total[OUTPUT]
+    bench.rack.take("http://c:9744", nodes[2].reading(81.0), 1.0)
+
+    assert stale == pytest.approx(0.0, abs=1e-6)
+    assert bench.snapshot(81.1).backfilled_tokens_total[OUTPUT] == pytest.approx(nodes[2].rate * 62.0)
+
+
 def test_t10_the_configuration_drains_by_name_or_address_and_takes_back(bench):
     bench.rack.plan = RackPlan(drained=frozenset({"a", "http://b:9744"}))
     bench.poll(0, 20)
