@@ -7,6 +7,7 @@ export PATH := $(CURDIR)/.cache/debian/usr/bin:$(PATH)
 IN_NAMESPACE := $(shell test "$$(id -u)" = 0 || echo unshare --map-root-user --mount)
 
 # Most tests wait for processes: two at a time halve the time. A file keeps to one worker, for its fixtures are dear.
+# Those marked `alone` run after them, one by one. Exit code 5 is pytest's for a choice that has none of either.
 SPREAD := -n 2 --dist loadfile
 
 .PHONY: help demo test run-setup test-setup lint docs docs-check wheel-check unit fix goldens bench clean
@@ -40,7 +41,8 @@ wheel-check: test-setup  ## build the wheel, install it in a clean environment, 
 	scripts/wheel_check.sh
 
 unit: test-setup  ## the tests only; PYTEST="-k name" to choose
-	$(IN_NAMESPACE) $(BIN)/python -m pytest $(SPREAD) $(PYTEST)
+	$(IN_NAMESPACE) $(BIN)/python -m pytest $(SPREAD) -m "not alone" $(PYTEST) || [ $$? = 5 ]
+	$(IN_NAMESPACE) $(BIN)/python -m pytest -m alone $(PYTEST) || [ $$? = 5 ]
 
 fix: test-setup  ## format and mend what ruff can
 	$(BIN)/ruff check --fix .

@@ -262,6 +262,7 @@ def test_a_full_disk_is_told_and_costs_nothing_until_a_restart(driver, start, tm
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("offset", ["+3600", "-3600"], ids=["forward", "back"])
 def test_a_clock_stepped_by_an_hour_changes_no_total_no_rate_and_no_window(driver, start, tmp_path, offset):
     assert LIBFAKETIME, "this test needs Debian's libfaketime: make test unpacks it"
@@ -275,7 +276,7 @@ def test_a_clock_stepped_by_an_hour_changes_no_total_no_rate_and_no_window(drive
     }
     with TruthEngine(output=constant(1000.0)) as engine:
         agent = start(f"{engine.url}/metrics", env=faketime)
-        before = agent.wait_for(lambda node: node["figures"]["node_tokens_per_joule_gpu"]["valid"])
+        before = agent.wait_for(lambda node: node["figures"]["node_tokens_per_joule_gpu"]["valid"], 60)
         stamp.write_text(offset)
         stepped = agent.wait_for(lambda node: abs(node["at"] - before["at"]) > 3000)
         time.sleep(1.0)

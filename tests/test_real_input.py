@@ -18,6 +18,9 @@ OUTPUT = 'rackwatt_engine_tokens_total{kind="output"}'
 JOULES = 'rackwatt_energy_joules_total{boundary="gpu"}'
 
 
+pytestmark = pytest.mark.alone
+
+
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory):
     """Driver, engine, agent and Prometheus, all running."""

@@ -144,7 +144,7 @@ async def test_a_server_that_is_denied_then_well_is_asked_until_it_answers(serve
 
         assert "no answer yet" in head
         assert "asking again" in head
-        assert "401" not in text(pilot.app, "#head")
+        assert "401 Unauthorized" not in text(pilot.app, "#head")
 
 
 async def test_a_rack_that_stops_is_called_stale_and_greyed(server):
