@@ -271,7 +271,7 @@ def test_a_clock_stepped_by_an_hour_changes_no_total_no_rate_and_no_window(drive
     faketime = {
         "LD_PRELOAD": LIBFAKETIME,
         "FAKETIME_TIMESTAMP_FILE": str(stamp),
-        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_CACHE_DURATION": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
     with TruthEngine(output=constant(1000.0)) as engine:
