@@ -32,7 +32,7 @@ fi
 stamp=.venv/.setup-$what-$(cksum < pyproject.toml | tr ' ' -)
 if [ ! -e "$stamp" ]; then
     case $what in
-        run) groups= ;;
+        run) groups= compile=--no-compile ;;  # the demo imports once: compiling all there is takes longer
         test)
             groups="--group test --group lint --group bench"
             # The fake NVML is compiled; where there is no C compiler the one from PyPI does.
@@ -45,7 +45,7 @@ if [ ! -e "$stamp" ]; then
         .venv/bin/python -m pip install -q --disable-pip-version-check -U 'pip>=25.1'
     fi
     # shellcheck disable=SC2086  # several words on purpose
-    .venv/bin/pip install -q --disable-pip-version-check -e '.[top]' $groups
+    .venv/bin/pip install -q --disable-pip-version-check ${compile:-} -e '.[top]' $groups
     touch "$stamp"
 fi
 
