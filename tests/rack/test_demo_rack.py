@@ -10,6 +10,8 @@ from fakes.processes import Program, free_port, http_get, wait_http
 
 from agent.twin import scenario
 
+pytestmark = pytest.mark.alone
+
 FAULTS_AT = 40
 LOST, DOWN = 4, 12
 RECORD = "azure-gb300-llama2-70b"

@@ -23,6 +23,8 @@ from fakes.rack_story import (
     STEPPED,
 )
 
+pytestmark = pytest.mark.alone
+
 HEADS = pytest.mark.parametrize("name", ["head", "second", "long"])
 WRONG = 0.01
 TOUCHED = {KILLED, FROZEN, SILENT, APART, GARBLED, DRAINED, RESTARTED}
