@@ -12,6 +12,7 @@ from agent.measure.gpu import GpuState, PowerScope
 if TYPE_CHECKING:
     from agent.measure.gpu import GpuReading
     from agent.measure.snapshot import EngineFigures, GpuFigures, Snapshot
+    from agent.measure.validity import Validity
 
 SCHEMA = 1
 
@@ -37,7 +38,7 @@ def to_plain(snapshot: Snapshot) -> dict[str, Any]:
         "tokens_per_joule": efficiency,
         "power_watts": {at.boundary: at.power_watts for at in snapshot.boundaries},
         "energy_joules_total": {at.boundary: at.energy_joules_total for at in snapshot.boundaries},
-        "figures": {standing.figure: _standing(standing) for standing in snapshot.validity},
+        "figures": {standing.figure: standing_row(standing) for standing in snapshot.validity},
         "gpus": [_gpu(gpu) for gpu in snapshot.gpus],
         "engines": [_engine(engine) for engine in snapshot.engines],
         "sources": [
@@ -55,7 +56,8 @@ def to_plain(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def _standing(standing: Any) -> dict[str, Any]:
+def standing_row(standing: Validity) -> dict[str, Any]:
+    """Return the standing of one figure as plain values; of a node's and of a rack's."""
     return {
         "valid": standing.valid,
         "reasons": sorted(standing.reasons),

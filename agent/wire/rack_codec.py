@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from agent.measure.rack_snapshot import RATE
+from agent.wire.codec import standing_row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
         RackSnapshot,
         RecordFigures,
     )
-    from agent.measure.validity import Validity
 
 SCHEMA = 1
 
@@ -51,7 +51,7 @@ def to_plain(rack: RackSnapshot) -> dict[str, Any]:
         "coverage": rack.coverage,
         "valid": rack.valid,
         "reasons": [] if rate is None else sorted(rate.reasons),
-        "figures": {standing.figure: _standing(standing) for standing in rack.validity},
+        "figures": {standing.figure: standing_row(standing) for standing in rack.validity},
         "nodes": {
             "expected": rack.nodes_expected,
             "reporting": rack.nodes_reporting,
@@ -76,16 +76,6 @@ def _by_boundary(ratios: Mapping[tuple[TokenKind, str], float]) -> dict[str, dic
     for (kind, boundary), ratio in ratios.items():
         plain.setdefault(boundary, {})[kind] = ratio
     return plain
-
-
-def _standing(standing: Validity) -> dict[str, Any]:
-    return {
-        "valid": standing.valid,
-        "reasons": sorted(standing.reasons),
-        "flags": sorted(standing.flags),
-        "window_seconds": standing.window_seconds,
-        "uncertainty_ratio": standing.uncertainty_ratio,
-    }
 
 
 def _model(model: ModelFigures) -> dict[str, Any]:
