@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from agent.measure.engine import EngineTable
+    from agent.measure.engine_table import EngineTable
 
 COLLECTORS = "agent.collectors"
 ENGINES = "agent.engines"

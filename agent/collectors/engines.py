@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from agent import plugins
 from agent.measure.counters import START_PREFIX
-from agent.measure.engine import EngineReading, TokenKind
+from agent.measure.engine import EngineReading
 from agent.measure.finding import Finding, Level
 from agent.measure.reading import Moment, Reading, Reason, SourceError
 from agent.measure.settings import Bytes, Seconds, setting
-from agent.wire import address, engine_page, json_page
+from agent.wire import address, engine_identity, engine_page, json_page
+from agent.wire.engine_dialect import Dialect
 from agent.wire.http import HttpClient, HttpConfig, Limits
 from agent.wire.pace import Pace, Retry
 from agent.wire.page import PageLimits, check_charset, sample_names
@@ -23,7 +24,7 @@ from agent.wire.text import LABEL_CHARACTERS, printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agent.measure.engine import EngineTable, LiveSubstitute
+    from agent.measure.engine_table import EngineTable, LiveSubstitute
     from agent.measure.ports import Source
     from agent.measure.snapshot import Snapshot
     from agent.wire.http import Fetched
@@ -142,7 +143,7 @@ class EngineSource:
         self._epoch: str | None = None
         configured = next((table for table in tables if table.engine == target.engine), None)
         self._url = target.page_url
-        self._dialect = _Dialect(configured, _page_limits(settings)) if configured else None
+        self._dialect = Dialect(configured, _page_limits(settings)) if configured else None
 
     @property
     def interval_seconds(self) -> float:
@@ -182,11 +183,16 @@ class EngineSource:
             asked_monotonic_seconds=fetched.asked_monotonic,
             epoch=self._epoch,
             counters=counters,
-            demand=engine_page.demand(plan, page),
+            demand=engine_page.demand(plan, page, dialect.table.gauges_stale_seconds),
             kv_cache_usage_ratio=engine_page.kv_cache_usage_ratio(plan, page),
             pending_output_tokens=pending,
-            live=pending is not None or _counts_live(dialect.table),
+            live_output_tokens=(live := engine_page.live_output(plan, page)),
+            live=pending is not None or live is not None or plan.live,
             page_bytes=len(fetched.body),
+            role=engine_page.role(plan, dialect.table),
+            drafted_tokens=engine_page.total(page, plan.places("drafted")),
+            accepted_tokens=engine_page.total(page, plan.places("accepted")),
+            latencies=dialect.latencies(page, told, override=bool(self._target.model)),
         )
         return Reading(self.name, at, engines=(reading,), notes=tuple(note for note in notes if note))
 
@@ -199,7 +205,7 @@ class EngineSource:
             remedies = _remedies(self._candidates(), switched_off=True)
             raise SourceError(error.reason, f"{error.detail}; {remedies}") from error
 
-    def _understood(self, fetched: Fetched) -> tuple[_Dialect, Page]:
+    def _understood(self, fetched: Fetched) -> tuple[Dialect, Page]:
         """Read the page as the engine it was so far, or find out whose it is."""
         try:
             if self._dialect is not None:
@@ -211,15 +217,15 @@ class EngineSource:
         except SourceError as error:
             raise SourceError(error.reason, f"{self._url}: {error.detail}") from error
 
-    def _identified(self, fetched: Fetched) -> _Dialect:
+    def _identified(self, fetched: Fetched) -> Dialect:
         if not fetched.body.strip():
             raise SourceError(Reason.MALFORMED, "the page is empty")
         limits = _page_limits(self._settings)
         check_charset(fetched.headers.get("content-type", ""))
         names = sample_names(fetched.body, limits)
-        for table in self._candidates():
-            if any(name.startswith(table.detect) for name in names):
-                return _Dialect(table, limits)
+        table = engine_identity.identify(self._candidates(), names)
+        if table is not None:
+            return Dialect(table, limits)
         whose = self._target.engine or "any engine known here"
         remedies = _remedies(self._candidates(), switched_off=False)
         raise SourceError(Reason.UNSUPPORTED, f"the page has no series of {whose}; {remedies}")
@@ -267,7 +273,7 @@ class EngineSource:
             url = address.beside(self._url, table.path, table.model_path)
             try:
                 fetched = await self._get(url, deadline, MODEL_BODY_BYTES)
-                self._model_name = _first_model(fetched.body, url)
+                self._model_name = _first_model(fetched.body, table.model_keys, url)
             except SourceError as error:
                 self._model.failed(error, _loop_time())
             else:
@@ -278,23 +284,6 @@ class EngineSource:
     async def _get(self, url: str, deadline: float, max_bytes: int) -> Fetched:
         seconds = max(0.0, deadline - _loop_time())
         return await self._client.get(url, Limits(seconds, max_bytes), config=self._target)
-
-
-class _Dialect:
-    """How one engine's pages are read: its table, a reader that learns their layout, the plan for it."""
-
-    def __init__(self, table: EngineTable, limits: PageLimits) -> None:
-        self.table = table
-        self._reader = engine_page.reader(table, limits)
-        self._plan: engine_page.Plan | None = None
-
-    def read(self, fetched: Fetched) -> Page:
-        return self._reader.read(fetched.body, fetched.headers.get("content-type", ""))
-
-    def plan(self, page: Page) -> engine_page.Plan:
-        if self._plan is None or self._plan.series is not page.series:
-            self._plan = engine_page.plan(self.table, page.series)
-        return self._plan
 
 
 async def examine(settings: Settings) -> tuple[Finding, ...]:
@@ -335,10 +324,10 @@ def _pending_tokens(body: bytes, substitute: LiveSubstitute, url: str) -> float:
         raise SourceError(error.reason, f"{url}: {error.detail}") from error
 
 
-def _first_model(body: bytes, url: str) -> str:
-    """Return the first name in a list of models (OpenAI's form)."""
+def _first_model(body: bytes, keys: tuple[str, ...], url: str) -> str:
+    """Return the first name on a page that names models."""
     try:
-        names = json_page.values_at(json_page.parse(body), ("data", "id"))
+        names = json_page.values_at(json_page.parse(body), keys)
     except SourceError as error:
         raise SourceError(error.reason, f"{url}: {error.detail}") from error
     if not names or not isinstance(names[0], str) or not names[0]:
@@ -358,11 +347,6 @@ def _started(table: EngineTable, fetched: Fetched) -> str | None:
     """Return what a header says about the process; it must not pass for the checked kind of start."""
     started = fetched.headers.get(table.start_header.lower(), "") if table.start_header else ""
     return started if started and not started.startswith(START_PREFIX) else None
-
-
-def _counts_live(table: EngineTable) -> bool:
-    output = table.tokens.get(TokenKind.OUTPUT)
-    return output is not None and output.live
 
 
 def _moment_of(fetched: Fetched, now: Moment) -> Moment:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from agent.measure.engine import EngineTable, LiveSubstitute, Term, TokenKind, TokenSource
+from agent.measure.engine import TokenKind
+from agent.measure.engine_table import Count, EngineTable, LiveSubstitute, Term
 
 PRINTED_DIGITS = 6  # its stringstream prints 1234567 as 1.23457e+06
 
@@ -14,15 +15,17 @@ TABLE = EngineTable(
     flag="--metrics",
     remedy="start llama-server with --metrics",
     tokens={
-        TokenKind.OUTPUT: TokenSource(
-            ((Term("llamacpp:tokens_predicted_total"),),), live=False, significant_digits=PRINTED_DIGITS
+        TokenKind.OUTPUT: (
+            Count((Term("llamacpp:tokens_predicted_total"),), live=False, significant_digits=PRINTED_DIGITS),
         ),
         # Processed tokens, without the cached ones; moves while the prompt is processed.
-        TokenKind.PROMPT: TokenSource(
-            ((Term("llamacpp:prompt_tokens_total"),),), live=True, significant_digits=PRINTED_DIGITS
+        TokenKind.PROMPT: (
+            Count((Term("llamacpp:prompt_tokens_total"),), live=True, significant_digits=PRINTED_DIGITS),
         ),
-        TokenKind.PROMPT_CACHED: TokenSource(
-            ((Term("llamacpp:prompt_tokens_cached_total"),),), live=True, significant_digits=PRINTED_DIGITS
+        TokenKind.PROMPT_CACHED: (
+            Count(
+                (Term("llamacpp:prompt_tokens_cached_total"),), live=True, significant_digits=PRINTED_DIGITS
+            ),
         ),
     },
     model_path="/v1/models",
@@ -33,6 +36,8 @@ TABLE = EngineTable(
     waiting=(Term("llamacpp:requests_deferred"),),
     kv_cache_usage=(Term("llamacpp:kv_cache_usage_ratio"),),  # gone since 2025
     heartbeat=(Term("llamacpp:n_decode_total"),),
+    drafted=(Term("llamacpp:spec_decode_num_draft_tokens_total"),),
+    accepted=(Term("llamacpp:spec_decode_num_accepted_tokens_total"),),
     live_substitute=LiveSubstitute(
         path="/slots",
         busy=("is_processing",),

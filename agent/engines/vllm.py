@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from agent.measure.engine import EngineTable, Term, TokenKind, TokenSource
+from agent.measure.engine import Latency, TokenKind
+from agent.measure.engine_table import Count, EngineTable, HistogramTerm, Term
 
 TABLE = EngineTable(
     engine="vllm",
@@ -12,16 +13,13 @@ TABLE = EngineTable(
     flag=None,
     remedy="start vLLM without --disable-log-stats",
     tokens={
-        TokenKind.OUTPUT: TokenSource(((Term("vllm:generation_tokens_total"),),), live=True),
+        TokenKind.OUTPUT: (Count((Term("vllm:generation_tokens_total"),), live=True),),
         # The whole prompt, cached included, at the first output token.
-        TokenKind.PROMPT: TokenSource(((Term("vllm:prompt_tokens_total"),),), live=True),
-        TokenKind.PROMPT_CACHED: TokenSource(
-            (
-                (Term("vllm:prompt_tokens_cached_total"),),  # from 0.16, at the first token
-                (Term("vllm:prefix_cache_hits_total"),),  # from 0.9.2: at admission
-                (Term("vllm:gpu_prefix_cache_hits_total"),),  # to 0.11
-            ),
-            live=True,
+        TokenKind.PROMPT: (Count((Term("vllm:prompt_tokens_total"),), live=True),),
+        TokenKind.PROMPT_CACHED: (
+            Count((Term("vllm:prompt_tokens_cached_total"),), live=True),  # from 0.16, at the first token
+            Count((Term("vllm:prefix_cache_hits_total"),), live=True),  # from 0.9.2: at admission
+            Count((Term("vllm:gpu_prefix_cache_hits_total"),), live=True),  # to 0.11
         ),
     },
     model_label="model_name",
@@ -33,6 +31,20 @@ TABLE = EngineTable(
     ),
     preemptions=(Term("vllm:num_preemptions_total"),),
     heartbeat=(Term("vllm:iteration_tokens_total_count"),),  # a histogram despite its name
+    succeeded=(Term("vllm:request_success_total", {"finished_reason": "stop|length|repetition"}),),
+    failed=(Term("vllm:request_success_total", {"finished_reason": "error"}),),  # from 0.14
+    aborted=(Term("vllm:request_success_total", {"finished_reason": "abort"}),),  # not those of clients
+    drafted=(Term("vllm:spec_decode_num_draft_tokens_total"),),
+    accepted=(Term("vllm:spec_decode_num_accepted_tokens_total"),),
+    latencies={
+        Latency.FIRST_TOKEN: (HistogramTerm("vllm:time_to_first_token_seconds"),),
+        Latency.INTER_TOKEN: (
+            HistogramTerm("vllm:inter_token_latency_seconds"),  # from 0.10.2
+            HistogramTerm("vllm:time_per_output_token_seconds"),  # to 0.14
+        ),
+        Latency.END_TO_END: (HistogramTerm("vllm:e2e_request_latency_seconds"),),
+        Latency.QUEUE: (HistogramTerm("vllm:request_queue_time_seconds"),),
+    },
     awake=Term("vllm:engine_sleep_state", {"sleep_state": "awake"}),  # from 0.11.1
     notes=(
         "Summed over `engine` (data-parallel ranks); a head node with internal load balancing shows ranks "

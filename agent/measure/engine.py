@@ -1,8 +1,8 @@
-"""Serving engines: the table that says how to read one, and what one instance said."""
+"""Serving engines: what one instance said at one moment."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -20,90 +20,34 @@ class TokenKind(StrEnum):
     PROMPT_CACHED = "prompt_cached"
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
-    """One family on an engine's page, with the labels its series must carry."""
+class Role(StrEnum):
+    """What an instance does for its deployment (T13)."""
 
-    name: str
-    where: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class TokenSource:
-    """Where a kind of token is counted: the first alternative present wins, its terms are summed."""
-
-    alternatives: tuple[tuple[Term, ...], ...]
-    live: bool
-    """True: moves with every engine step. False: jumps when a request ends (T21)."""
-    significant_digits: int | None = None
-    """Digits the engine prints; None is all of them (T22)."""
+    UNIFIED = "unified"  # prompts and output
+    PREFILL = "prefill"  # its output is one token for each request, which the decoder counts again
+    DECODE = "decode"  # its prompts came from the prefill instance, which counts them
+    GATEWAY = "gateway"  # passes requests on: every token of it is an engine's
 
 
-@dataclass(frozen=True, slots=True)
-class LiveSubstitute:
-    """A JSON page that tells the tokens of unfinished requests: what an on-finish counter hides."""
+class Latency(StrEnum):
+    """What a client waits for."""
 
-    path: str
-    busy: tuple[str, ...]
-    """Keys to the flag that says an item is working."""
-    count: tuple[str, ...]
-    """Keys to the number of output tokens that the item has produced."""
-    remedy: str = ""
-    """What an operator must set for the page to answer."""
+    FIRST_TOKEN = "first_token"  # noqa: S105 - no secret: from arrival to the first output token
+    INTER_TOKEN = "inter_token"  # noqa: S105 - no secret: between two output tokens
+    END_TO_END = "end_to_end"  # from arrival to the last
+    QUEUE = "queue"  # from arrival to the first work on it
 
 
 @dataclass(frozen=True, slots=True)
-class EngineTable:
-    """How to read one kind of serving engine; names are canonical (`:` after the prefix)."""
+class Histogram:
+    """Durations counted since the engine's process started."""
 
-    engine: str
-    detect: tuple[str, ...]
-    """Prefixes of sample names that identify it."""
-    path: str
-    port: int
-    flag: str | None
-    """What an operator must set for the page to exist; None is on by default."""
-    remedy: str
-    """What to do when the page, or its series, are missing: one phrase."""
-    tokens: Mapping[TokenKind, TokenSource]
-    model_label: str | None = None
-    model_path: str | None = None
-    """JSON page that names the model when no label does (OpenAI form: data[0].id)."""
-    start_time: str | None = "process_start_time_seconds"
-    """Series with the process's start in Unix seconds, if the page has it (T2)."""
-    start_header: str | None = None
-    """Response header that changes when the process restarts."""
-    cached_outside_prompt: bool = False
-    """True when the prompt counter leaves cached tokens out; ours includes them."""
-    running: tuple[Term, ...] = ()
-    """Requests being served; like the terms below, summed over those present."""
-    waiting: tuple[Term, ...] = ()
-    kv_cache_usage: tuple[Term, ...] = ()
-    """First present wins; the fullest of its series is the instance's."""
-    preemptions: tuple[Term, ...] = ()
-    arrivals: tuple[Term, ...] = ()
-    """Counters that move when a request *starts*."""
-    heartbeat: tuple[Term, ...] = ()
-    """Counters that move with every engine step."""
-    awake: Term | None = None
-    """Gauge that is 0 while the engine sleeps on purpose."""
-    live_substitute: LiveSubstitute | None = None
-    gauges_stale_seconds: float = 0.0
-    """How long a gauge may keep an old value (facts per engine)."""
-    notes: str = ""
-
-    def terms(self) -> tuple[Term, ...]:
-        """Every family that a reader must keep."""
-        token_terms = tuple(
-            term
-            for source in self.tokens.values()
-            for alternative in source.alternatives
-            for term in alternative
-        )
-        single = tuple(term for term in (self.awake,) if term is not None)
-        start = (Term(self.start_time),) if self.start_time else ()
-        demand = (*self.running, *self.waiting, *self.preemptions, *self.arrivals, *self.heartbeat)
-        return (*token_terms, *demand, *self.kv_cache_usage, *single, *start)
+    bounds: tuple[float, ...]
+    """Upper bounds in seconds, rising; the last is infinite."""
+    counts: tuple[float, ...]
+    """How many were at most each bound: cumulative, as on the wire."""
+    sum_seconds: float | None
+    """Of all of them; None is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +74,17 @@ class Demand:
     heartbeat: float | None = None
     """Raw counter of engine steps."""
     preemptions: float | None = None
+    """Raw counter, like those below."""
+    idle_seconds: float | None = None
+    """Time in which it had nothing to do: the positive proof of idleness."""
+    succeeded: float | None = None
+    """Requests that ended well; a client that gave up is in none of the three with some engines."""
+    failed: float | None = None
+    aborted: float | None = None
     asleep: bool | None = None
     """True while it sleeps on purpose."""
+    stale_seconds: float = 0.0
+    """Running and waiting may be this old though they were just read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +107,21 @@ class EngineReading:
     kv_cache_usage_ratio: float | None = None
     pending_output_tokens: float | None = None
     """Output tokens of unfinished requests that the counter does not show yet (T21)."""
+    live_output_tokens: float | None = None
+    """Raw live counter that stands in for an output counter which moves on finish (T21)."""
     live: bool = True
     """Whether the output rate can be live: the counter is, or a substitute answered."""
     page_bytes: int = 0
+    role: Role = Role.UNIFIED
+    drafted_tokens: float | None = None
+    """Raw counter of tokens that speculative decoding proposed …"""
+    accepted_tokens: float | None = None
+    """… and of those that the model took."""
+    latencies: Mapping[tuple[str, Latency], Histogram] | None = None
+    """By model, where the page tells, and what was waited for; None when they were not read this time."""
+    deployment: str = ""
+    """As configured; empty: that of its model."""
+    gpus: tuple[str, ...] | None = None
+    """UUIDs of the GPUs that its processes hold here; None is unknown."""
+    spans_nodes: bool | None = None
+    """Whether it has GPUs on other nodes too (T24); None is unknown."""

@@ -1,82 +1,47 @@
-"""Applies an engine's table to a page: which series are its tokens, its demand, its cache."""
+"""Applies an engine's table to a page: its tokens, its demand, its cache, what its clients wait for."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.measure.counters import START_PREFIX
-from agent.measure.engine import Demand, EngineTable, Term, TokenCounter, TokenKind, TokenSource
-from agent.wire.page import Page, PageLimits, PageReader, Series, printed_number
-from agent.wire.text import printable
+from agent.measure.engine import Demand, Histogram, Role, TokenCounter
+from agent.wire.engine_plan import CACHED_PART, Plan, plan
+from agent.wire.page import Page, PageLimits, PageReader, printed_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+    from agent.measure.engine import Latency
+    from agent.measure.engine_table import EngineTable, Term
+
+__all__ = ["CACHED_PART", "Plan", "plan"]
 
 UNKNOWN_MODEL = "unknown"
 START_CHARACTERS = 64  # of a process's start as printed: it is kept with every total
+_ROLES = {role.value: role for role in Role}
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """One series of a page that counts tokens of one kind."""
-
-    index: int
-    """Where it is in the page's series."""
-    identity: str
-    kind: TokenKind
-    model: str | None
-    """What its label says, if it has one."""
-    significant_digits: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Which of a page's series a table asks for, by their places; good for as long as the layout stays."""
-
-    series: tuple[Series, ...]
-    identified: bool
-    """Whether the page is of the table's engine at all."""
-    shares: tuple[Share, ...]
-    running: tuple[int, ...]
-    waiting: tuple[int, ...]
-    arrivals: tuple[int, ...]
-    heartbeat: tuple[int, ...]
-    preemptions: tuple[int, ...]
-    awake: tuple[int, ...]
-    kv_cache_usage: tuple[int, ...]
-    start_time: tuple[int, ...]
-
-
-def reader(table: EngineTable, limits: PageLimits) -> PageReader:
-    """Return a reader that keeps what the table asks for."""
-    counters = [*table.preemptions, *table.arrivals, *table.heartbeat]
-    for source in table.tokens.values():
-        counters += [term for alternative in source.alternatives for term in alternative]
-    return PageReader(_names(table.terms()), _names(counters), limits)
-
-
-def plan(table: EngineTable, series: tuple[Series, ...]) -> Plan:
-    """Find the table's series among a page's."""
-    shares = [
-        share for kind, source in table.tokens.items() for share in _shares(table, kind, source, series)
+def reader(table: EngineTable, limits: PageLimits, *, latencies: bool = False) -> PageReader:
+    """Return a reader that keeps what the table asks for; histograms, most of a page, only on demand."""
+    counters = [
+        *table.preemptions,
+        *table.arrivals,
+        *table.heartbeat,
+        *table.idle_seconds,
+        *table.succeeded,
+        *table.aborted,
+        *table.failed,
+        *table.drafted,
+        *table.accepted,
+        *(term for terms in table.live_output for term in terms),
+        *(term for counts in table.tokens.values() for count in counts for term in count.terms),
     ]
-    if table.cached_outside_prompt:
-        shares += [_as_prompt(share) for share in shares if share.kind is TokenKind.PROMPT_CACHED]
-    return Plan(
-        series=series,
-        identified=any(one.name.startswith(table.detect) for one in series),
-        shares=tuple(shares),
-        running=_places(table.running, series),
-        waiting=_places(table.waiting, series),
-        arrivals=_places(table.arrivals, series),
-        heartbeat=_places(table.heartbeat, series),
-        preemptions=_places(table.preemptions, series),
-        awake=_places([table.awake] if table.awake else [], series),
-        kv_cache_usage=_first_present(table.kv_cache_usage, series),
-        start_time=_places([Term(table.start_time)] if table.start_time else [], series),
-    )
+    gauges = [*table.running, *table.waiting, *table.kv_cache_usage, *([table.awake] if table.awake else [])]
+    names = _names(gauges) | ({table.start_time} if table.start_time else set())
+    parts = _histogram_names(table) if latencies else frozenset()
+    return PageReader(names | parts, _names(counters), limits)
 
 
 def counters(plan: Plan, page: Page, told_model: str, *, override: bool) -> tuple[TokenCounter, ...]:
@@ -93,28 +58,67 @@ def counters(plan: Plan, page: Page, told_model: str, *, override: bool) -> tupl
     return tuple(found)
 
 
-def demand(plan: Plan, page: Page) -> Demand:
+def demand(plan: Plan, page: Page, stale_seconds: float = 0.0) -> Demand:
     """Return what the page says about the work before the engine."""
-    awake = total(page, plan.awake)
-    return Demand(
-        running=total(page, plan.running),
-        waiting=total(page, plan.waiting),
-        arrivals=total(page, plan.arrivals),
-        heartbeat=total(page, plan.heartbeat),
-        preemptions=total(page, plan.preemptions),
-        asleep=None if awake is None else awake == 0,
-    )
+    awake = total(page, plan.places("awake"))
+    told = {name: total(page, plan.places(name)) for name in DEMANDS}
+    return Demand(**told, asleep=None if awake is None else awake == 0, stale_seconds=stale_seconds)
+
+
+DEMANDS = (
+    "running",
+    "waiting",
+    "arrivals",
+    "heartbeat",
+    "preemptions",
+    "idle_seconds",
+    "succeeded",
+    "failed",
+    "aborted",
+)
+"""Fields of Demand and of the table alike."""
+
+
+def live_output(plan: Plan, page: Page) -> float | None:
+    """Return the counter that stands in for one which moves on finish."""
+    return total(page, plan.places("live_output"))
+
+
+def latencies(
+    plan: Plan, page: Page, told_model: str, *, override: bool
+) -> Mapping[tuple[str, Latency], Histogram]:
+    """Return the histograms; those of several ranks are summed, for their bounds agree."""
+    found: dict[tuple[str, Latency], Histogram] = {}
+    for share in plan.histograms:
+        counts = [total(page, places) for places in share.buckets]
+        whole = [count for count in counts if count is not None]
+        if len(whole) != len(counts):
+            continue
+        units = total(page, share.sums)
+        seconds = None if units is None else units * share.seconds_per_unit
+        model = told_model if override or share.model is None else share.model
+        found.setdefault((model, share.latency), Histogram(share.bounds, tuple(whole), seconds))
+    return found
 
 
 def kv_cache_usage_ratio(plan: Plan, page: Page) -> float | None:
     """Return how full the fullest KV cache is."""
-    values = [page.values[index] for index in plan.kv_cache_usage]
+    values = [page.values[index] for index in plan.places("kv_cache_usage")]
     return max((value for value in values if value is not None), default=None)
+
+
+def role(plan: Plan, table: EngineTable) -> Role:
+    """Return what the instance says that it does."""
+    if table.gateway:
+        return Role.GATEWAY
+    label = table.role_label
+    told = {series.labels[label] for series in plan.series if label in series.labels} if label else set()
+    return _ROLES.get(told.pop(), Role.UNIFIED) if len(told) == 1 else Role.UNIFIED
 
 
 def start_time(plan: Plan, page: Page) -> str | None:
     """Return the process's start as printed, marked as Unix time so that it can be checked (T2)."""
-    for index in plan.start_time:
+    for index in plan.places("start_time"):
         printed = printed_number(page.texts[index])
         if page.values[index] is not None and len(printed) <= START_CHARACTERS:
             return START_PREFIX + printed.decode("ascii")
@@ -144,37 +148,6 @@ def _names(terms: Iterable[Term]) -> frozenset[str]:
     return frozenset(term.name for term in terms)
 
 
-def _shares(
-    table: EngineTable, kind: TokenKind, source: TokenSource, series: tuple[Series, ...]
-) -> list[Share]:
-    for alternative in source.alternatives:
-        places = _places(alternative, series)
-        if places:
-            return [_share(table, kind, source, series[index], index) for index in places]
-    return []
-
-
-def _share(table: EngineTable, kind: TokenKind, source: TokenSource, series: Series, index: int) -> Share:
-    model = printable(series.labels.get(table.model_label, "")) if table.model_label else ""
-    return Share(index, series.key, kind, model or None, source.significant_digits)
-
-
-def _as_prompt(share: Share) -> Share:
-    """Count cached tokens as prompt as well, under an identity of their own."""
-    identity = f"{share.identity} as prompt"
-    return Share(share.index, identity, TokenKind.PROMPT, share.model, share.significant_digits)
-
-
-def _places(terms: Iterable[Term], series: tuple[Series, ...]) -> tuple[int, ...]:
-    wanted = tuple(terms)
-    return tuple(index for index, one in enumerate(series) if any(_matches(term, one) for term in wanted))
-
-
-def _first_present(terms: tuple[Term, ...], series: tuple[Series, ...]) -> tuple[int, ...]:
-    return next((places for term in terms if (places := _places([term], series))), ())
-
-
-def _matches(term: Term, series: Series) -> bool:
-    return series.name == term.name and all(
-        series.labels.get(label) == value for label, value in term.where.items()
-    )
+def _histogram_names(table: EngineTable) -> frozenset[str]:
+    terms = [term.name for choices in table.latencies.values() for term in choices]
+    return frozenset(f"{name}_{part}" for name in terms for part in ("bucket", "sum"))

@@ -199,7 +199,7 @@ def canonical_name(name: str) -> str:
 
 
 def sample_names(body: bytes, limits: PageLimits | None = None) -> frozenset[str]:
-    """Return the canonical names of all samples on a page, to tell whose page it is."""
+    """Return the names of all samples on a page as printed, to tell whose page it is."""
     names = set()
     for number, line in enumerate(_lines(body, body.count(b"\n"), limits or PageLimits()), 1):
         stripped = line.strip(b" \t\r")
@@ -210,7 +210,7 @@ def sample_names(body: bytes, limits: PageLimits | None = None) -> frozenset[str
             names.add(stripped[2:].partition(b'"')[0])
         elif stripped and not stripped.startswith(b"#"):
             raise malformed(line, number, "is not a sample")
-    return frozenset(canonical_name(name.decode("utf-8", "replace")) for name in names)
+    return frozenset(name.decode("utf-8", "replace") for name in names)
 
 
 def printed_number(text: bytes) -> bytes:

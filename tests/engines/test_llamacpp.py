@@ -28,9 +28,11 @@ def test_prompt_includes_the_cached_tokens_and_tells_its_precision():
 
 
 def test_output_is_on_finish_and_has_a_live_substitute():
-    assert not TABLE.tokens[TokenKind.OUTPUT].live
+    assert [count.live for count in TABLE.tokens[TokenKind.OUTPUT]] == [False]
     assert TABLE.live_substitute is not None
 
 
 def test_averages_since_the_last_scrape_are_never_read():
-    assert not [term.name for term in TABLE.terms() if term.name.endswith("_tokens_seconds")]
+    page = engine_page.reader(TABLE, PageLimits(), latencies=True).read(PAGE)
+
+    assert not [series.name for series in page.series if series.name.endswith("_tokens_seconds")]

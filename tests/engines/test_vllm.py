@@ -66,4 +66,4 @@ def test_heartbeat_is_the_count_of_a_histogram_named_like_a_counter():
 
 
 def test_output_is_live():
-    assert TABLE.tokens[TokenKind.OUTPUT].live
+    assert [count.live for count in TABLE.tokens[TokenKind.OUTPUT]] == [True]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from agent.measure.engine import Demand, EngineTable, LiveSubstitute, Term, TokenKind, TokenSource
+from agent.measure.engine import Demand, TokenKind
+from agent.measure.engine_table import Count, EngineTable, LiveSubstitute, Term
 from agent.wire import engine_page
 from agent.wire.page import Page, PageLimits
 
-OUTPUT = TokenSource(((Term("new_total"),), (Term("old_total"), Term("older_total"))), live=True)
-CACHED = TokenSource(((Term("cached_total"),),), live=True)
+OUTPUT = (
+    Count((Term("new_total"),), live=True),
+    Count((Term("old_total"), Term("older_total")), live=True),
+)
+CACHED = (Count((Term("cached_total"),), live=True),)
 PLAIN = EngineTable(
     engine="tested",
     detect=("new", "old"),

@@ -348,7 +348,11 @@ def test_excerpt_of_a_bad_line_is_short_and_printable():
 
 
 def test_names_on_a_page_tell_whose_it_is():
-    assert sample_names(b'# HELP a b\na{x="1"} 1\nray_vllm_b 2\n{"c.d",x="1"} 3\n') == {"a", "vllm:b", "c.d"}
+    assert sample_names(b'# HELP a b\na{x="1"} 1\nray_vllm_b 2\n{"c.d",x="1"} 3\n') == {
+        "a",
+        "ray_vllm_b",
+        "c.d",
+    }
 
 
 def test_names_of_what_is_no_page_are_refused():
