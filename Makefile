@@ -10,7 +10,11 @@ IN_NAMESPACE := $(shell test "$$(id -u)" = 0 || echo unshare --map-root-user --m
 # Those marked `alone` run after them, one by one. Exit code 5 is pytest's for a choice that has none of either.
 SPREAD := -n 2 --dist loadfile
 
-.PHONY: help demo test run-setup test-setup lint docs docs-check wheel-check unit fix goldens bench clean
+# Real engines get a network of their own, for some listen on every address, and end with the tests that started them.
+ENGINES := vllm
+IN_OWN_NETWORK := unshare $(if $(IN_NAMESPACE),--map-root-user) --net --pid --fork --kill-child --mount-proc
+
+.PHONY: help demo test test-engines run-setup test-setup lint docs docs-check wheel-check unit fix goldens bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -43,6 +47,10 @@ wheel-check: test-setup  ## build the wheel, install it in a clean environment, 
 unit: test-setup  ## the tests only; PYTEST="-k name" to choose
 	$(IN_NAMESPACE) $(BIN)/python -m pytest $(SPREAD) -m "not alone" $(PYTEST) || [ $$? = 5 ]
 	$(IN_NAMESPACE) $(BIN)/python -m pytest -m alone $(PYTEST) || [ $$? = 5 ]
+
+test-engines: test-setup  ## real engines on this CPU, watched: 2.4 GB once, 10 minutes
+	scripts/engines.sh $(ENGINES)
+	$(IN_OWN_NETWORK) $(BIN)/python -m pytest $(ENGINES:%=tests/engines_real/test_%.py) $(PYTEST)
 
 fix: test-setup  ## format and mend what ruff can
 	$(BIN)/ruff check --fix .
