@@ -11,7 +11,7 @@ IN_NAMESPACE := $(shell test "$$(id -u)" = 0 || echo unshare --map-root-user --m
 SPREAD := -n 2 --dist loadfile
 
 # Real engines get a network of their own, for some listen on every address, and end with the tests that started them.
-ENGINES := vllm
+ENGINES := vllm dynamo sglang
 IN_OWN_NETWORK := unshare $(if $(IN_NAMESPACE),--map-root-user) --net --pid --fork --kill-child --mount-proc
 
 .PHONY: help demo test test-engines run-setup test-setup lint docs docs-check wheel-check unit fix goldens bench clean
@@ -48,7 +48,7 @@ unit: test-setup  ## the tests only; PYTEST="-k name" to choose
 	$(IN_NAMESPACE) $(BIN)/python -m pytest $(SPREAD) -m "not alone" $(PYTEST) || [ $$? = 5 ]
 	$(IN_NAMESPACE) $(BIN)/python -m pytest -m alone $(PYTEST) || [ $$? = 5 ]
 
-test-engines: test-setup  ## real engines on this CPU, watched: 2.4 GB once, 10 minutes
+test-engines: test-setup  ## real engines on this CPU, watched: 6 GB once, 15 minutes; ENGINES="vllm" to choose
 	scripts/engines.sh $(ENGINES)
 	$(IN_OWN_NETWORK) $(BIN)/python -m pytest $(ENGINES:%=tests/engines_real/test_%.py) $(PYTEST)
 

@@ -44,6 +44,31 @@ VLLM = Recipe(
     ),
     env={**OFFLINE, "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": "1"},
 )
+NO_GPU = Path(__file__).resolve().parents[2] / "engines_real" / "no_gpu"
+SGLANG = Recipe(
+    engine="sglang",
+    command=(
+        *("python", "-m", "sglang.launch_server", "--model-path", "{model}", "--served-model-name", MODEL),
+        *("--host", LOOPBACK, "--port", "{port}", "--enable-metrics", "--enable-cache-report"),
+        *("--device", "cpu", "--dtype", "float32", "--context-length", "2048", "--max-total-tokens", "20000"),
+        *("--attention-backend", "torch_native", "--disable-overlap-schedule"),
+    ),
+    env={**OFFLINE, "SGLANG_USE_CPU_ENGINE": "1", "PYTHONPATH": str(NO_GPU)},
+)
+DYNAMO = {**OFFLINE, "DYN_DISCOVERY_BACKEND": "file", "DYN_REQUEST_PLANE": "tcp", "DYN_EVENT_PLANE": "zmq"}
+"""Its parts find each other through a folder, which the test names in DYN_FILE_KV."""
+DYNAMO_WORKER = Recipe(
+    engine="dynamo",
+    command=("python", "-m", "dynamo.mocker", "--model-path", "{model}", "--model-name", MODEL),
+    env={**DYNAMO, "DYN_SYSTEM_PORT": "{port}"},
+    ready="/metrics",
+)
+DYNAMO_FRONTEND = Recipe(
+    engine="dynamo",
+    command=("python", "-m", "dynamo.frontend", "--http-host", LOOPBACK, "--http-port", "{port}"),
+    env=DYNAMO,
+    ready=f"/v1/models/{MODEL}",
+)
 
 
 class Family(Program):
