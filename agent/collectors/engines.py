@@ -178,7 +178,7 @@ class EngineSource:
         reading = EngineReading(
             engine=dialect.table.engine,
             instance=self._instance,
-            model=counters[0].model if counters else told,
+            model=counters[0].model if counters else self._target.model or plan.model or told,
             at=at,
             asked_monotonic_seconds=fetched.asked_monotonic,
             epoch=self._epoch,

@@ -34,6 +34,8 @@ class Count:
 
     Without them it stands where one of its terms is on the page.
     """
+    needs: tuple[Term, ...] = ()
+    """Series that must all be on the page besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,8 @@ class EngineTable:
     live_output: tuple[tuple[Term, ...], ...] = ()
     """Live counters that stand in for an output counter that moves on finish (T21): the first alternative
     of which all terms are on the page is summed."""
+    live_output_when: tuple[str, ...] = ()
+    """Prefixes of names: where the page has one, the first alternative stands, what is absent is 0."""
     live_substitute: LiveSubstitute | None = None
     running: tuple[Term, ...] = ()
     """Requests being served; like the terms below, summed over those present."""

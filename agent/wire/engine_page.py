@@ -25,6 +25,7 @@ _ROLES = {role.value: role for role in Role}
 
 def reader(table: EngineTable, limits: PageLimits, *, latencies: bool = False) -> PageReader:
     """Return a reader that keeps what the table asks for; histograms, most of a page, only on demand."""
+    ways = [count for counts in table.tokens.values() for count in counts]
     counters = [
         *table.preemptions,
         *table.arrivals,
@@ -36,9 +37,16 @@ def reader(table: EngineTable, limits: PageLimits, *, latencies: bool = False) -
         *table.drafted,
         *table.accepted,
         *(term for terms in table.live_output for term in terms),
-        *(term for counts in table.tokens.values() for count in counts for term in count.terms),
+        *(term for count in ways for term in count.terms),
     ]
-    gauges = [*table.running, *table.waiting, *table.kv_cache_usage, *([table.awake] if table.awake else [])]
+    needed = [term for count in ways for term in count.needs]
+    gauges = [
+        *needed,
+        *table.running,
+        *table.waiting,
+        *table.kv_cache_usage,
+        *([table.awake] if table.awake else []),
+    ]
     names = _names(gauges) | ({table.start_time} if table.start_time else set())
     parts = _histogram_names(table) if latencies else frozenset()
     return PageReader(names | parts, _names(counters), limits)
@@ -81,7 +89,8 @@ DEMANDS = (
 
 def live_output(plan: Plan, page: Page) -> float | None:
     """Return the counter that stands in for one which moves on finish."""
-    return total(page, plan.places("live_output"))
+    places = plan.places("live_output")
+    return 0.0 if plan.live_output_from_zero and not places else total(page, places)
 
 
 def latencies(

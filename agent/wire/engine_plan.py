@@ -62,8 +62,12 @@ class Plan:
     """Whether the page is of the table's engine at all."""
     live: bool
     """Whether the counter of output tokens moves with every step."""
+    live_output_from_zero: bool
+    """Whether the live counter that stands in for it is 0 as long as none of its series are there."""
     shares: tuple[Share, ...]
     histograms: tuple[HistogramShare, ...]
+    model: str | None
+    """The first that a label names, be it one of a token series or not."""
     found: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """By the name of the table's field."""
 
@@ -85,14 +89,18 @@ def plan(table: EngineTable, series: tuple[Series, ...]) -> Plan:
     found |= {name: once.first_present(getattr(table, name)) for name in CHOSEN}
     found["awake"] = once.places([table.awake] if table.awake else [])
     found["start_time"] = once.places([Term(table.start_time)] if table.start_time else [])
-    found["live_output"] = _live_output(table, once)
     output = counts.get(TokenKind.OUTPUT)
+    live = output is not None and output.live
+    first_stands = not live and _has(table.live_output_when, series)
+    found["live_output"] = () if live else _live_output(table, once, first_stands=first_stands)
     return Plan(
         series=series,
         identified=_identified(table, series),
-        live=output is not None and output.live,
+        live=live,
+        live_output_from_zero=first_stands,
         shares=tuple(shares),
         histograms=tuple(_histograms(table, once)),
+        model=next((name for name in (*_models(shares), *_labelled(table, series)) if name), None),
         found=found,
     )
 
@@ -102,7 +110,7 @@ def _identified(table: EngineTable, series: Sequence[Series]) -> bool:
     if table.delegates:
         return False
     if table.detect:
-        return any(one.name.startswith(table.detect) for one in series)
+        return _has(table.detect, series)
     return any(one.name != table.start_time for one in series)
 
 
@@ -163,12 +171,18 @@ def _rank(text: str) -> tuple[int, int, str]:
 def _standing(choices: tuple[Count, ...], series: Sequence[Series]) -> Count | None:
     """Return the first way to count that stands on this page."""
     for count in choices:
-        if count.when:
-            if any(one.name.startswith(count.when) for one in series):
-                return count
-        elif any(_matches(term, one) for term in count.terms for one in series):
+        there = _has(count.when, series) if count.when else _any_matches(count.terms, series)
+        if there and all(_any_matches([term], series) for term in count.needs):
             return count
     return None
+
+
+def _has(prefixes: tuple[str, ...], series: Sequence[Series]) -> bool:
+    return any(one.name.startswith(prefixes) for one in series)
+
+
+def _any_matches(terms: Iterable[Term], series: Sequence[Series]) -> bool:
+    return any(_matches(term, one) for term in terms for one in series)
 
 
 def _shares(table: EngineTable, kind: TokenKind, count: Count, once: _Once) -> list[Share]:
@@ -184,13 +198,23 @@ def _model(table: EngineTable, series: Series) -> str | None:
     return printable(series.labels.get(label, "")) or None if label else None
 
 
+def _models(shares: Iterable[Share]) -> Iterable[str | None]:
+    return (share.model for share in shares)
+
+
+def _labelled(table: EngineTable, series: Iterable[Series]) -> Iterable[str | None]:
+    return (_model(table, one) for one in series)
+
+
 def _as_prompt(share: Share) -> Share:
     """Count cached tokens as prompt as well, under an identity of their own."""
     identity = f"{share.identity} {CACHED_PART}"
     return Share(share.index, identity, TokenKind.PROMPT, share.model, share.significant_digits)
 
 
-def _live_output(table: EngineTable, once: _Once) -> tuple[int, ...]:
+def _live_output(table: EngineTable, once: _Once, *, first_stands: bool) -> tuple[int, ...]:
+    if first_stands:
+        return once.places(table.live_output[0])
     for terms in table.live_output:
         places = [once.places([term]) for term in terms]
         if all(places):

@@ -15,6 +15,7 @@ import pytest
 from fakes.engines.llamacpp import LlamaCpp
 from fakes.page_server import Answer, PageServer
 
+from agent import plugins
 from agent.collectors.engines import Settings, Target, build, examine
 from agent.measure.engine import EngineReading, TokenKind
 from agent.measure.finding import Level
@@ -23,9 +24,7 @@ from agent.wire.http_config import Authorization
 
 TESTS = Path(__file__).parents[1]
 GOLDENS = TESTS / "golden" / "engines"
-CAPTURES = sorted(
-    path for path in (TESTS / "captures").glob("*.prom") if path.name.startswith(("vllm-", "llamacpp-"))
-)
+CAPTURES = sorted((TESTS / "captures").glob("*.prom"))
 VLLM = Answer((TESTS / "captures" / "vllm-0.32.0-busy.prom").read_bytes())
 LLAMACPP = Answer(
     (TESTS / "captures" / "llamacpp-b11549-busy.prom").read_bytes(),
@@ -68,7 +67,7 @@ async def refusal(url: str, **target) -> SourceError:
 def written(reading: EngineReading) -> str:
     """Write down what was read, without what differs from run to run."""
     demand = reading.demand
-    lines = [f"{reading.engine} serving {reading.model}, process {reading.epoch}"]
+    lines = [f"{reading.engine} serving {reading.model} as {reading.role}, process {reading.epoch}"]
     lines += [
         f"{one.kind} {one.value!r} of {one.model}, resolution {one.resolution!r}: {one.series}"
         for one in reading.counters
@@ -76,9 +75,16 @@ def written(reading: EngineReading) -> str:
     lines += [
         f"running {demand.running} waiting {demand.waiting} arrivals {demand.arrivals}",
         f"heartbeat {demand.heartbeat} preemptions {demand.preemptions} asleep {demand.asleep}",
+        f"succeeded {demand.succeeded} failed {demand.failed} aborted {demand.aborted}",
+        f"idle seconds {demand.idle_seconds} gauges up to {demand.stale_seconds} s old",
+        f"drafted {reading.drafted_tokens} accepted {reading.accepted_tokens}",
         f"kv cache {reading.kv_cache_usage_ratio} live {reading.live}",
-        f"pending {reading.pending_output_tokens}",
+        f"pending {reading.pending_output_tokens} live output {reading.live_output_tokens}",
         f"page {reading.page_bytes} bytes",
+    ]
+    lines += [
+        f"{latency} of {model}: {histogram.counts[-1]} in {histogram.sum_seconds} s"
+        for (model, latency), histogram in (reading.latencies or {}).items()
     ]
     return "\n".join(lines) + "\n"
 
@@ -86,8 +92,9 @@ def written(reading: EngineReading) -> str:
 @pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: path.stem)
 async def test_recorded_page_is_read_as_its_golden_says(capture):
     page = Answer(capture.read_bytes(), headers=LLAMACPP.headers)
-    async with PageServer({**LLAMACPP_SERVER, "/metrics": page}) as server:
-        (engine,) = (await read(server.url)).engines
+    path = plugins.load(plugins.ENGINES, capture.stem.partition("-")[0]).TABLE.path
+    async with PageServer({**LLAMACPP_SERVER, path: page}) as server:
+        (engine,) = (await read(server.url + path)).engines
     golden = GOLDENS / f"{capture.stem}.txt"
     if os.environ.get("RACKWATT_UPDATE_GOLDENS"):
         golden.write_text(written(engine))
