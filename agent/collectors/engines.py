@@ -223,7 +223,7 @@ class EngineSource:
         limits = _page_limits(self._settings)
         check_charset(fetched.headers.get("content-type", ""))
         names = sample_names(fetched.body, limits)
-        table = engine_identity.identify(self._candidates(), names)
+        table = engine_identity.identify(self._tables, names, self._target.engine)
         if table is not None:
             return Dialect(table, limits)
         whose = self._target.engine or "any engine known here"

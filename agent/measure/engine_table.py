@@ -18,6 +18,8 @@ class Term:
     name: str
     where: Mapping[str, str] = field(default_factory=dict)
     """Patterns that labels match whole, like `=~` of PromQL."""
+    unless: str = ""
+    """A family that says the same: where it is on the page, this one counts nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,8 @@ class EngineTable:
     """A page that fits several tables is of the highest: a container before the engine inside it."""
     delegates: tuple[str, ...] = ()
     """Engines whose series the page passes through: what this table does not say is taken from theirs."""
+    until_delegate: tuple[str, ...] = ()
+    """Fields that say less than the engine's own: they stand as long as its series are not on the page."""
     unsupported: str = ""
     """Why it cannot be read at all; such a table only gives a name to what was found."""
     gateway: bool = False

@@ -154,7 +154,7 @@ def printed_resolution(text: bytes, digits: int) -> float:
 
 
 def _names(terms: Iterable[Term]) -> frozenset[str]:
-    return frozenset(term.name for term in terms)
+    return frozenset(name for term in terms for name in (term.name, term.unless) if name)
 
 
 def _histogram_names(table: EngineTable) -> frozenset[str]:

@@ -135,7 +135,8 @@ class _Once:
 
     def places(self, terms: Iterable[Term]) -> tuple[int, ...]:
         """Return where the series of any of the terms are."""
-        wanted = tuple(terms)
+        names = {one.name for one in self.series}
+        wanted = tuple(term for term in terms if term.unless not in names)
         return tuple(
             index
             for index, one in enumerate(self.series)

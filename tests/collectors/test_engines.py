@@ -246,6 +246,15 @@ async def test_engine_that_changes_behind_a_port_is_found_out():
     assert (before, after) == ("vllm", "llamacpp")
 
 
+async def test_configured_container_is_read_with_the_engine_inside():
+    body = b'dynamo_component_uptime_seconds 5\nvllm:generation_tokens_total{model_name="m"} 7\n'
+    async with PageServer({"/metrics": Answer(body)}) as server:
+        reading = await read(server.url, engine="dynamo_worker")
+
+    assert reading.engines[0].engine == "dynamo_worker"
+    assert output(reading) == 7.0
+
+
 async def test_configured_engine_refuses_the_page_of_another():
     async with PageServer({"/metrics": VLLM}) as server:
         error = await refusal(server.url, engine="llamacpp")
