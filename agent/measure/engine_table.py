@@ -90,6 +90,8 @@ class EngineTable:
     """Fields that say less than the engine's own: they stand as long as its series are not on the page."""
     unsupported: str = ""
     """Why it cannot be read at all; such a table only gives a name to what was found."""
+    late: bool = False
+    """Its counters come in steps of seconds, though the engine's own are live."""
     gateway: bool = False
     """It passes requests on to engines, whose tokens it counts once more (T13)."""
     model_label: str | None = None

@@ -90,13 +90,13 @@ def plan(table: EngineTable, series: tuple[Series, ...]) -> Plan:
     found["awake"] = once.places([table.awake] if table.awake else [])
     found["start_time"] = once.places([Term(table.start_time)] if table.start_time else [])
     output = counts.get(TokenKind.OUTPUT)
-    live = output is not None and output.live
-    first_stands = not live and _has(table.live_output_when, series)
-    found["live_output"] = () if live else _live_output(table, once, first_stands=first_stands)
+    stands_in = not table.late and not (output and output.live)
+    first_stands = stands_in and _has(table.live_output_when, series)
+    found["live_output"] = _live_output(table, once, first_stands=first_stands) if stands_in else ()
     return Plan(
         series=series,
         identified=_identified(table, series),
-        live=live,
+        live=output is not None and output.live and not table.late,
         live_output_from_zero=first_stands,
         shares=tuple(shares),
         histograms=tuple(_histograms(table, once)),

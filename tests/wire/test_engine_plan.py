@@ -106,6 +106,13 @@ def test_nothing_stands_in_for_a_counter_that_is_live_itself():
     assert engine_page.live_output(*read("x_steps_total 8\nx_first_count 2\n")) is None
 
 
+def test_page_that_is_late_is_not_live_nor_is_what_would_stand_in():
+    late = replace(TABLE, late=True, live_output_when=("x_front_",), running=(Term("x_front_end"),))
+
+    assert not read("x_steps_total 8\n", late)[0].live
+    assert engine_page.live_output(*read("x_front_end 1\nx_steps_total 8\nx_first_count 2\n", late)) is None
+
+
 @pytest.mark.parametrize(
     ("body", "model"),
     [
