@@ -151,9 +151,57 @@ def lmdeploy(version: str) -> bytes:
     return importlib.import_module("prometheus_client").generate_latest()
 
 
+def vllm(version: str) -> bytes:
+    unpacked("vllm", version, ("vllm/v1/metrics/", "vllm/v1/spec_decode/metrics.py"))
+    reasons = enum.StrEnum("FinishReason", "STOP LENGTH ABORT")
+    importlib.import_module("vllm.v1.engine").FinishReason = reasons
+    model = SimpleNamespace(served_model_name="tiny", max_model_len=4096)
+    config = MagicMock(model_config=model, speculative_config=None, lora_config=None)
+    config.observability_config.show_hidden_metrics = False
+    config.cache_config.metrics_info.return_value = {"block_size": "16"}
+    logger = importlib.import_module("vllm.v1.metrics.loggers").PrometheusStatLogger(config)
+    for number, (first, between, whole) in enumerate(LATENCIES):
+        for step in range(OUTPUT):
+            ended = SimpleNamespace(
+                finish_reason=reasons.LENGTH,
+                e2e_latency=whole,
+                queued_time=0.01,
+                prefill_time=first,
+                inference_time=whole,
+                decode_time=whole - first,
+                num_prompt_tokens=PROMPT,
+                num_generation_tokens=OUTPUT,
+                max_tokens_param=OUTPUT,
+                mean_time_per_output_token=between,
+            )
+            cache = SimpleNamespace(queries=0 if step else PROMPT, hits=0 if step else CACHED)
+            scheduler = SimpleNamespace(
+                num_running_reqs=2,
+                num_waiting_reqs=1,
+                kv_cache_usage=0.25,
+                gpu_cache_usage=0.25,
+                prefix_cache_stats=cache,
+                spec_decoding_stats=None,
+                num_corrupted_reqs=0,
+            )
+            iteration = SimpleNamespace(
+                num_preempted_reqs=int(number == step == 1),
+                num_prompt_tokens=0 if step else PROMPT,
+                num_generation_tokens=1,
+                max_num_generation_tokens_iter=[],
+                n_params_iter=[],
+                time_to_first_tokens_iter=[] if step else [first],
+                time_per_output_tokens_iter=[between] if step else [],
+                inter_token_latencies_iter=[between] if step else [],
+                finished_requests=[ended] if step == OUTPUT - 1 else [],
+            )
+            logger.record(scheduler, iteration)
+    return importlib.import_module("prometheus_client").generate_latest()
+
+
 if __name__ == "__main__":
     name, wheel_version = sys.argv[1:]
-    page = {"sglang": sglang, "lmdeploy": lmdeploy}[name](wheel_version)
+    page = {"sglang": sglang, "lmdeploy": lmdeploy, "vllm": vllm}[name](wheel_version)
     client = importlib.metadata.version("prometheus-client")
     head = f"# rendered with the metric code of {name} {wheel_version} and prometheus-client {client} by"
     sys.stdout.buffer.write(f"{head} tests/captures/render.py; values are stand-ins\n".encode() + page)
