@@ -1,4 +1,4 @@
-"""NVIDIA Dynamo's frontend (names from 1.6.1): it passes requests on: its tokens are its workers' (T13)."""
+"""NVIDIA Dynamo's frontend (names from 1.6.1): a gateway, whose tokens are those of its workers."""
 
 from __future__ import annotations
 
