@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from agent.measure.reading import Reason, SourceError
 from agent.wire import json_page
 from agent.wire.address import beside, with_path
-from agent.wire.engine_identity import identify, of_empty_page
+from agent.wire.engine_identity import identify
 from agent.wire.page import sample_names
 
 if TYPE_CHECKING:
@@ -51,50 +51,63 @@ async def find(
     """
     usual = with_path(url, USUAL_PATH)
     touchy = [table for table in tables if table.destructive_path]
-    for path in dict.fromkeys(table.path for table in touchy):
-        found = await _page(beside(usual, USUAL_PATH, path), tables, get, limits)
-        if found is not None:
+    paths = dict.fromkeys(table.path for table in touchy)
+    pages = {path: await _page(beside(usual, USUAL_PATH, path), get) for path in paths}
+    for found in pages.values():
+        if found is not None and _is_known(found[1], tables, limits):
             return found
-    await _refuse_owner(beside(usual, USUAL_PATH, MODELS_PATH), touchy, get)
+    owner = await _owner(beside(usual, USUAL_PATH, MODELS_PATH), touchy, get)
+    if owner is None:
+        return await _untouchy(url, tables, get, limits)
+    found = pages[owner.path]
+    if found is None or found[1].body.strip() or not owner.silent_when_fresh:
+        text = f"{usual} is of {owner.engine}, whose {owner.path} is not there; {owner.remedy}"
+        raise SourceError(Reason.UNSUPPORTED, text)
+    return found
+
+
+async def _untouchy(
+    url: str, tables: Sequence[EngineTable], get: Get, limits: PageLimits | None
+) -> tuple[str, Fetched]:
+    """Ask on the usual path; where that is not there, on those of the other engines."""
+    usual = with_path(url, USUAL_PATH)
     try:
         return usual, await get(usual)
     except SourceError as error:
         if error.reason is not Reason.UNSUPPORTED or urlsplit(url).path not in ("", "/"):
             raise
-        known = {USUAL_PATH, *(table.path for table in touchy)}
-        for path in dict.fromkeys(table.path for table in tables if table.path and table.path not in known):
-            found = await _page(with_path(url, path), tables, get, limits)
-            if found is not None:
+        others = {table.path for table in tables if not table.destructive_path} - {"", USUAL_PATH}
+        for path in sorted(others):
+            found = await _page(with_path(url, path), get)
+            if found is not None and _is_known(found[1], tables, limits):
                 return found
         raise
 
 
-async def _page(
-    url: str, tables: Sequence[EngineTable], get: Get, limits: PageLimits | None
-) -> tuple[str, Fetched] | None:
-    """Return the page at an address when it is one of an engine; None when there is nothing of the kind."""
+async def _page(url: str, get: Get) -> tuple[str, Fetched] | None:
+    """Return what is at an address; None when there is nothing that could be a page."""
     try:
-        fetched = await get(url)
-        if fetched.body.strip():
-            table = identify(tables, sample_names(fetched.body, limits))
-        else:
-            table = of_empty_page(tables, urlsplit(url).path)
+        return url, await get(url)
     except SourceError as error:
         if error.reason in NOT_THERE:
             return None
         raise
-    return None if table is None else (url, fetched)
 
 
-async def _refuse_owner(url: str, touchy: Sequence[EngineTable], get: Get) -> None:
-    """Refuse a server that names such an engine as the owner of its models: its page is switched off."""
+def _is_known(fetched: Fetched, tables: Sequence[EngineTable], limits: PageLimits | None) -> bool:
+    """Tell whether the series of any engine are on a page."""
     try:
-        owners = json_page.values_at(json_page.parse((await get(url)).body), ("data", "owned_by"))
-    except SourceError as error:
-        if error.reason in NOT_THERE:
-            return
-        raise
-    for table in touchy:
-        if table.owner and table.owner in owners:
-            text = f"{url} tells of {table.engine}, whose {table.path} is not there; {table.remedy}"
-            raise SourceError(Reason.UNSUPPORTED, text)
+        return identify(tables, sample_names(fetched.body, limits)) is not None
+    except SourceError:
+        return False
+
+
+async def _owner(url: str, touchy: Sequence[EngineTable], get: Get) -> EngineTable | None:
+    """Return the engine that a server names as the owner of its models, if it is one of these."""
+    found = await _page(url, get)
+    try:
+        models = json_page.parse(found[1].body) if found else None
+    except SourceError:
+        return None
+    owners = json_page.values_at(models, ("data", "owned_by"))
+    return next((table for table in touchy if table.owner and table.owner in owners), None)

@@ -125,6 +125,13 @@ async def test_T25_trtllm_before_its_first_request_has_an_empty_page_and_no_toke
     assert (engine.engine, engine.counters, engine.counts_output) == ("trtllm", (), True)
 
 
+async def test_T25_server_that_answers_everything_with_nothing_is_not_taken_for_a_fresh_trtllm():  # noqa: N802
+    answers = {"/prometheus/metrics": Answer(), "/v1/models": Answer(), "/metrics": Answer()}
+    async with PageServer(answers) as server, source_of(server.url) as source:
+        with pytest.raises(SourceError, match="the page is empty"):
+            await collect(source)
+
+
 async def test_T25_trtllm_that_restarted_and_shows_nothing_yet_is_the_same_engine():  # noqa: N802
     async with PageServer(TRTLLM) as server, source_of(server.url) as source:
         await collect(source)
