@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from dataclasses import MISSING, dataclass
+from collections.abc import Mapping  # noqa: TC003  (settings are read by their types)
+from dataclasses import MISSING, dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from agent import plugins
-from agent.collectors._engines import advice, json_sides
+from agent.collectors._engines import advice, json_sides, targets
+from agent.collectors._engines.mapping import EngineMapping  # noqa: TC001  (settings are read by their types)
 from agent.measure.counters import START_PREFIX
 from agent.measure.engine import EngineReading
 from agent.measure.finding import Finding, Level
@@ -54,34 +56,8 @@ class Target(HttpConfig):
         address.require_http(self.url, "url")
         if address.carries_login(self.url):
             raise ValueError("url: write name and password under basic_auth, not into the url")
-        choices = plugins.names(plugins.ENGINES)
-        if self.engine and self.engine not in choices:
-            raise ValueError(f"engine: no {self.engine!a}; there are: {', '.join(choices)}")
-        if self.engine:
-            _require_readable(plugins.load(plugins.ENGINES, self.engine).TABLE, self.url)
         if self.model != printable(self.model):
             raise ValueError(f"model: must be printable and at most {LABEL_CHARACTERS} characters long")
-
-    @property
-    def usual_path(self) -> str:
-        """Path on which such an engine has its page, if nothing was done about it."""
-        return (
-            plugins.load(plugins.ENGINES, self.engine).TABLE.path if self.engine else engine_paths.USUAL_PATH
-        )
-
-    @property
-    def page_url(self) -> str:
-        """Address of the engine's page."""
-        return address.with_path(self.url, self.usual_path)
-
-
-def _require_readable(table: EngineTable, url: str) -> None:
-    """Refuse an engine that has no page, and a page that must not be read. Raises ValueError."""
-    if table.unsupported:
-        raise ValueError(f"engine: {table.unsupported}; {table.remedy}")
-    if engine_paths.is_destructive(url, table):
-        text = f"{table.destructive_path} of {table.engine} is gone once it is read; its page is {table.path}"
-        raise ValueError(f"url: {text}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +65,10 @@ class Settings:
     """Settings of the `engines` collector."""
 
     targets: tuple[Target, ...] = setting((), "Endpoints of serving engines.")
+    mappings: Mapping[str, EngineMapping] = field(
+        default_factory=dict,
+        metadata={"doc": "Engines that are not known here, by a name of your own (docs/mapping.md)."},
+    )
     interval: Seconds = setting(
         Seconds(1.0),
         "How often each engine is read; slower by itself when that costs it more than 1 % of a core.",
@@ -106,12 +86,17 @@ class Settings:
         for key in ("interval", "timeout", "max_bytes", "max_lines", "max_line_bytes", "max_series"):
             if not 0 < getattr(self, key) < math.inf:
                 raise ValueError(f"{key}: must be more than 0")
-        _instances(self.targets)
+        _instances(self.targets, tables_of(self))
+
+
+def tables_of(settings: Settings) -> tuple[EngineTable, ...]:
+    """Return the tables of all engines, those of the user's own first. Raises ValueError."""
+    return targets.tables(plugins.engine_tables(), settings.mappings)
 
 
 def build(settings: Settings) -> EnginesCollector:
     """Make the collector."""
-    return EnginesCollector(settings, plugins.engine_tables())
+    return EnginesCollector(settings, tables_of(settings))
 
 
 class EnginesCollector:
@@ -121,7 +106,7 @@ class EnginesCollector:
         self._client = HttpClient()
         self._sources = tuple(
             EngineSource(target, instance, settings, tables, self._client)
-            for target, instance in zip(settings.targets, _instances(settings.targets), strict=True)
+            for target, instance in zip(settings.targets, _instances(settings.targets, tables), strict=True)
         )
 
     def sources(self, seen: Snapshot | None) -> Sequence[Source]:  # noqa: ARG002 - targets are fixed
@@ -155,8 +140,8 @@ class EngineSource:
         self._model_name = ""
         self._substitute = Retry()
         self._epoch: str | None = None
-        configured = next((table for table in tables if table.engine == target.engine), None)
-        self._url = target.page_url
+        configured = targets.named(tables, target.engine)
+        self._url = targets.page_url(target.url, configured)
         self._find = not target.engine and engine_paths.must_be_found(self._url, tables)
         """Whether the page must be found before it may be asked for."""
         self._found = not self._find
@@ -376,7 +361,8 @@ def _page_limits(settings: Settings) -> PageLimits:
     return PageLimits(settings.max_lines, settings.max_line_bytes, settings.max_series)
 
 
-def _instances(targets: tuple[Target, ...]) -> tuple[str, ...]:
-    """Name each target. Raises ValueError for a page that is there twice."""
-    pages = [target.page_url for target in targets]
-    return address.instances(pages, [target.usual_path for target in targets])
+def _instances(wanted: tuple[Target, ...], tables: tuple[EngineTable, ...]) -> tuple[str, ...]:
+    """Name each target. Raises ValueError for one that can never be read, and for a page given twice."""
+    found = [targets.checked(number, one.url, one.engine, tables) for number, one in enumerate(wanted)]
+    pages = [targets.page_url(one.url, table) for one, table in zip(wanted, found, strict=True)]
+    return address.instances(pages, [targets.usual_path(table) for table in found])

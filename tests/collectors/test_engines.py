@@ -313,9 +313,6 @@ async def test_cancelled_collection_leaves_no_connection():
         ({"url": "http://a:1/\n"}, "^url: .* is not an http"),
         ({"url": "http://a/" + "x" * 2000}, "^url: longer than 1024 characters"),
         ({"url": "http://me:x@a"}, "^url: write name and password under basic_auth"),
-        ({"url": "http://a", "engine": "vlm"}, "^engine: no 'vlm'; there are: .*llamacpp, .*vllm"),
-        ({"url": "http://a", "engine": "ollama"}, "^engine: Ollama has no page of metrics; .*llama-server"),
-        ({"url": "http://a/metrics", "engine": "trtllm"}, "^url: /metrics of trtllm is gone once it is read"),
         ({"url": "http://a", "model": "a\x1bb"}, "^model: must be printable"),
         ({"url": "http://a", "proxy_url": "a:1"}, "^proxy_url: .* is not an http"),
     ],
@@ -323,6 +320,19 @@ async def test_cancelled_collection_leaves_no_connection():
 def test_target_that_can_never_be_read_is_refused_when_it_is_written_down(target, says):
     with pytest.raises(ValueError, match=says):
         Target(**target)
+
+
+@pytest.mark.parametrize(
+    ("url", "engine", "says"),
+    [
+        ("http://a", "vlm", r"^targets\[0\]\.engine: no 'vlm'; there are: .*llamacpp, .*vllm"),
+        ("http://a", "ollama", r"^targets\[0\]\.engine: Ollama has no page of metrics; .*llama-server"),
+        ("http://a/metrics", "trtllm", r"^targets\[0\]\.url: /metrics of trtllm is gone once it is read"),
+    ],
+)
+def test_target_of_an_engine_that_cannot_be_read_is_refused(url, engine, says):
+    with pytest.raises(ValueError, match=says):
+        Settings(targets=(Target(url=url, engine=engine),))
 
 
 def test_refusal_of_an_address_does_not_show_its_password():

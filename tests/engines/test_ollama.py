@@ -25,7 +25,7 @@ def test_no_page_is_ever_taken_for_it():
 def test_target_that_names_it_is_refused_with_the_reason():
     text = "collectors: {engines: {targets: [{url: 'http://h:11434', engine: ollama}]}}"
 
-    with pytest.raises(config.ConfigError, match=r"engines\.targets\[0\]: engine: Ollama has no page"):
+    with pytest.raises(config.ConfigError, match=r"engines: targets\[0\]\.engine: Ollama has no page"):
         config.parse(text, "rackwatt.yaml")
 
 
