@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from agent import plugins
 from agent.config import General
@@ -23,8 +24,6 @@ from agent.twin import scenario
 from agent.twin.events import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from agent.measure.engine_table import EngineTable
 
 TITLES = {
@@ -215,7 +214,7 @@ def _rows(kind: type, prefix: str) -> list[str]:
             continue  # filled from another place
         hint, name = hints[field.name], prefix + field.name
         inner = _dataclass_in(hint)
-        many = "[]" if getattr(hint, "__origin__", None) is tuple else ""
+        many = {tuple: "[]", Mapping: ".NAME"}.get(get_origin(hint), "")
         kind_name = _type_name(hint)
         rows.append(f"| `{name}` | {kind_name} | {_default(field, hint)} | {documented(field)} |")
         if inner is not None:
@@ -241,6 +240,8 @@ def _type_name(hint: Any) -> str:
     arguments = [each for each in get_args(hint) if each not in {type(None), Ellipsis}]
     if getattr(hint, "__origin__", None) is tuple:
         return f"list of {_type_name(arguments[0])}s"
+    if get_origin(hint) is Mapping:
+        return f"mapping of {_type_name(arguments[1])}s"
     if arguments:
         return _type_name(arguments[0])
     return {"str": "text", "int": "integer", "float": "number", "bool": "boolean"}.get(
@@ -250,6 +251,8 @@ def _type_name(hint: Any) -> str:
 
 def _default(field: Any, hint: Any) -> str:
     value = field.default
+    if field.default_factory is not dataclasses.MISSING:
+        return "-"
     if value is dataclasses.MISSING:
         return "required"
     if dataclasses.is_dataclass(value):

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from dataclasses import MISSING, dataclass
+from collections.abc import Mapping  # noqa: TC003  (settings are read by their types)
+from dataclasses import MISSING, dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from agent import plugins
+from agent.collectors._engines import advice, json_sides, targets
+from agent.collectors._engines.mapping import EngineMapping  # noqa: TC001  (settings are read by their types)
 from agent.measure.counters import START_PREFIX
 from agent.measure.engine import EngineReading
 from agent.measure.finding import Finding, Level
 from agent.measure.reading import Moment, Reading, Reason, SourceError
 from agent.measure.settings import Bytes, Seconds, setting
-from agent.wire import address, engine_identity, engine_page, json_page
+from agent.wire import address, engine_identity, engine_page, engine_paths
 from agent.wire.engine_dialect import Dialect
 from agent.wire.http import HttpClient, HttpConfig, Limits
 from agent.wire.pace import Pace, Retry
@@ -24,13 +28,12 @@ from agent.wire.text import LABEL_CHARACTERS, printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agent.measure.engine_table import EngineTable, LiveSubstitute
+    from agent.measure.engine_table import EngineTable
     from agent.measure.ports import Source
     from agent.measure.snapshot import Snapshot
     from agent.wire.http import Fetched
     from agent.wire.page import Page
 
-DEFAULT_PATH = "/metrics"
 MODEL_BODY_BYTES = 1024 * 1024  # a list of models with all their settings
 
 
@@ -53,21 +56,8 @@ class Target(HttpConfig):
         address.require_http(self.url, "url")
         if address.carries_login(self.url):
             raise ValueError("url: write name and password under basic_auth, not into the url")
-        choices = plugins.names(plugins.ENGINES)
-        if self.engine and self.engine not in choices:
-            raise ValueError(f"engine: no {self.engine!a}; there are: {', '.join(choices)}")
         if self.model != printable(self.model):
             raise ValueError(f"model: must be printable and at most {LABEL_CHARACTERS} characters long")
-
-    @property
-    def usual_path(self) -> str:
-        """Path on which such an engine has its page, if nothing was done about it."""
-        return plugins.load(plugins.ENGINES, self.engine).TABLE.path if self.engine else DEFAULT_PATH
-
-    @property
-    def page_url(self) -> str:
-        """Address of the engine's page."""
-        return address.with_path(self.url, self.usual_path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +65,10 @@ class Settings:
     """Settings of the `engines` collector."""
 
     targets: tuple[Target, ...] = setting((), "Endpoints of serving engines.")
+    mappings: Mapping[str, EngineMapping] = field(
+        default_factory=dict,
+        metadata={"doc": "Engines that are not known here, by a name of your own (docs/mapping.md)."},
+    )
     interval: Seconds = setting(
         Seconds(1.0),
         "How often each engine is read; slower by itself when that costs it more than 1 % of a core.",
@@ -92,12 +86,17 @@ class Settings:
         for key in ("interval", "timeout", "max_bytes", "max_lines", "max_line_bytes", "max_series"):
             if not 0 < getattr(self, key) < math.inf:
                 raise ValueError(f"{key}: must be more than 0")
-        _instances(self.targets)
+        _instances(self.targets, tables_of(self))
+
+
+def tables_of(settings: Settings) -> tuple[EngineTable, ...]:
+    """Return the tables of all engines, those of the user's own first. Raises ValueError."""
+    return targets.tables(plugins.engine_tables(), settings.mappings)
 
 
 def build(settings: Settings) -> EnginesCollector:
     """Make the collector."""
-    return EnginesCollector(settings, plugins.engine_tables())
+    return EnginesCollector(settings, tables_of(settings))
 
 
 class EnginesCollector:
@@ -107,7 +106,7 @@ class EnginesCollector:
         self._client = HttpClient()
         self._sources = tuple(
             EngineSource(target, instance, settings, tables, self._client)
-            for target, instance in zip(settings.targets, _instances(settings.targets), strict=True)
+            for target, instance in zip(settings.targets, _instances(settings.targets, tables), strict=True)
         )
 
     def sources(self, seen: Snapshot | None) -> Sequence[Source]:  # noqa: ARG002 - targets are fixed
@@ -141,8 +140,11 @@ class EngineSource:
         self._model_name = ""
         self._substitute = Retry()
         self._epoch: str | None = None
-        configured = next((table for table in tables if table.engine == target.engine), None)
-        self._url = target.page_url
+        configured = targets.named(tables, target.engine)
+        self._url = targets.page_url(target.url, configured)
+        self._find = not target.engine and engine_paths.must_be_found(self._url, tables)
+        """Whether the page must be found before it may be asked for."""
+        self._found = not self._find
         self._dialect = Dialect(configured, _page_limits(settings)) if configured else None
 
     @property
@@ -161,16 +163,13 @@ class EngineSource:
     async def collect(self, now: Moment, seen: Snapshot | None) -> Reading:  # noqa: ARG002 - stands alone
         """Ask for the page, then for what the page does not tell."""
         deadline = asyncio.get_running_loop().time() + self._settings.timeout
-        try:
-            fetched = await self._page(deadline)
-            dialect, page = self._understood(fetched)
-        except SourceError:
-            self._forget_model_unless_known_by_epoch()
-            raise
+        fetched, dialect, page = await self._read(deadline)
         plan = dialect.plan(page)
         self._notice_restart(engine_page.start_time(plan, page) or _started(dialect.table, fetched))
         pending, substitute_seconds, note = await self._pending(dialect.table, deadline)
-        notes = [note, await self._learn_model(dialect.table, plan, deadline)]
+        counts = engine_page.counts_output(plan, page, dialect.table)
+        notes = [note, "" if counts else advice.uncounted(dialect.table)]
+        notes.append(await self._learn_model(dialect.table, plan, deadline))
         self._pace.learn(_first_byte_seconds(fetched) + substitute_seconds)
         at = _moment_of(fetched, now)
         told = self._target.model or self._model_name or engine_page.UNKNOWN_MODEL
@@ -188,6 +187,7 @@ class EngineSource:
             pending_output_tokens=pending,
             live_output_tokens=(live := engine_page.live_output(plan, page)),
             live=pending is not None or live is not None or plan.live,
+            counts_output=counts,
             page_bytes=len(fetched.body),
             role=engine_page.role(plan, dialect.table),
             drafted_tokens=engine_page.total(page, plan.places("drafted")),
@@ -196,21 +196,44 @@ class EngineSource:
         )
         return Reading(self.name, at, engines=(reading,), notes=tuple(note for note in notes if note))
 
+    async def _read(self, deadline: float) -> tuple[Fetched, Dialect, Page]:
+        try:
+            fetched = await self._page(deadline)
+            return fetched, *self._understood(fetched)
+        except SourceError:
+            self._found = not self._find  # who answers next may be another engine
+            self._forget_model_unless_known_by_epoch()
+            raise
+
     async def _page(self, deadline: float) -> Fetched:
         try:
-            return await self._get(self._url, deadline, self._settings.max_bytes)
+            return await self._asked(deadline)
         except SourceError as error:
             if error.reason is not Reason.UNSUPPORTED:
                 raise
-            remedies = _remedies(self._candidates(), switched_off=True)
+            remedies = advice.remedies(self._candidates(), self._url, switched_off=True)
             raise SourceError(error.reason, f"{error.detail}; {remedies}") from error
+
+    async def _asked(self, deadline: float) -> Fetched:
+        """Ask for the page, once it is known where it is."""
+        if self._found:
+            return await self._get(self._url, deadline, self._settings.max_bytes)
+        self._url, fetched = await engine_paths.find(
+            self._target.url,
+            self._tables,
+            lambda url: self._get(url, deadline, self._settings.max_bytes),
+            _page_limits(self._settings),
+        )
+        self._found = True
+        return fetched
 
     def _understood(self, fetched: Fetched) -> tuple[Dialect, Page]:
         """Read the page as the engine it was so far, or find out whose it is."""
         try:
             if self._dialect is not None:
                 page = self._dialect.read(fetched)
-                if self._dialect.plan(page).identified:
+                silent = self._dialect.table.silent_when_fresh and not fetched.body.strip()
+                if silent or self._dialect.plan(page).identified:
                     return self._dialect, page
             self._dialect = self._identified(fetched)
             return self._dialect, self._dialect.read(fetched)
@@ -218,16 +241,19 @@ class EngineSource:
             raise SourceError(error.reason, f"{self._url}: {error.detail}") from error
 
     def _identified(self, fetched: Fetched) -> Dialect:
-        if not fetched.body.strip():
-            raise SourceError(Reason.MALFORMED, "the page is empty")
         limits = _page_limits(self._settings)
+        if not fetched.body.strip():
+            table = engine_identity.of_empty_page(self._candidates(), urlsplit(self._url).path)
+            if table is None:
+                raise SourceError(Reason.MALFORMED, "the page is empty")
+            return Dialect(table, limits)
         check_charset(fetched.headers.get("content-type", ""))
         names = sample_names(fetched.body, limits)
         table = engine_identity.identify(self._tables, names, self._target.engine)
         if table is not None:
             return Dialect(table, limits)
         whose = self._target.engine or "any engine known here"
-        remedies = _remedies(self._candidates(), switched_off=False)
+        remedies = advice.remedies(self._candidates(), self._url, switched_off=False)
         raise SourceError(Reason.UNSUPPORTED, f"the page has no series of {whose}; {remedies}")
 
     def _candidates(self) -> tuple[EngineTable, ...]:
@@ -254,7 +280,7 @@ class EngineSource:
             url = address.beside(self._url, table.path, substitute.path)
             try:
                 fetched = await self._get(url, deadline, self._settings.max_bytes)
-                pending = _pending_tokens(fetched.body, substitute, url)
+                pending = json_sides.pending_tokens(fetched.body, substitute, url)
             except SourceError as error:
                 self._substitute.failed(error, _loop_time())
             else:
@@ -266,14 +292,14 @@ class EngineSource:
 
     async def _learn_model(self, table: EngineTable, plan: engine_page.Plan, deadline: float) -> str:
         """Ask for the model's name when no label tells it; return what a person should know."""
-        labelled = all(share.model for share in plan.shares)
+        labelled = bool(plan.shares) and all(share.model for share in plan.shares)
         if labelled or self._target.model or self._model_name or table.model_path is None:
             return ""
         if self._model.due(_loop_time()):
             url = address.beside(self._url, table.path, table.model_path)
             try:
                 fetched = await self._get(url, deadline, MODEL_BODY_BYTES)
-                self._model_name = _first_model(fetched.body, table.model_keys, url)
+                self._model_name = json_sides.first_model(fetched.body, table.model_keys, url)
             except SourceError as error:
                 self._model.failed(error, _loop_time())
             else:
@@ -305,42 +331,10 @@ async def _examined(source: Source) -> Finding:
     milliseconds = 1000 * (engine.at.monotonic_seconds - engine.asked_monotonic_seconds)
     text = (
         f"{engine.engine} serves {engine.model}; page of {engine.page_bytes} bytes, "
-        f"first byte after {milliseconds:.1f} ms; output tokens {'live' if engine.live else 'on finish'}"
+        f"first byte after {milliseconds:.1f} ms; output tokens {advice.how_counted(engine)}"
     )
     level = Level.NOTE if reading.notes else Level.OK
     return Finding(level, source.name, text, "; ".join(reading.notes))
-
-
-def _pending_tokens(body: bytes, substitute: LiveSubstitute, url: str) -> float:
-    """Return the output tokens of the requests that have not ended."""
-    try:
-        items = json_page.parse(body)
-        if not isinstance(items, list):
-            raise SourceError(Reason.MALFORMED, "not a list")
-        busy = [item for item in items if True in json_page.values_at(item, substitute.busy)]
-        counts = json_page.values_at(busy, substitute.count)
-        return sum((json_page.count(tokens) for tokens in counts), 0.0)
-    except SourceError as error:
-        raise SourceError(error.reason, f"{url}: {error.detail}") from error
-
-
-def _first_model(body: bytes, keys: tuple[str, ...], url: str) -> str:
-    """Return the first name on a page that names models."""
-    try:
-        names = json_page.values_at(json_page.parse(body), keys)
-    except SourceError as error:
-        raise SourceError(error.reason, f"{url}: {error.detail}") from error
-    if not names or not isinstance(names[0], str) or not names[0]:
-        raise SourceError(Reason.MALFORMED, f"{url}: names no model")
-    return printable(names[0])
-
-
-def _remedies(tables: tuple[EngineTable, ...], *, switched_off: bool) -> str:
-    """Say what to do about a page that is not there, or one without an engine's series."""
-    if len(tables) == 1:
-        return tables[0].remedy
-    fitting = [table for table in tables if (table.flag is not None) is switched_off]
-    return "; ".join(f"if it is {table.engine}, {table.remedy}" for table in fitting)
 
 
 def _started(table: EngineTable, fetched: Fetched) -> str | None:
@@ -367,7 +361,8 @@ def _page_limits(settings: Settings) -> PageLimits:
     return PageLimits(settings.max_lines, settings.max_line_bytes, settings.max_series)
 
 
-def _instances(targets: tuple[Target, ...]) -> tuple[str, ...]:
-    """Name each target. Raises ValueError for a page that is there twice."""
-    pages = [target.page_url for target in targets]
-    return address.instances(pages, [target.usual_path for target in targets])
+def _instances(wanted: tuple[Target, ...], tables: tuple[EngineTable, ...]) -> tuple[str, ...]:
+    """Name each target. Raises ValueError for one that can never be read, and for a page given twice."""
+    found = [targets.checked(number, one.url, one.engine, tables) for number, one in enumerate(wanted)]
+    pages = [targets.page_url(one.url, table) for one, table in zip(wanted, found, strict=True)]
+    return address.instances(pages, [targets.usual_path(table) for table in found])

@@ -111,6 +111,8 @@ class EngineReading:
     """Raw live counter that stands in for an output counter which moves on finish (T21)."""
     live: bool = True
     """Whether the output rate can be live: the counter is, or a substitute answered."""
+    counts_output: bool = True
+    """False: it ends requests and shows no counter of output tokens, so that their number is unknown."""
     page_bytes: int = 0
     role: Role = Role.UNIFIED
     drafted_tokens: float | None = None

@@ -183,7 +183,8 @@ class EngineBook:
     def _extend_series(self, reading: EngineReading) -> None:
         spread = reading.at.monotonic_seconds - reading.asked_monotonic_seconds
         idle = reading.demand.running == 0 and not reading.demand.waiting
-        for kind in {TokenKind.OUTPUT, *(counter.kind for counter in reading.counters)}:
+        kinds = {counter.kind for counter in reading.counters}
+        for kind in kinds | {TokenKind.OUTPUT} if reading.counts_output else kinds:
             value = self.live_output() if kind is TokenKind.OUTPUT else self.total(kind)
             series = self.series.setdefault(kind, Series(self._horizon))
             step = 0.0 if idle else sum(c.resolution for c in reading.counters if c.kind is kind)

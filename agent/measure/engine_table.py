@@ -88,6 +88,14 @@ class EngineTable:
     """Engines whose series the page passes through: what this table does not say is taken from theirs."""
     until_delegate: tuple[str, ...] = ()
     """Fields that say less than the engine's own: they stand as long as its series are not on the page."""
+    silent_when_fresh: bool = False
+    """Its page is empty until the first request: where it alone has that path, it is known even so (T25)."""
+    destructive_path: str = ""
+    """A page of the same server that must never be asked for: what it hands out is gone for everyone else."""
+    owner: str = ""
+    """Whom /v1/models of such a server names as the owner of its models, even when its page is off."""
+    uncounted: str = ""
+    """What to do when it counts no output tokens, or not in this version: one phrase."""
     unsupported: str = ""
     """Why it cannot be read at all; such a table only gives a name to what was found."""
     late: bool = False

@@ -30,6 +30,16 @@ def identify(
     return None if best is None else completed(best, fitting)
 
 
+def of_empty_page(candidates: Iterable[EngineTable], path: str) -> EngineTable | None:
+    """Return the table whose page is empty until the first request, where only such have this path."""
+    fitting = [table for table in candidates if table.path and path.endswith(table.path)]
+    longest = max((len(table.path) for table in fitting), default=0)
+    there = [table for table in fitting if len(table.path) == longest and not table.unsupported]
+    if not all(table.silent_when_fresh for table in there):
+        return None
+    return max(there, key=lambda table: table.precedence, default=None)
+
+
 def fits(table: EngineTable, names: frozenset[str], raw_names: frozenset[str]) -> bool:
     """Tell whether a page with these names can be of an engine."""
     if table.unsupported or not (table.detect or table.detect_raw or table.detect_all):

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from agent.measure.counters import START_PREFIX
-from agent.measure.engine import Demand, Histogram, Role, TokenCounter
+from agent.measure.engine import Demand, Histogram, Role, TokenCounter, TokenKind
 from agent.wire.engine_plan import CACHED_PART, Plan, plan
 from agent.wire.page import Page, PageLimits, PageReader, printed_number
 
@@ -85,6 +85,13 @@ DEMANDS = (
     "aborted",
 )
 """Fields of Demand and of the table alike."""
+
+
+def counts_output(plan: Plan, page: Page, table: EngineTable) -> bool:
+    """Tell whether output tokens are counted: one that ended requests without a counter does not (T25)."""
+    if any(share.kind is TokenKind.OUTPUT for share in plan.shares):
+        return True
+    return TokenKind.OUTPUT in table.tokens and not total(page, plan.places("succeeded"))
 
 
 def live_output(plan: Plan, page: Page) -> float | None:

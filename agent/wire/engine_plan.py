@@ -84,7 +84,8 @@ def plan(table: EngineTable, series: tuple[Series, ...]) -> Plan:
     if table.cached_outside_prompt:
         shares += [_as_prompt(share) for share in shares if share.kind is TokenKind.PROMPT_CACHED]
     if table.only_models_with_tokens:
-        once = once.of_models({share.model for share in shares})
+        models = {share.model for share in shares} or _working(table, once)
+        once = once.of_models(models) if models else once
     found = {name: once.places(getattr(table, name)) for name in SUMMED}
     found |= {name: once.first_present(getattr(table, name)) for name in CHOSEN}
     found["awake"] = once.places([table.awake] if table.awake else [])
@@ -192,6 +193,11 @@ def _shares(table: EngineTable, kind: TokenKind, count: Count, once: _Once) -> l
         series = once.series[index]
         found.append(Share(index, series.key, kind, _model(table, series), count.significant_digits))
     return found
+
+
+def _working(table: EngineTable, once: _Once) -> set[str | None]:
+    """Return the models that tell of running requests: where no tokens are counted, they are the engine's."""
+    return {_model(table, once.series[index]) for index in once.places(table.running)}
 
 
 def _model(table: EngineTable, series: Series) -> str | None:
