@@ -41,8 +41,8 @@ def _figure(moment: str, seconds: Sequence[float]) -> Figure:
     median = statistics.median(seconds)
     each = ", ".join(f"{each:.1f}" for each in seconds)
     method = (
-        f"median of {len(seconds)} ({each} s): wall time from `make demo` in a fresh clone of the last commit; "
-        "what pip needs is in its cache or on this disk"
+        f"median of {len(seconds)} ({each} s): wall time from `make demo` in a fresh clone of the "
+        "last commit; what pip needs is in its cache or on this disk"
     )
     budget = at_most(median, MOST_SECONDS, f"<= {MOST_SECONDS:.0f} s") if moment == MOMENTS[-1] else None
     return Figure(f"make demo, until {moment}", median, "s", method, budget=budget)

@@ -2,7 +2,8 @@
 # Sets up what one make target needs: setup.sh run|top|test. Everything lands in .venv and .cache of this checkout;
 # the system itself gets a package only where Python's venv module is missing.
 set -eu
-what=$1
+what=${1:-}
+case $what in run | top | test) ;; *) printf 'usage: setup.sh run|top|test\n' >&2; exit 2 ;; esac
 here=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 cd "$here"
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -36,7 +37,7 @@ if [ ! -x .venv/bin/pip ]; then
     "$python" -c 'import ensurepip' 2>/dev/null || { say "installing python3-venv"; apt update; apt install -y python3-venv; }
     say "making .venv with $("$python" --version)"
     "$python" -m venv --without-pip .venv
-    get_pip || .venv/bin/python -m ensurepip >/dev/null
+    get_pip || .venv/bin/python -m ensurepip --default-pip >/dev/null
 fi
 
 # What pyproject.toml names, one a line: requirements EXTRA-OR-GROUP …
@@ -76,7 +77,6 @@ if [ ! -e "$stamp" ]; then
             # The fake NVML is compiled; where there is no C compiler the one from PyPI does.
             command -v cc >/dev/null || command -v gcc >/dev/null || chosen="$chosen compiler"
             ;;
-        *) say "usage: setup.sh run|top|test"; exit 2 ;;
     esac
     say "installing Python packages ($what)"
     # shellcheck disable=SC2086  # several words on purpose
