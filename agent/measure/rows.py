@@ -163,6 +163,8 @@ def _engine_rows(figures: EngineFigures) -> Iterator[Row]:
     yield from known("engine_requests", (*who, "running"), reading.demand.running)
     yield from known("engine_requests", (*who, "waiting"), reading.demand.waiting)
     yield from known("engine_kv_cache_usage_ratio", who, reading.kv_cache_usage_ratio)
+    yield Row("engine_rate_live", who, reading.live)
+    yield Row("engine_window_seconds", who, figures.window_seconds)
     first_byte = reading.at.monotonic_seconds - reading.asked_monotonic_seconds
     yield Row("engine_page_first_byte_seconds", who, first_byte)
     yield Row("engine_page_bytes", who, reading.page_bytes)

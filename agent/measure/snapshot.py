@@ -98,9 +98,11 @@ class EngineFigures:
     live: Mapping[TokenKind, Point] = field(default_factory=dict)
     """Newest point of each live series: for output, with what unfinished requests have produced."""
     cadence_seconds: float = 1.0
-    """How often it is read."""
+    """How often it is read; or how rarely its output counter moves, if that is longer."""
     reset_monotonic_seconds: float | None = None
     """When it was last seen to have restarted."""
+    window_seconds: float = 10.0
+    """Interval that its rates speak of."""
 
 
 @dataclass(frozen=True, slots=True)
