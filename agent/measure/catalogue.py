@@ -221,6 +221,13 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     Metric("engine_page_bytes", _G, _ENGINE, "Size of the engine's page."),
     Metric(
+        "engine_counted",
+        _G,
+        (*_ENGINE, "kind"),
+        "1 while these tokens enter the figures of node, model and rack; 0 where another instance counts the "
+        "same ones (a gateway in front of engines, the prompts of a decoder), or the configuration says so.",
+    ),
+    Metric(
         "model_tokens_total",
         _C,
         ("model", "kind"),

@@ -127,3 +127,5 @@ class EngineReading:
     """UUIDs of the GPUs that its processes hold here; None is unknown."""
     spans_nodes: bool | None = None
     """Whether it has GPUs on other nodes too (T24); None is unknown."""
+    counted: bool | None = None
+    """Whether its tokens enter the figures of node, model and rack, as configured; None: by rule (T13)."""

@@ -15,6 +15,7 @@ from agent.measure.series import Point, Series, max_gap_seconds
 from agent.measure.snapshot import Activity, EngineFigures, TokenFigures
 
 if TYPE_CHECKING:
+    from agent.measure.counting import Kinds
     from agent.measure.engine import EngineReading
     from agent.measure.ledger import Ledger
     from agent.measure.model_tokens import ModelTokens
@@ -77,6 +78,19 @@ class EngineBook:
         self._finishes.miss()
         self.note = ""
 
+    @property
+    def counted(self) -> Kinds:
+        """Kinds that enter the figures of node, model and rack (T13)."""
+        return self._totals.counted
+
+    @counted.setter
+    def counted(self, kinds: Kinds) -> None:
+        self._totals.counted = kinds
+
+    def begin_counting(self) -> None:
+        """Count from the next page on: until then others have counted its tokens."""
+        self._totals.begin_counting()
+
     def prune(self) -> None:
         """Forget what the engine no longer shows."""
         self._totals.prune()
@@ -98,6 +112,7 @@ class EngineBook:
             cadence_seconds=self.cadence_seconds,
             reset_monotonic_seconds=self.reset_monotonic_seconds,
             window_seconds=window_seconds,
+            counted=self.counted,
         )
 
     def activity(self) -> Activity:

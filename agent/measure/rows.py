@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agent.measure.deployment_rows import counted_rows
 from agent.measure.energy import Verdict
 from agent.measure.gpu import RECOVERY_ACTIONS, GpuState, PowerScope
 from agent.measure.rack_rows import model_rows, rack_rows
@@ -45,6 +46,7 @@ def rows_of(snapshot: Snapshot) -> Iterator[Row]:
         yield from _gpu_rows(gpu)
     for engine in snapshot.engines:
         yield from _engine_rows(engine)
+    yield from counted_rows(snapshot.engines)
     yield from _collector_rows(snapshot.outcomes)
     yield from _cost_rows(snapshot.costs)
     yield from model_rows(snapshot.models)
