@@ -3,96 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import time
-from dataclasses import MISSING, dataclass
 from typing import TYPE_CHECKING
 
 from agent import plugins
+from agent.collectors._engines import doctor, join, target_source
+from agent.collectors._engines.process_source import ProcessSource
+from agent.collectors._engines.settings import DEFAULT_PATH, Settings, Target, instances
 from agent.measure.counters import START_PREFIX
 from agent.measure.engine import EngineReading
-from agent.measure.finding import Finding, Level
 from agent.measure.reading import Moment, Reading, Reason, SourceError
-from agent.measure.settings import Bytes, Seconds, setting
 from agent.wire import address, engine_identity, engine_page, json_page
 from agent.wire.engine_dialect import Dialect
-from agent.wire.http import HttpClient, HttpConfig, Limits
+from agent.wire.http import HttpClient, Limits
 from agent.wire.pace import Pace, Retry
 from agent.wire.page import PageLimits, check_charset, sample_names
-from agent.wire.text import LABEL_CHARACTERS, printable
+from agent.wire.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from agent.collectors._engines.found import Found
+    from agent.discovery.kubernetes import Pod
     from agent.measure.engine_table import EngineTable, LiveSubstitute
+    from agent.measure.finding import Finding
     from agent.measure.ports import Source
     from agent.measure.snapshot import Snapshot
     from agent.wire.http import Fetched
     from agent.wire.page import Page
 
-DEFAULT_PATH = "/metrics"
+__all__ = ["DEFAULT_PATH", "Settings", "Target", "build", "examine"]
+
 MODEL_BODY_BYTES = 1024 * 1024  # a list of models with all their settings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target(HttpConfig):
-    """One endpoint of a serving engine; the keys of `http_config` stand beside these."""
-
-    url: str = setting(
-        MISSING,
-        "Where the engine answers; without a path, the engine's usual one is added. The engine is named "
-        "host:port; where several targets share those, the one on the usual path is (without one, the "
-        "first), and the others' names have the path as well.",
-    )
-    engine: str = setting("", "Kind of engine; default: found out from its page.")
-    model: str = setting("", "Name of the served model; default: as the engine tells it.")
-
-    def __post_init__(self) -> None:
-        """Refuse a target that can never be read."""
-        HttpConfig.__post_init__(self)
-        address.require_http(self.url, "url")
-        if address.carries_login(self.url):
-            raise ValueError("url: write name and password under basic_auth, not into the url")
-        choices = plugins.names(plugins.ENGINES)
-        if self.engine and self.engine not in choices:
-            raise ValueError(f"engine: no {self.engine!a}; there are: {', '.join(choices)}")
-        if self.model != printable(self.model):
-            raise ValueError(f"model: must be printable and at most {LABEL_CHARACTERS} characters long")
-
-    @property
-    def usual_path(self) -> str:
-        """Path on which such an engine has its page, if nothing was done about it."""
-        return plugins.load(plugins.ENGINES, self.engine).TABLE.path if self.engine else DEFAULT_PATH
-
-    @property
-    def page_url(self) -> str:
-        """Address of the engine's page."""
-        return address.with_path(self.url, self.usual_path)
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Settings of the `engines` collector."""
-
-    targets: tuple[Target, ...] = setting((), "Endpoints of serving engines.")
-    interval: Seconds = setting(
-        Seconds(1.0),
-        "How often each engine is read; slower by itself when that costs it more than 1 % of a core.",
-    )
-    timeout: Seconds = setting(
-        Seconds(3.0), "Deadline for everything that one reading of one engine asks for."
-    )
-    max_bytes: Bytes = setting(Bytes(8 * 1024 * 1024), "Largest page; a larger one is not read to its end.")
-    max_lines: int = setting(200_000, "Most lines on a page.")
-    max_line_bytes: Bytes = setting(Bytes(64 * 1024), "Longest line on a page.")
-    max_series: int = setting(10_000, "Most series of one engine that are of use here.")
-
-    def __post_init__(self) -> None:
-        """Refuse limits that let nothing through, and one page counted twice (T13)."""
-        for key in ("interval", "timeout", "max_bytes", "max_lines", "max_line_bytes", "max_series"):
-            if not 0 < getattr(self, key) < math.inf:
-                raise ValueError(f"{key}: must be more than 0")
-        _instances(self.targets)
 
 
 def build(settings: Settings) -> EnginesCollector:
@@ -101,22 +42,103 @@ def build(settings: Settings) -> EnginesCollector:
 
 
 class EnginesCollector:
-    """Offers one source for each target."""
+    """Offers one source for each engine, configured or found, and those that find engines."""
 
     def __init__(self, settings: Settings, tables: tuple[EngineTable, ...]) -> None:
+        self._settings, self._tables = settings, tables
         self._client = HttpClient()
-        self._sources = tuple(
-            EngineSource(target, instance, settings, tables, self._client)
-            for target, instance in zip(settings.targets, _instances(settings.targets), strict=True)
-        )
+        self._configured = tuple(zip(instances(settings.targets), settings.targets, strict=True))
+        self._pods: dict[str, str] = {}
+        """Pods by the address of their page."""
+        self._names: dict[str, str] = {}
+        """Names of targets that were found in lists, by page: they stay."""
+        self._found: dict[str, Found] = {}
+        self._made: dict[tuple[object, ...], EngineSource] = {}
+        self._sources: tuple[Source, ...] = ()
+        self.finders = target_source.sources_of(settings.targets_from, self._client, self._take_pods)
+        self.processes = None if settings.discover is False else self._process_source()
+        for finder in self.finders:
+            finder.changed = self._offer
+        self._offer()
 
-    def sources(self, seen: Snapshot | None) -> Sequence[Source]:  # noqa: ARG002 - targets are fixed
-        """Return the sources of all targets."""
+    def sources(self, seen: Snapshot | None) -> Sequence[Source]:  # noqa: ARG002 - sources look themselves
+        """Return the sources of all engines: the same object until they change."""
         return self._sources
 
     async def close(self) -> None:
         """Drop the connections."""
         await self._client.close()
+
+    def _process_source(self) -> ProcessSource:
+        settings = self._settings
+        source = ProcessSource(
+            settings.interval, self._client, self._tables, self._take_found, asks=settings.discovers
+        )
+        source.claimed = lambda: [target.page_url for _, target in self._targets()]
+        source.reserved = lambda: frozenset(name for name, _ in self._targets())
+        return source
+
+    def _take_found(self, found: Sequence[Found]) -> None:
+        self._found = {one.instance: one for one in found}
+        self._offer()
+
+    def _take_pods(self, pods: Sequence[Pod]) -> None:
+        self._pods = {pod.url: pod.uid for pod in pods if pod.url}
+        if self.processes is not None:
+            self.processes.pods = {pod.uid: pod for pod in pods}
+
+    def _targets(self) -> Iterator[tuple[str, Target]]:
+        """Yield every target with its name; of two for one page the first counts."""
+        yield from self._configured
+        names = {name for name, _ in self._configured}
+        pages = {target.page_url for _, target in self._configured}
+        for target in (target for finder in self.finders for target in finder.targets):
+            page = target.page_url
+            if page not in pages:
+                place, whole = address.names(page)
+                name = self._names.get(page) or (whole if place in names else place)
+                if name not in names:
+                    self._names[page] = name
+                    pages.add(page)
+                    names.add(name)
+                    yield name, target
+
+    def _offer(self) -> None:
+        """Make the sources that there are to be; those that stay are the same."""
+        made: dict[tuple[object, ...], EngineSource] = {}
+        for name, target in self._targets():
+            key: tuple[object, ...] = (name, target)
+            made[key] = self._made.get(key) or self._source(name, target)
+        for name, found in self._found.items():
+            key = (name, found.listener.key)
+            made[key] = self._made.get(key) or self._source(name, Target(url=found.url), found)
+        self._made = made
+        processes = () if self.processes is None else (self.processes,)
+        self._sources = (*made.values(), *self.finders, *processes)
+
+    def _source(self, name: str, target: Target, found: Found | None = None) -> EngineSource:
+        source = EngineSource(target, name, self._settings, self._tables, self._client)
+        source.joined = lambda seen: self._joined(name, target, seen)
+        if found is not None:
+            source.require = lambda: self._require(found)
+        return source
+
+    def _joined(self, name: str, target: Target, seen: Snapshot | None) -> join.Joined:
+        """Return the GPUs of an engine: as configured, or those that its processes hold."""
+        if target.gpus:
+            return join.of_numbers(target.gpus, seen)
+        if name in self._found:
+            return join.of_listener(self._found[name].listener)
+        if self.processes is None:
+            return join.Joined()
+        pod = self._pods.get(target.url)
+        return self.processes.joined(target.page_url) if pod is None else self.processes.of_pod(pod)
+
+    def _require(self, found: Found) -> None:
+        """Ask nobody but the process that was found: another may have its port by now."""
+        if self.processes is not None and not self.processes.lives(found.listener):
+            text = f"{found.url}: its process {found.listener.pid} has ended"
+            raise SourceError(Reason.UNREACHABLE, text)
 
 
 class EngineSource:
@@ -144,6 +166,10 @@ class EngineSource:
         configured = next((table for table in tables if table.engine == target.engine), None)
         self._url = target.page_url
         self._dialect = Dialect(configured, _page_limits(settings)) if configured else None
+        self.joined: Callable[[Snapshot | None], join.Joined] = lambda _: join.Joined()
+        """Tells its GPUs."""
+        self.require: Callable[[], None] = lambda: None
+        """Raises SourceError when it must not be asked."""
 
     @property
     def interval_seconds(self) -> float:
@@ -158,7 +184,7 @@ class EngineSource:
     async def close(self) -> None:
         """Do nothing: the connections are the collector's."""
 
-    async def collect(self, now: Moment, seen: Snapshot | None) -> Reading:  # noqa: ARG002 - stands alone
+    async def collect(self, now: Moment, seen: Snapshot | None) -> Reading:
         """Ask for the page, then for what the page does not tell."""
         deadline = asyncio.get_running_loop().time() + self._settings.timeout
         try:
@@ -193,10 +219,14 @@ class EngineSource:
             drafted_tokens=engine_page.total(page, plan.places("drafted")),
             accepted_tokens=engine_page.total(page, plan.places("accepted")),
             latencies=dialect.latencies(page, told, override=bool(self._target.model)),
+            deployment=self._target.deployment,
+            gpus=(joined := self.joined(seen)).gpus,
+            spans_nodes=joined.spans_nodes,
         )
         return Reading(self.name, at, engines=(reading,), notes=tuple(note for note in notes if note))
 
     async def _page(self, deadline: float) -> Fetched:
+        self.require()
         try:
             return await self._get(self._url, deadline, self._settings.max_bytes)
         except SourceError as error:
@@ -286,29 +316,17 @@ class EngineSource:
         return await self._client.get(url, Limits(seconds, max_bytes), config=self._target)
 
 
-async def examine(settings: Settings) -> tuple[Finding, ...]:
-    """Look at every target once, for `rackwatt doctor`."""
+async def examine(settings: Settings, seen: Snapshot | None = None) -> tuple[Finding, ...]:
+    """Look at every engine once, for `rackwatt doctor`: also at those that `seen` helps to find."""
     collector = build(settings)
     try:
-        return tuple(await asyncio.gather(*(_examined(source) for source in collector.sources(None))))
+        findings = [await doctor.found_by(finder) for finder in collector.finders]
+        if collector.processes is not None and seen is not None:
+            findings += await doctor.looked_for(collector.processes, seen)
+        engines = [source for source in collector.sources(None) if isinstance(source, EngineSource)]
+        return (*await asyncio.gather(*(doctor.examined(engine) for engine in engines)), *findings)
     finally:
         await collector.close()
-
-
-async def _examined(source: Source) -> Finding:
-    try:
-        reading = await source.collect(Moment(time.monotonic(), time.time()), None)
-    except SourceError as error:
-        found, _, remedy = error.detail.partition("; ")
-        return Finding(Level.PROBLEM, source.name, f"{error.reason}: {found}", remedy)
-    engine = reading.engines[0]
-    milliseconds = 1000 * (engine.at.monotonic_seconds - engine.asked_monotonic_seconds)
-    text = (
-        f"{engine.engine} serves {engine.model}; page of {engine.page_bytes} bytes, "
-        f"first byte after {milliseconds:.1f} ms; output tokens {'live' if engine.live else 'on finish'}"
-    )
-    level = Level.NOTE if reading.notes else Level.OK
-    return Finding(level, source.name, text, "; ".join(reading.notes))
 
 
 def _pending_tokens(body: bytes, substitute: LiveSubstitute, url: str) -> float:
@@ -365,9 +383,3 @@ def _loop_time() -> float:
 
 def _page_limits(settings: Settings) -> PageLimits:
     return PageLimits(settings.max_lines, settings.max_line_bytes, settings.max_series)
-
-
-def _instances(targets: tuple[Target, ...]) -> tuple[str, ...]:
-    """Name each target. Raises ValueError for a page that is there twice."""
-    pages = [target.page_url for target in targets]
-    return address.instances(pages, [target.usual_path for target in targets])
