@@ -156,7 +156,7 @@ class Config:
         return base / "rackwatt"
 
 
-DEFAULT_COLLECTORS = ("nvml",)
+DEFAULT_COLLECTORS = ("nvml", "engines")
 """What runs without any configuration: each costs nothing where there is nothing to read."""
 DEFAULT_EXPORTERS = ("prometheus",)
 PEERS = "peers"

@@ -14,10 +14,11 @@ def refusal(text):
     return str(caught.value)
 
 
-def test_without_a_file_nvml_is_read_and_prometheus_served():
+def test_without_a_file_gpus_are_read_engines_found_and_prometheus_served():
     settings = config.load(None)
 
-    assert list(settings.collectors) == ["nvml"]
+    assert list(settings.collectors) == ["nvml", "engines"]
+    assert settings.collectors["engines"].discovers
     assert list(settings.exporters) == ["prometheus"]
     assert settings.listen_address == ("127.0.0.1", 9744)
 

@@ -84,6 +84,13 @@ CATALOGUE: tuple[Metric, ...] = (
         "How wrong a live figure may be, as a share of it, because engines take time to answer.",
     ),
     Metric("gpu_info", _G, ("gpu", "uuid", "product", "serial", "pci", "driver"), "1; who a GPU is."),
+    Metric(
+        "gpu_owner_info",
+        _G,
+        ("gpu", "mig", "namespace", "pod", "job_id"),
+        "1; who uses a GPU, by the control groups of its processes: a pod (by its UID where the cluster is "
+        "not asked), a Slurm job. A row for each of several; join it to other series by `gpu`.",
+    ),
     Metric("gpu_up", _G, ("gpu",), "1 while a known GPU answers its driver."),
     Metric(
         "gpu_state",

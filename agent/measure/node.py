@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from agent.measure.node_figures import NodeFigures
+    from agent.measure.owner import GpuOwner
     from agent.measure.rack_snapshot import RackSnapshot
     from agent.measure.reading import Cost, Moment, Outcome, Reading
 
@@ -64,6 +65,7 @@ class NodeReckoner:
         self._engine_names: dict[str, tuple[str, str]] = {}
         self._costs: dict[str, Mapping[str, Cost]] = {}
         self._notes: dict[str, tuple[str, ...]] = {}
+        self._owners: dict[str, tuple[GpuOwner, ...]] = {}
         self._sequence = 0
 
     def dump(self) -> dict[str, Any]:
@@ -117,7 +119,7 @@ class NodeReckoner:
             {name: book.model for name, book in self._engines.items()}, offered, self._gpus.computing
         )
         self._count()
-        for told in (self._costs, self._notes):
+        for told in (self._costs, self._notes, self._owners):
             for source in told.keys() - offered:
                 del told[source]
 
@@ -132,11 +134,13 @@ class NodeReckoner:
                 restarted |= self._engines[engine.instance].take(engine, cadence_seconds)
         self._costs[reading.source] = reading.costs
         self._notes[reading.source] = reading.notes
+        self._owners[reading.source] = reading.owners
         return restarted
 
     def miss(self, source: str) -> None:
         """Note that a source failed: what it told is no longer known (T15)."""
         self._notes.pop(source, None)
+        self._owners.pop(source, None)
         if source.startswith(ENGINES_PREFIX):
             book = self._engines.get(source.removeprefix(ENGINES_PREFIX))
             if book is not None:
@@ -173,6 +177,7 @@ class NodeReckoner:
             outcomes=outcomes,
             costs=dict(self._costs),
             notes=self._all_notes(),
+            owners=tuple(owner for owners in self._owners.values() for owner in owners),
             self_gauges=self_gauges,
             version=self._version,
             origin=self._origin,

@@ -44,6 +44,7 @@ def rows_of(snapshot: Snapshot) -> Iterator[Row]:
     yield from _validity_rows(snapshot)
     for gpu in snapshot.gpus:
         yield from _gpu_rows(gpu)
+    yield from _owner_rows(snapshot)
     for engine in snapshot.engines:
         yield from _engine_rows(engine)
     yield from counted_rows(snapshot.engines)
@@ -106,6 +107,13 @@ def _gpu_rows(figures: GpuFigures) -> Iterator[Row]:
         yield from _power_rows(gpu, reading)
         yield from _device_rows(gpu, reading)
         yield from _health_rows(gpu, reading)
+
+
+def _owner_rows(snapshot: Snapshot) -> Iterator[Row]:
+    numbers = {gpu.uuid: str(gpu.gpu) for gpu in snapshot.gpus}
+    for who in snapshot.owners:
+        if who.uuid in numbers:
+            yield Row("gpu_owner_info", (numbers[who.uuid], who.mig, who.namespace, who.pod, who.job_id), 1)
 
 
 def _power_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from agent.measure.energy import Verdict
     from agent.measure.engine import EngineReading, TokenKind
     from agent.measure.gpu import GpuReading, GpuState
+    from agent.measure.owner import GpuOwner
     from agent.measure.rack_snapshot import ModelFigures, RackSnapshot
     from agent.measure.reading import Cost, Moment, Outcome
     from agent.measure.series import Point
@@ -146,6 +147,8 @@ class Snapshot:
     costs: Mapping[str, Mapping[str, Cost]]
     """By source and function."""
     notes: tuple[str, ...] = ()
+    owners: tuple[GpuOwner, ...] = ()
+    """Who uses which GPU."""
     self_gauges: Mapping[str, float] = field(default_factory=dict)
     """What the daemon says of itself, by metric name."""
     version: str = ""

@@ -13,6 +13,7 @@ from agent.measure.gpu import (
     Power,
     PowerScope,
 )
+from agent.measure.owner import GpuOwner
 from agent.measure.rack_snapshot import (
     MemberFigures,
     ModelFigures,
@@ -183,6 +184,7 @@ def snapshot(rack, well_gpu, lost_gpu, silent_gpu, serving_engine, silent_engine
         node=NodeIdentity("tray-07", "r12", "1821", "6", "0f0e.0"),
         activity=Activity.SERVING,
         gpus=(well_gpu, lost_gpu, silent_gpu),
+        owners=(GpuOwner("GPU-aa", namespace="serving", pod="llama-0"), GpuOwner("GPU-aa", job_id="4711")),
         engines=(serving_engine, silent_engine),
         boundaries=(
             BoundaryFigures("gpu", "nvml", 1033.5, 123_456.5),

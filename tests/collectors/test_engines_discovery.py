@@ -1,0 +1,310 @@
+"""Engines found by real processes and sockets, and sockets that must not be touched."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+
+import pytest
+from fakes.gpu_holders import seen
+from fakes.gpu_process import GpuProcess
+from fakes.netns import available
+
+from agent.collectors._engines import process_source
+from agent.collectors.engines import Settings, Target, build, examine
+from agent.discovery import probes
+from agent.measure.reading import Moment, Reason, SourceError
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Look at every tick, and ask again soon."""
+    for name in ("GLANCE_SECONDS", "LOOK_SECONDS"):
+        monkeypatch.setattr(process_source, name, 0.0)
+    monkeypatch.setattr(probes, "PATIENT_WAITS", (0.02,) * 6)
+    monkeypatch.setattr(probes, "BRIEF_WAITS", (0.02, 0.02))
+
+
+class Bench:
+    """The collector, and the snapshot that it sees."""
+
+    def __init__(self, **settings):
+        self.collector = build(Settings(**{"discover": True, **settings}))
+        self.snapshot = None
+        self.notes = ()
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        await self.collector.close()
+
+    @property
+    def engines(self):
+        found = self.collector.sources(None)
+        return {s.name.removeprefix("engines/"): s for s in found if s.name.startswith("engines/")}
+
+    async def tick(self, times=1):
+        """Let the source that finds engines look; return its last reading."""
+        for _ in range(times):
+            now = Moment(time.monotonic(), time.time())
+            reading = await self.collector.processes.collect(now, self.snapshot)
+            await asyncio.sleep(0.03)
+        self.notes = reading.notes
+        return reading
+
+    async def until_decided(self):
+        """Tick until every socket was judged; well after that nobody may be asked any more."""
+        await self.tick(4)
+        while self.collector.processes.undecided:
+            await self.tick()
+        await self.tick(4)
+
+    async def read(self, instance):
+        return (
+            await self.engines[instance].collect(Moment(time.monotonic(), time.time()), self.snapshot)
+        ).engines[0]
+
+
+async def test_an_engine_is_found_by_the_process_that_holds_a_gpu(tmp_path):
+    with GpuProcess(tmp_path) as engine:
+        async with Bench() as bench:
+            bench.snapshot = seen((engine.holder,), ())
+            await bench.tick()
+            reading = await bench.read(f"127.0.0.1:{engine.port}")
+
+    assert (reading.engine, reading.model, reading.gpus) == ("vllm", "tiny", ("GPU-0",))
+
+
+async def test_an_engine_is_found_when_a_child_holds_the_gpus(tmp_path):
+    """As vLLM's EngineCore does."""
+    with GpuProcess(tmp_path, child=True) as engine:
+        assert engine.holder != engine.pid
+        async with Bench() as bench:
+            bench.snapshot = seen((engine.holder,), (engine.holder,))
+            await bench.tick()
+            reading = await bench.read(f"127.0.0.1:{engine.port}")
+
+    assert reading.gpus == ("GPU-0", "GPU-1")
+
+
+@pytest.mark.parametrize(("host", "place"), [("0.0.0.0", "127.0.0.1"), ("::1", "[::1]"), ("::", "[::1]")])
+async def test_a_socket_on_every_address_is_asked_on_loopback(tmp_path, host, place):
+    with GpuProcess(tmp_path, host=host) as engine:
+        async with Bench() as bench:
+            bench.snapshot = seen((engine.holder,))
+            await bench.tick()
+
+            assert list(bench.engines) == [f"{place}:{engine.port}"]
+
+
+async def test_a_bystander_is_not_touched(tmp_path):
+    """Neither a stranger's socket nor one of our own process gets a byte."""
+    with GpuProcess(tmp_path) as stranger, GpuProcess(tmp_path) as engine, socket.socket() as own:
+        own.bind(("127.0.0.1", 0))
+        own.listen()
+        own.settimeout(0.01)
+        async with Bench() as bench:
+            bench.snapshot = seen((engine.holder, os.getpid()))
+            await bench.until_decided()
+
+            assert list(bench.engines) == [f"127.0.0.1:{engine.port}"]
+        with pytest.raises(TimeoutError):
+            own.accept()
+
+    assert stranger.received == b""
+
+
+async def test_only_known_paths_are_asked_with_get(tmp_path):
+    with GpuProcess(tmp_path, "pageless") as engine:
+        async with Bench() as bench:
+            bench.snapshot = seen((engine.holder,))
+            await bench.until_decided()
+            allowed = {f"GET {table.path} HTTP/1.1" for table in bench.collector._tables if table.path}
+
+    assert set(engine.asked) == allowed
+    assert len(engine.asked) == 3 * len(allowed)
+
+
+@pytest.mark.parametrize("mode", ["guarded", "forbidden"])
+async def test_who_refuses_is_asked_once_and_a_note_says_what_to_do(tmp_path, mode):
+    with GpuProcess(tmp_path, mode) as engine:
+        async with Bench() as bench:
+            bench.snapshot = seen((engine.holder,))
+            await bench.until_decided()
+
+            assert bench.engines == {}
+            where = f"process {engine.pid} on 127.0.0.1:{engine.port}"
+            assert bench.notes == (f"{where} guards its page; name it under targets, with authorization",)
+    assert len(engine.asked) == 1
+
+
+@pytest.mark.parametrize("mode", ["echo", "silent"])
+async def test_what_speaks_no_http_is_asked_once(tmp_path, mode):
+    with GpuProcess(tmp_path, mode, named=False) as engine:
+        async with Bench() as bench:
+            bench.snapshot = seen((engine.holder,))
+            await bench.until_decided()
+
+            assert bench.engines == {}
+    assert len(engine.asked) == 1
+
+
+async def test_an_engine_that_loads_is_found_when_it_answers(tmp_path):
+    with GpuProcess(tmp_path, "loading") as engine:
+        async with Bench() as bench:
+            bench.snapshot = seen((engine.holder,))
+            await bench.tick(3)
+            before = dict(bench.engines)
+            engine.become("engine")
+            await bench.tick(2)
+
+            assert (before, list(bench.engines)) == ({}, [f"127.0.0.1:{engine.port}"])
+
+
+async def test_one_that_never_is_ready_is_asked_a_bounded_number_of_times(tmp_path):
+    with GpuProcess(tmp_path, "loading") as engine:
+        async with Bench() as bench:
+            bench.snapshot = seen((engine.holder,))
+            await bench.until_decided()
+
+    assert len(engine.asked) == 7
+
+
+async def test_an_engine_that_restarts_on_another_port_stays_the_same_instance(tmp_path):
+    async with Bench() as bench:
+        with GpuProcess(tmp_path, name="e") as engine:
+            bench.snapshot = seen((engine.holder,))
+            await bench.tick()
+            (name,) = bench.engines
+        await bench.tick()
+        gone = list(bench.engines)
+        with GpuProcess(tmp_path, name="e") as again:
+            bench.snapshot = seen((again.holder,))
+            await bench.tick(2)
+            reading = await bench.read(name)
+
+            assert again.port != engine.port
+            assert (gone, list(bench.engines), reading.instance) == ([name], [name], name)
+
+
+async def test_an_engine_with_another_command_line_is_another_instance(tmp_path):
+    async with Bench() as bench:
+        with GpuProcess(tmp_path, name="e") as engine:
+            bench.snapshot = seen((engine.holder,))
+            await bench.tick()
+        await bench.tick()
+        with GpuProcess(tmp_path, "engine", "--max-num-seqs", "8", name="e") as other:
+            bench.snapshot = seen((other.holder,))
+            await bench.tick(2)
+
+            assert list(bench.engines) == [f"127.0.0.1:{engine.port}", f"127.0.0.1:{other.port}"]
+
+
+async def test_who_takes_the_port_of_an_engine_that_has_ended_is_not_touched(tmp_path):
+    async with Bench() as bench:
+        with GpuProcess(tmp_path) as engine:
+            bench.snapshot = seen((engine.holder,))
+            await bench.tick()
+        with GpuProcess(tmp_path, port=engine.port, name="stranger") as stranger:
+            with pytest.raises(SourceError, match="has ended") as refused:
+                await bench.read(f"127.0.0.1:{engine.port}")
+            await bench.tick(3)
+
+            assert refused.value.reason is Reason.UNREACHABLE
+            assert list(bench.engines) == [f"127.0.0.1:{engine.port}"]
+    assert stranger.received == b""
+
+
+async def test_a_configured_target_is_read_once_and_learns_its_gpus(tmp_path):
+    with GpuProcess(tmp_path) as engine:
+        target = Target(url=f"http://localhost:{engine.port}", model="llama")
+        async with Bench(targets=(target,)) as bench:
+            bench.snapshot = seen((), (engine.holder,))
+            await bench.until_decided()
+            asked = engine.asked
+            name = f"localhost:{engine.port}"
+            reading = await bench.read(name)
+
+            assert (asked, list(bench.engines)) == ([], [name])
+            assert (reading.model, reading.gpus) == ("llama", ("GPU-1",))
+
+
+async def test_a_target_says_its_gpus_by_number(tmp_path):
+    with GpuProcess(tmp_path) as engine:
+        target = Target(url=f"http://127.0.0.1:{engine.port}", gpus=(0, 2), deployment="blue")
+        async with Bench(targets=(target,), discover=None) as bench:
+            bench.snapshot = seen((), (), ())
+            reading = await bench.read(f"127.0.0.1:{engine.port}")
+
+    assert (reading.gpus, reading.deployment) == (("GPU-0", "GPU-2"), "blue")
+
+
+async def test_with_targets_nobody_else_is_asked_unless_that_is_said(tmp_path):
+    with GpuProcess(tmp_path) as engine:
+        async with Bench(targets=(Target(url="http://127.0.0.1:9"),), discover=None) as bench:
+            bench.snapshot = seen((engine.holder,))
+            await bench.tick(3)
+
+    assert engine.received == b""
+
+
+async def test_the_json_of_tensorrt_llm_is_never_asked_for(tmp_path):
+    with GpuProcess(tmp_path, "pageless", "trtllm-serve") as engine:
+        async with Bench() as bench:
+            bench.snapshot = seen((engine.holder,))
+            await bench.until_decided()
+
+    assert not any("GET /metrics" in line for line in engine.asked)
+
+
+async def test_an_engine_spreads_over_nodes_when_it_wants_more_gpus_than_it_holds(tmp_path):
+    with GpuProcess(tmp_path, "engine", "--tensor-parallel-size", "8") as engine:
+        async with Bench() as bench:
+            bench.snapshot = seen((engine.holder,), (engine.holder,))
+            await bench.tick()
+            reading = await bench.read(f"127.0.0.1:{engine.port}")
+
+    assert reading.spans_nodes is True
+
+
+@pytest.mark.skipif(not available(), reason="needs root and network namespaces")
+async def test_a_socket_in_another_network_namespace_is_told_and_not_asked(tmp_path):
+    with GpuProcess(
+        tmp_path, prefix=("unshare", "--net", "sh", "-c", 'ip link set lo up; exec "$@"', "x")
+    ) as engine:
+        async with Bench() as bench:
+            bench.snapshot = seen((engine.holder,))
+            await bench.until_decided()
+
+            assert bench.engines == {}
+            assert f"listens in another network namespace (port {engine.port})" in bench.notes[0]
+    assert engine.received == b""
+
+
+async def test_a_process_that_cannot_be_seen_is_told():
+    async with Bench() as bench:
+        bench.snapshot = seen((2**22 + 1,))
+        await bench.tick()
+
+    assert bench.notes[0].startswith("1 processes that hold GPUs cannot be seen here (pid 4194305)")
+
+
+async def test_nothing_is_read_while_no_gpu_tells(tmp_path):
+    async with Bench() as bench:
+        reading = await bench.tick()
+
+    assert (reading.notes, reading.owners, bench.engines) == ((), (), {})
+
+
+async def test_the_doctor_tells_of_engines_that_it_finds_and_of_those_it_may_not_read(tmp_path):
+    with GpuProcess(tmp_path) as engine, GpuProcess(tmp_path, "guarded") as guarded:
+        found = await examine(Settings(), seen((engine.holder,), (guarded.holder,)))
+
+    assert [(f.level, f.subject) for f in found] == [
+        ("ok", f"engines/127.0.0.1:{engine.port}"),
+        ("note", "discovery/processes"),
+    ]
+    assert found[1].remedy == "name it under targets, with authorization"
