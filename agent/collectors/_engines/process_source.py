@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from agent.discovery.kubernetes import Pod
     from agent.discovery.processes import Listener
     from agent.measure.engine_table import EngineTable
+    from agent.measure.owner import GpuOwner
     from agent.measure.snapshot import Snapshot
     from agent.wire.http import HttpClient
 
@@ -52,9 +53,9 @@ class ProcessSource:
     ) -> None:
         """Look; `asks` says whether sockets are asked, too. `found` is called when engines have changed."""
         self.interval_seconds = interval_seconds
-        self.claimed: Callable[[], Sequence[str]] = tuple
+        self.claimed: tuple[str, ...] = ()
         """Addresses that somebody else reads."""
-        self.reserved: Callable[[], frozenset[str]] = frozenset
+        self.reserved: frozenset[str] = frozenset()
         """Names that somebody else has."""
         self.pods: Mapping[str, Pod] = {}
         """By UID, as the cluster last told them."""
@@ -65,8 +66,13 @@ class ProcessSource:
         self._aside: Aside[Sight] = Aside("processes")
         self._holders: dict[int, frozenset[str]] = {}
         self._sockets: frozenset[tuple[int, int]] = frozenset()
+        """What listened when it was last glanced at …"""
+        self._looked_at: frozenset[tuple[int, int]] = frozenset()
+        """… and when it was last looked into."""
         self._claims: dict[str, Listener] = {}
         self._claimed: tuple[str, ...] = ()
+        self._owners: tuple[GpuOwner, ...] = ()
+        self._owners_of: tuple[Sight, Mapping[str, Pod]] = (self.sight, self.pods)
         self._foreign: dict[str, bool] = {}
         self._glance_at = self._look_at = self._look_by = 0.0
 
@@ -104,10 +110,12 @@ class ProcessSource:
             await self._prober.advance(loop_time)
             pages = [probe for probe in self._prober.probes if probe.verdict is Verdict.ENGINE]
             claims = {listener.key for listener in self._claims.values()}
-            if self._engines.take(pages, claims, self.reserved(), loop_time):
+            if self._engines.take(pages, claims, self.reserved, loop_time):
                 self._tell(self._engines.engines)
-        owners = join.owners_of(self.sight, self._holders, self.pods)
-        return Reading(self.name, now, owners=owners, notes=self._notes())
+        if self._owners_of != (self.sight, self.pods):
+            self._owners_of = (self.sight, self.pods)
+            self._owners = join.owners_of(self.sight, self._holders, self.pods)
+        return Reading(self.name, now, owners=self._owners, notes=self._notes())
 
     def _lives_or_look(self, listener: Listener) -> bool:
         """Look at once for what may have come in place of one that has ended."""
@@ -119,7 +127,7 @@ class ProcessSource:
     async def _see(self, holders: dict[int, frozenset[str]]) -> None:
         """Look at the processes in a thread, when it is time or there are others."""
         clock = asyncio.get_running_loop().time()
-        claimed = tuple(self.claimed())
+        claimed = self.claimed
         changed = holders != self._holders or claimed != self._claimed
         if not changed and clock < self._glance_at:
             return
@@ -141,14 +149,15 @@ class ProcessSource:
         proc = Proc()
         wanted = bool(holders or self._engines.engines)
         sockets = frozenset((each.inode, each.port) for each in proc.listening()) if wanted else frozenset()
-        if not whole and (sockets == self._sockets or not may_look):
+        self._sockets = sockets
+        if not whole and (sockets == self._looked_at or not may_look):
             return self.sight
         sight = look(holders, proc, os.getpid())
         ports = {each.port for family in sight.families for each in family.listeners}
         for host, port in map(join.place_of, claimed):
             if port in ports and host not in self._foreign:
                 self._foreign[host] = provably_foreign(host)
-        self._sockets = sockets
+        self._looked_at = sockets
         return sight
 
     def _notes(self) -> tuple[str, ...]:
