@@ -30,8 +30,7 @@ from agent.wire.discovery_settings import FileSd, HttpSd
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Look at every tick, and ask again soon."""
-    for name in ("GLANCE_SECONDS", "LOOK_SECONDS"):
-        monkeypatch.setattr(process_source, name, 0.0)
+    monkeypatch.setattr(process_source, "GLANCE_SECONDS", 0.0)
     monkeypatch.setattr(probes, "PATIENT_WAITS", (0.02,) * 6)
     monkeypatch.setattr(probes, "BRIEF_WAITS", (0.02, 0.02))
 
