@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import os
 import socket
@@ -23,7 +24,7 @@ from agent.discovery import probes
 from agent.discovery.kubernetes import KubernetesSd
 from agent.discovery.proc import Proc
 from agent.measure.owner import GpuOwner
-from agent.measure.reading import Moment, Reason, SourceError
+from agent.measure.reading import Moment, Outcome, Reason, SourceError
 from agent.wire.discovery_settings import FileSd, HttpSd
 
 
@@ -416,6 +417,44 @@ async def test_a_pod_names_the_owner_of_its_gpus_and_learns_them(tmp_path, monke
         GpuOwner("GPU-1", namespace="serving", pod="llama-0"),
     )
     assert source.joined(bench.snapshot).gpus == ("GPU-0", "GPU-1")
+
+
+async def test_a_target_on_another_machine_is_no_reason_to_leave_an_engine_out(tmp_path):
+    with GpuProcess(tmp_path) as engine:
+        async with Bench(targets=(Target(url=f"http://192.0.2.7:{engine.port}"),)) as bench:
+            bench.snapshot = seen((engine.holder,))
+            await bench.tick()
+
+            assert list(bench.engines) == [f"192.0.2.7:{engine.port}", f"127.0.0.1:{engine.port}"]
+
+
+async def test_a_port_that_the_process_has_given_up_is_not_asked_any_more(tmp_path, monkeypatch):
+    tree = ProcTree(tmp_path / "proc")
+    monkeypatch.setattr(process_source, "Proc", lambda: Proc(tree.root))
+    async with PageServer({"/metrics": Answer(PAGE.read_bytes())}) as server, Bench() as bench:
+        port = int(server.url.rpartition(":")[2])
+        tree.listen(50, port)
+        tree.process(10, argv=f"vllm serve m --port {port}", sockets=(50,))
+        bench.snapshot = seen((10,))
+        await bench.tick()
+        await bench.read(f"127.0.0.1:{port}")
+        asked = len(server.requests)
+        tree.hang_up()
+        await bench.tick()
+        with pytest.raises(SourceError, match="has ended"):
+            await bench.read(f"127.0.0.1:{port}")
+
+        assert len(server.requests) == asked
+
+
+async def test_processes_of_a_simulated_rack_are_not_ours(tmp_path):
+    with GpuProcess(tmp_path) as engine:
+        async with Bench() as bench:
+            told = Outcome("twin/tray-0", True, None, "", 0.0, 0.0, {})
+            bench.snapshot = dataclasses.replace(seen((engine.holder,)), outcomes=(told,))
+            await bench.tick(2)
+
+    assert (bench.engines, engine.received) == ({}, b"")
 
 
 @contextlib.contextmanager

@@ -128,6 +128,31 @@ def test_a_socket_in_another_network_namespace_is_only_told(tree):
     assert (family.listeners, family.unreachable_ports) == ((), (8000,))
 
 
+@pytest.mark.parametrize(
+    ("uid", "network", "found"),
+    [(1000, "self", ([8000], ())), (0, "self", ([], ())), (1000, "pod", ([], (8000,)))],
+    ids=["own", "another-users", "another-namespace"],
+)
+def test_where_sockets_are_hidden_the_named_port_is_taken_if_it_can_only_be_its_own(
+    tree, uid, network, found
+):
+    tree.network("pod")
+    tree.listen(50, 8000, uid=uid, network=network)
+    tree.process(10, argv="vllm serve m --port 8000", hidden=True, network=network)
+    [family] = looked(tree, {10: A}).families
+
+    assert (ports(family), family.unreachable_ports) == found
+    assert [process.pid for process in family.unseen] == [10]
+
+
+def test_where_sockets_are_hidden_a_port_that_nobody_named_is_left_alone(tree):
+    tree.listen(50, 8000)
+    tree.process(10, argv="vllm serve m", hidden=True)
+    [family] = looked(tree, {10: A}).families
+
+    assert family.listeners == ()
+
+
 def test_we_are_no_engine(tree):
     tree.listen(50, 9744)
     tree.process(10, sockets=(50,))

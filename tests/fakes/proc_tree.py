@@ -27,16 +27,20 @@ class ProcTree:
         network: str = "self",
         start: int = 1000,
         children: str | None = None,
+        hidden: bool = False,
     ) -> None:
-        """Add one; `sockets` are inodes that it holds."""
+        """Add one; `sockets` are inodes that it holds, which nobody sees if it is `hidden`."""
         folder = self.root / str(pid)
-        (folder / "fd").mkdir(parents=True)
+        folder.mkdir(parents=True)
         fields = ["S", str(parent), str(pid), str(session), *["0"] * 15, str(start), "0", "0"]
         (folder / "stat").write_text(f"{pid} ({name}) {' '.join(fields)}\n")
         (folder / "status").write_text(f"Name:\t{name}\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\n")
         (folder / "cmdline").write_text(argv.replace(" ", "\0") + "\0")
         (folder / "cgroup").write_text(cgroup + "\n")
         (folder / "net").symlink_to(self.root / f"net-{network}")
+        if hidden:
+            return
+        (folder / "fd").mkdir()
         (folder / "fd" / "0").symlink_to("/dev/null")
         for number, inode in enumerate(sockets, 3):
             (folder / "fd" / str(number)).symlink_to(f"socket:[{inode}]")
@@ -58,3 +62,7 @@ class ProcTree:
         """Add a listening socket to a namespace."""
         with (self.root / f"net-{network}" / "tcp").open("a") as file:
             file.write(f"   0: {address}:{port:04X} 00000000:0000 0A 0:0 00:0 0 {uid} 0 {inode} 1\n")
+
+    def hang_up(self, network: str = "self") -> None:
+        """Close every socket of a namespace."""
+        (self.root / f"net-{network}" / "tcp").write_text(TABLE)
