@@ -63,12 +63,9 @@ class EnginesCollector:
 
     def _process_source(self) -> ProcessSource:
         settings = self._settings
-        source = ProcessSource(
+        return ProcessSource(
             settings.interval, self._client, self._tables, self._take_found, asks=settings.discovers
         )
-        source.claimed = lambda: [self._page_of(target) for _, target in self._targets()]
-        source.reserved = lambda: frozenset(name for name, _ in self._targets())
-        return source
 
     def _take_found(self, found: Sequence[Found]) -> None:
         self._found = {one.instance: one for one in found}
@@ -101,13 +98,17 @@ class EnginesCollector:
     def _offer(self) -> None:
         """Make the sources that there are to be; those that stay are the same."""
         made: dict[tuple[object, ...], EngineSource] = {}
-        for name, target in self._targets():
+        wanted = dict(self._targets())
+        for name, target in wanted.items():
             key: tuple[object, ...] = (name, target)
             made[key] = self._made.get(key) or self._source(name, target)
         for name, found in self._found.items():
             key = (name, found.listener.key)
             made[key] = self._made.get(key) or self._source(name, Target(url=found.url), found)
         self._made = made
+        if self.processes is not None:
+            self.processes.claimed = tuple(self._page_of(target) for target in wanted.values())
+            self.processes.reserved = frozenset(wanted)
         processes = () if self.processes is None else (self.processes,)
         self._sources = (*made.values(), *self.finders, *processes)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from agent.wire.http import Fetched, HttpClient
 
 PATIENT_WAITS = (5.0, 10.0, 15.0, 30.0, *[60.0] * 10, *[300.0] * 6)
-"""An engine that loads a model listens long before it answers: asked again after these, 45 minutes in all."""
+"""An engine that loads a model listens long before it answers: asked again after these, 41 minutes in all."""
 BRIEF_WAITS = (5.0, 30.0)
 """A socket that no command line names is given up soon, and at once when it does not speak HTTP."""
 PAGELESS_ROUNDS = 3
@@ -40,6 +40,7 @@ class Verdict(StrEnum):
 
     OPEN = "open"  # it will be asked (again)
     ENGINE = "engine"  # a page of a known engine
+    SECOND = "second"  # the page of a process that has one already
     GUARDED = "guarded"  # asks for credentials: never asked again
     PAGELESS = "pageless"  # an HTTP server without an engine's page: never asked again
     SILENT = "silent"  # does not speak HTTP, or not in time: never asked again
@@ -133,10 +134,16 @@ class Prober:
             else:
                 probe.engine = self._engine_of(fetched)
                 if probe.engine:
-                    probe.path, verdict = path, Verdict.ENGINE
+                    probe.path, verdict = path, self._engine_or_again(probe)
                     break
                 verdict = None if probe.patient and not fetched.body.strip() else verdict
         probe.give(verdict, now_seconds)
+
+    def _engine_or_again(self, probe: Probe) -> Verdict:
+        """Take one page of a process: on another port it would be the same once more."""
+        others = [p for p in self.probes if p is not probe and p.verdict is Verdict.ENGINE]
+        again = any(other.listener.key[:2] == probe.listener.key[:2] for other in others)
+        return Verdict.SECOND if again else Verdict.ENGINE
 
     async def _get(self, probe: Probe, path: str) -> Fetched:
         seconds = PATIENT_SECONDS if probe.patient else BRIEF_SECONDS

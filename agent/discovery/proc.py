@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 FILE_BYTES = 64 * 1024
 """Of one file of a process; a longer command line is cut."""
 TABLE_BYTES = 4 * 1024 * 1024
-"""Of a table of sockets: the listening ones come first."""
+"""Of a table of sockets."""
+CHUNK_BYTES = 4096
+"""So much of it is read at a time: the kernel writes what is read, which takes milliseconds for thousands."""
 MOST_FDS = 16384
 """Open files of one process that are looked at."""
 MOST_PROCESSES = 65536
@@ -85,8 +87,19 @@ class Proc:
         found: tuple[Listening, ...] = ()
         for table in ("tcp", "tcp6"):
             with contextlib.suppress(OSError, ValueError):
-                found += proc_text.listening_of(self._text(f"{pid}/net/{table}", TABLE_BYTES))
+                found += proc_text.listening_of(self._listening_part(f"{pid}/net/{table}"))
         return found
+
+    def _listening_part(self, path: str) -> str:
+        """Read a table of sockets up to the first that does not listen: those that do come first."""
+        text = ""
+        with (self._root / path).open("rb", buffering=0) as file:
+            while len(text) < TABLE_BYTES and not proc_text.is_past_listening(text):
+                chunk = file.read(CHUNK_BYTES)
+                if not chunk:
+                    break
+                text += chunk.decode("ascii", "replace")
+        return text
 
     def _read(self, pid: int) -> Process | None:
         stat = self._stat(pid)

@@ -68,6 +68,12 @@ def listening_of(table: str) -> tuple[Listening, ...]:
     return tuple(found)
 
 
+def is_past_listening(table: str) -> bool:
+    """Whether the last whole line of a part of `net/tcp` is of a socket that does not listen."""
+    fields = table.rpartition("\n")[0].rpartition("\n")[2].split()
+    return len(fields) > 9 and ":" in fields[1] and fields[3] != LISTEN  # noqa: PLR2004 - as above
+
+
 def _address(text: str) -> str:
     """Return an address that is printed as words in the machine's (little endian) order."""
     words = [bytes.fromhex(text[at : at + 8])[::-1] for at in range(0, len(text), 8)]

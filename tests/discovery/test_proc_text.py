@@ -53,6 +53,15 @@ def test_only_listening_sockets_are_told():
     )
 
 
+def test_the_table_is_read_until_a_socket_does_not_listen():
+    heading, first, second, third = TCP.splitlines(keepends=True)
+
+    assert not proc_text.is_past_listening("")
+    assert not proc_text.is_past_listening(heading)
+    assert not proc_text.is_past_listening(heading + first + second + third[:40])
+    assert proc_text.is_past_listening(TCP)
+
+
 def test_addresses_of_ipv6_are_told_and_mapped_ones_are_ipv4():
     found = [(each.host, each.port) for each in proc_text.listening_of(TCP6)]
 

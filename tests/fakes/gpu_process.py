@@ -44,6 +44,8 @@ class GpuProcess:
     ) -> None:
         """Two of one `name` have the same command line but for their ports."""
         self.host, self.port = host, port or free_port()
+        self.pid = 0
+        """The process that listens."""
         self._record, self._told, self._mode = (
             folder / f"{what}-{name or self.port}" for what in ("record", "told", "mode")
         )
@@ -57,7 +59,7 @@ class GpuProcess:
         self._program = Program([*prefix, *program.args], env=program._env)
 
     def __enter__(self) -> Self:
-        self._program.start()
+        self.pid = self._program.start().pid
         ends = time.monotonic() + 15.0
         while not self._told.exists() or not self._told.read_text().endswith("\n"):
             if time.monotonic() > ends or not self._program.running:
@@ -73,11 +75,6 @@ class GpuProcess:
     def holder(self) -> int:
         """The process that holds the GPU."""
         return int(self._told.read_text())
-
-    @property
-    def pid(self) -> int:
-        """The process that listens."""
-        return self._program.pid
 
     @property
     def received(self) -> bytes:

@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
     from agent.collectors._engines.found import Found
     from agent.discovery.kubernetes import Pod
-    from agent.discovery.processes import Listener
+    from agent.discovery.processes import Key, Listener
     from agent.measure.engine_table import EngineTable
+    from agent.measure.owner import GpuOwner
     from agent.measure.snapshot import Snapshot
     from agent.wire.http import HttpClient
 
-GLANCE_SECONDS = 5.0
-"""How often it is looked whether a socket was opened or closed; new processes are seen at once."""
-LOOK_SECONDS = 15.0
-"""Opened and closed sockets are looked into at most this often …"""
+GLANCE_SECONDS = 15.0
+"""How often it is looked whether a socket was opened or closed, which costs the kernel milliseconds; at once
+when other processes hold GPUs, or an engine's has ended."""
 MOST_LOOK_SECONDS = 300.0
-"""… and everything at least this often."""
+"""Everything is looked at at least this often."""
 TIMEOUT_SECONDS = 20.0
 """Of one look with what it asks for; the next waits for it."""
 
@@ -52,23 +52,29 @@ class ProcessSource:
     ) -> None:
         """Look; `asks` says whether sockets are asked, too. `found` is called when engines have changed."""
         self.interval_seconds = interval_seconds
-        self.claimed: Callable[[], Sequence[str]] = tuple
+        self.claimed: tuple[str, ...] = ()
         """Addresses that somebody else reads."""
-        self.reserved: Callable[[], frozenset[str]] = frozenset
+        self.reserved: frozenset[str] = frozenset()
         """Names that somebody else has."""
         self.pods: Mapping[str, Pod] = {}
         """By UID, as the cluster last told them."""
         self.sight = Sight()
         self._prober = Prober(client, tables) if asks else None
         self._tell = found
-        self._engines = FoundEngines(self._lives_or_look)
+        self._engines = FoundEngines(self.lives)
         self._aside: Aside[Sight] = Aside("processes")
         self._holders: dict[int, frozenset[str]] = {}
         self._sockets: frozenset[tuple[int, int]] = frozenset()
+        """What listened when it was last glanced at …"""
+        self._looked_at: frozenset[tuple[int, int]] = frozenset()
+        """… and when it was last looked into."""
         self._claims: dict[str, Listener] = {}
         self._claimed: tuple[str, ...] = ()
+        self._owners: tuple[GpuOwner, ...] = ()
+        self._owners_of: tuple[Sight, Mapping[str, Pod]] = (self.sight, self.pods)
         self._foreign: dict[str, bool] = {}
-        self._glance_at = self._look_at = self._look_by = 0.0
+        self._ended: set[Key] = set()
+        self._glance_at = self._look_by = 0.0
 
     async def close(self) -> None:
         """Do nothing: the connections are the collector's, and a thread that hangs is a daemon."""
@@ -91,6 +97,9 @@ class ProcessSource:
     def lives(self, listener: Listener) -> bool:
         """Whether the process of a socket is still the one that it was, and still listened there lately."""
         same = Proc().start_ticks(listener.pid) == listener.start_ticks
+        if not same and listener.key not in self._ended:
+            self._ended.add(listener.key)
+            self._glance_at = 0.0  # something may have come in its place
         return same and (listener.inode, listener.port) in self._sockets
 
     async def collect(self, now: Moment, seen: Snapshot | None) -> Reading:
@@ -98,58 +107,52 @@ class ProcessSource:
         holders = join.holders_of(seen)
         if holders is None:
             return Reading(self.name, now)
-        await self._see(holders)
+        news = await self._see(holders)
         loop_time = asyncio.get_running_loop().time()
-        if self._prober is not None:
-            await self._prober.advance(loop_time)
+        if self._prober is not None and (await self._prober.advance(loop_time) or news):
             pages = [probe for probe in self._prober.probes if probe.verdict is Verdict.ENGINE]
             claims = {listener.key for listener in self._claims.values()}
-            if self._engines.take(pages, claims, self.reserved(), loop_time):
+            if self._engines.take(pages, claims, self.reserved, loop_time):
                 self._tell(self._engines.engines)
-        owners = join.owners_of(self.sight, self._holders, self.pods)
+        if self._owners_of != (self.sight, self.pods):
+            self._owners_of = (self.sight, self.pods)
+            self._owners = join.owners_of(self.sight, self._holders, self.pods)
         headless = any(plan.headless for family in self.sight.families for plan in family.plans)
-        return Reading(self.name, now, owners=owners, serves_elsewhere=headless, notes=self._notes())
+        return Reading(self.name, now, owners=self._owners, serves_elsewhere=headless, notes=self._notes())
 
-    def _lives_or_look(self, listener: Listener) -> bool:
-        """Look at once for what may have come in place of one that has ended."""
-        lives = self.lives(listener)
-        if not lives:
-            self._glance_at = self._look_at = 0.0
-        return lives
-
-    async def _see(self, holders: dict[int, frozenset[str]]) -> None:
-        """Look at the processes in a thread, when it is time or there are others."""
+    async def _see(self, holders: dict[int, frozenset[str]]) -> bool:
+        """Look at the processes in a thread, when it is time or there are others; tell whether it was."""
         clock = asyncio.get_running_loop().time()
-        claimed = tuple(self.claimed())
+        claimed = self.claimed
         changed = holders != self._holders or claimed != self._claimed
         if not changed and clock < self._glance_at:
-            return
+            return False
         whole = changed or clock >= self._look_by
-        may_look = whole or clock >= self._look_at
         self._glance_at = clock + GLANCE_SECONDS
-        sight = await self._aside.run(lambda: self._looked(holders, claimed, whole=whole, may_look=may_look))
+        sight = await self._aside.run(lambda: self._looked(holders, claimed, whole=whole))
         if sight is not self.sight:
             self.sight, self._holders, self._claimed = sight, holders, claimed
-            self._look_at, self._look_by = clock + LOOK_SECONDS, clock + MOST_LOOK_SECONDS
+            self._look_by = clock + MOST_LOOK_SECONDS
             self._claims = dict(join.claimed_by(claimed, sight, self._foreign))
             if self._prober is not None:
                 self._prober.expect(sight.families, self._claims.values())
+        self._ended &= {found.listener.key for found in self._engines.engines}
+        return True
 
-    def _looked(
-        self, holders: Mapping[int, frozenset[str]], claimed: Sequence[str], *, whole: bool, may_look: bool
-    ) -> Sight:
+    def _looked(self, holders: Mapping[int, frozenset[str]], claimed: Sequence[str], *, whole: bool) -> Sight:
         """Look, in the thread; without need only at whether there are other sockets than before."""
         proc = Proc()
         wanted = bool(holders or self._engines.engines)
         sockets = frozenset((each.inode, each.port) for each in proc.listening()) if wanted else frozenset()
-        if not whole and (sockets == self._sockets or not may_look):
+        self._sockets = sockets
+        if not whole and sockets == self._looked_at:
             return self.sight
         sight = look(holders, proc, os.getpid())
         ports = {each.port for family in sight.families for each in family.listeners}
         for host, port in map(join.place_of, claimed):
             if port in ports and host not in self._foreign:
                 self._foreign[host] = provably_foreign(host)
-        self._sockets = sockets
+        self._looked_at = sockets
         return sight
 
     def _notes(self) -> tuple[str, ...]:
