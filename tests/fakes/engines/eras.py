@@ -226,6 +226,18 @@ ERAS = (
     Era("lmdeploy", "0.18", LIVE, LMDEPLOY, stale_seconds=10.0, why_not=ONE_SERVER),
     Era("nim", "1.x", LIVE, NIM, why_not=ONE_PROCESS),
     Era(
+        "xinference",
+        "4.1",
+        FINISH,
+        'xinference:model_request_limit{model_name="m",model_type="LLM"} -1\n'
+        'xinference:output_tokens_total_counter{model_name="m",model_type="LLM"} $ended\n'
+        'xinference:input_tokens_total_counter{model_name="m",model_type="LLM"} $prompt\n'
+        'xinference:model_serve_count{model_name="m",model_type="LLM"} $running',
+        fresh='xinference:model_request_limit{model_name="m",model_type="LLM"} -1',
+        why_not=ONE_SERVER,
+        differs=SILENT,
+    ),
+    Era(
         "ray_serve_llm",
         "2.60 with vLLM",
         LIVE,
