@@ -169,7 +169,13 @@ def engines_page() -> str:
 
 def _engine_row(table: EngineTable) -> str:
     flag = f"`{table.flag}`" if table.flag else "-"
-    cells = (f"`{table.engine}`", f"`:{table.port}{table.path}`", flag, _output(table), _not_told(table))
+    cells = (
+        f"`{table.engine}`",
+        f"`{f':{table.port}' if table.port else ''}{table.path}`",
+        flag,
+        _output(table),
+        _not_told(table),
+    )
     return f"| {' | '.join(cells)} |"
 
 

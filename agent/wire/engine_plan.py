@@ -101,7 +101,7 @@ def plan(table: EngineTable, series: tuple[Series, ...]) -> Plan:
         live_output_from_zero=first_stands,
         shares=tuple(shares),
         histograms=tuple(_histograms(table, once)),
-        model=next((name for name in (*_models(shares), *_labelled(table, series)) if name), None),
+        model=next((name for name in (*_models(shares), *_labelled(table, once.kept())) if name), None),
         found=found,
     )
 
@@ -133,6 +133,10 @@ class _Once:
             if label in one.labels and one.labels[label] not in models
         }
         return _Once(self._table, self.series, self._left_out | others)
+
+    def kept(self) -> Iterable[Series]:
+        """Yield the series that are not left out."""
+        return (one for index, one in enumerate(self.series) if index not in self._left_out)
 
     def places(self, terms: Iterable[Term]) -> tuple[int, ...]:
         """Return where the series of any of the terms are."""

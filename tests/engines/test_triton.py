@@ -108,6 +108,11 @@ def test_backend_before_0_16_tells_its_own_requests_all_the_same():
     assert demand(TRTLLM_OLD).succeeded == 3.0
 
 
+@pytest.mark.parametrize("body", [TRTLLM_OLD, TRTLLM_FRESH, TRTLLM], ids=["old", "fresh", "busy"])
+def test_model_is_never_the_ensemble_around_it(body):
+    assert read(body)[0].model == "tensorrt_llm"
+
+
 def test_before_its_first_request_output_is_zero_and_known():
     plan, page = read(TRTLLM_FRESH)
 
