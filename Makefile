@@ -10,13 +10,17 @@ IN_NAMESPACE := $(shell test "$$(id -u)" = 0 || echo unshare --map-root-user --m
 # Those marked `alone` run after them, one by one. Exit code 5 is pytest's for a choice that has none of either.
 SPREAD := -n 2 --dist loadfile
 
-.PHONY: help demo test run-setup test-setup lint docs docs-check wheel-check unit fix goldens bench clean
+.PHONY: help demo top test run-setup test-setup lint docs docs-check wheel-check unit fix goldens bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 demo: run-setup  ## a simulated rack of 18 GB300 trays, watched by 19 real daemons; DEMO="--help" for more
 	$(BIN)/rackwatt demo $(DEMO)
+
+top: run-setup  ## the rack in this terminal, beside a running demo; TOP="--help" for more
+	@scripts/setup.sh top
+	$(BIN)/rackwatt top $(TOP)
 
 test: test-setup lint docs-check wheel-check unit  ## everything that CI runs
 

@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING
 from fakes.processes import ProcessFailedError
 from fakes.prometheus import MissingProgramError
 
-from benchmarks import engine_cost, fan_in, latency, node, page_latency, pages, rack, report, start
+from benchmarks import (
+    demo_start,
+    engine_cost,
+    fan_in,
+    latency,
+    node,
+    page_latency,
+    pages,
+    rack,
+    report,
+    start,
+)
 from benchmarks.daemons import MissingPeerError
 
 if TYPE_CHECKING:
@@ -27,6 +38,7 @@ BENCHMARKS: dict[str, Callable[..., Sequence[Figure]]] = {
     "latency": latency.scrapes,
     "engine-cost": engine_cost.engine_cost,
     "start": start.start,
+    "demo": demo_start.demo_start,
     "rack": rack.rack,
     "fan-in": fan_in.fan_in,
     "page-latency": page_latency.page_latency,

@@ -4,41 +4,40 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from agent import plugins
-from agent.collectors._engines import doctor, join, target_source
+from agent.collectors._engines import advice, doctor, join, json_sides, target_source, targets
 from agent.collectors._engines.process_source import ProcessSource
-from agent.collectors._engines.settings import DEFAULT_PATH, Settings, Target, instances
+from agent.collectors._engines.settings import Settings, Target, instances, page_of, tables_of
 from agent.measure.counters import START_PREFIX
 from agent.measure.engine import EngineReading
 from agent.measure.reading import Moment, Reading, Reason, SourceError
-from agent.wire import address, engine_identity, engine_page, json_page
+from agent.wire import address, engine_identity, engine_page, engine_paths
 from agent.wire.engine_dialect import Dialect
 from agent.wire.http import HttpClient, Limits
 from agent.wire.pace import Pace, Retry
 from agent.wire.page import PageLimits, check_charset, sample_names
-from agent.wire.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from agent.collectors._engines.found import Found
     from agent.discovery.kubernetes import Pod
-    from agent.measure.engine_table import EngineTable, LiveSubstitute
+    from agent.measure.engine_table import EngineTable
     from agent.measure.finding import Finding
     from agent.measure.ports import Source
     from agent.measure.snapshot import Snapshot
     from agent.wire.http import Fetched
     from agent.wire.page import Page
 
-__all__ = ["DEFAULT_PATH", "Settings", "Target", "build", "examine"]
+__all__ = ["Settings", "Target", "build", "examine"]
 
 MODEL_BODY_BYTES = 1024 * 1024  # a list of models with all their settings
 
 
 def build(settings: Settings) -> EnginesCollector:
     """Make the collector."""
-    return EnginesCollector(settings, plugins.engine_tables())
+    return EnginesCollector(settings, tables_of(settings))
 
 
 class EnginesCollector:
@@ -47,7 +46,7 @@ class EnginesCollector:
     def __init__(self, settings: Settings, tables: tuple[EngineTable, ...]) -> None:
         self._settings, self._tables = settings, tables
         self._client = HttpClient()
-        self._configured = tuple(zip(instances(settings.targets), settings.targets, strict=True))
+        self._configured = tuple(zip(instances(settings.targets, tables), settings.targets, strict=True))
         self._pods: dict[str, str] = {}
         """Pods by the address of their page."""
         self._names: dict[str, str] = {}
@@ -55,7 +54,7 @@ class EnginesCollector:
         self._found: dict[str, Found] = {}
         self._made: dict[tuple[object, ...], EngineSource] = {}
         self._sources: tuple[Source, ...] = ()
-        self.finders = target_source.sources_of(settings.targets_from, self._client, self._take_pods)
+        self.finders = target_source.sources_of(settings.targets_from, tables, self._client, self._take_pods)
         self.processes = None if settings.discover is False else self._process_source()
         for finder in self.finders:
             finder.changed = self._offer
@@ -88,9 +87,9 @@ class EnginesCollector:
         """Yield every target with its name; of two for one page the first counts."""
         yield from self._configured
         names = {name for name, _ in self._configured}
-        pages = {target.page_url for _, target in self._configured}
+        pages = {page_of(target, self._tables) for _, target in self._configured}
         for target in (target for finder in self.finders for target in finder.targets):
-            page = target.page_url
+            page = page_of(target, self._tables)
             if page not in pages:
                 place, whole = address.names(page)
                 name = self._names.get(page) or (whole if place in names else place)
@@ -103,17 +102,19 @@ class EnginesCollector:
     def _offer(self) -> None:
         """Make the sources that there are to be; those that stay are the same."""
         made: dict[tuple[object, ...], EngineSource] = {}
-        targets = dict(self._targets())
-        for name, target in targets.items():
+        wanted = dict(self._targets())
+        for name, target in wanted.items():
             key: tuple[object, ...] = (name, target)
             made[key] = self._made.get(key) or self._source(name, target)
         for name, found in self._found.items():
             key = (name, found.listener.key)
-            made[key] = self._made.get(key) or self._source(name, Target(url=found.url), found)
+            made[key] = self._made.get(key) or self._source(
+                name, Target(url=found.url, engine=found.engine), found
+            )
         self._made = made
         if self.processes is not None:
-            self.processes.claimed = tuple(target.page_url for target in targets.values())
-            self.processes.reserved = frozenset(targets)
+            self.processes.claimed = tuple(page_of(one, self._tables) for one in wanted.values())
+            self.processes.reserved = frozenset(wanted)
         processes = () if self.processes is None else (self.processes,)
         self._sources = (*made.values(), *self.finders, *processes)
 
@@ -133,7 +134,8 @@ class EnginesCollector:
         if self.processes is None:
             return join.Joined()
         pod = self._pods.get(target.url)
-        return self.processes.joined(target.page_url) if pod is None else self.processes.of_pod(pod)
+        page = page_of(target, self._tables)
+        return self.processes.joined(page) if pod is None else self.processes.of_pod(pod)
 
     def _require(self, found: Found) -> None:
         """Ask nobody but the process that was found: another may have its port by now."""
@@ -164,8 +166,11 @@ class EngineSource:
         self._model_name = ""
         self._substitute = Retry()
         self._epoch: str | None = None
-        configured = next((table for table in tables if table.engine == target.engine), None)
-        self._url = target.page_url
+        configured = targets.named(tables, target.engine)
+        self._url = targets.page_url(target.url, configured)
+        self._find = not target.engine and engine_paths.must_be_found(self._url, tables)
+        """Whether the page must be found before it may be asked for."""
+        self._found = not self._find
         self._dialect = Dialect(configured, _page_limits(settings)) if configured else None
         self.joined: Callable[[Snapshot | None], join.Joined] = lambda _: join.Joined()
         """Tells its GPUs."""
@@ -188,16 +193,13 @@ class EngineSource:
     async def collect(self, now: Moment, seen: Snapshot | None) -> Reading:
         """Ask for the page, then for what the page does not tell."""
         deadline = asyncio.get_running_loop().time() + self._settings.timeout
-        try:
-            fetched = await self._page(deadline)
-            dialect, page = self._understood(fetched)
-        except SourceError:
-            self._forget_model_unless_known_by_epoch()
-            raise
+        fetched, dialect, page = await self._read(deadline)
         plan = dialect.plan(page)
         self._notice_restart(engine_page.start_time(plan, page) or _started(dialect.table, fetched))
         pending, substitute_seconds, note = await self._pending(dialect.table, deadline)
-        notes = [note, await self._learn_model(dialect.table, plan, deadline)]
+        counts = engine_page.counts_output(plan, page, dialect.table)
+        notes = [note, "" if counts else advice.uncounted(dialect.table)]
+        notes.append(await self._learn_model(dialect.table, plan, deadline))
         self._pace.learn(_first_byte_seconds(fetched) + substitute_seconds)
         at = _moment_of(fetched, now)
         told = self._target.model or self._model_name or engine_page.UNKNOWN_MODEL
@@ -205,7 +207,7 @@ class EngineSource:
         reading = EngineReading(
             engine=dialect.table.engine,
             instance=self._instance,
-            model=counters[0].model if counters else told,
+            model=counters[0].model if counters else self._target.model or plan.model or told,
             at=at,
             asked_monotonic_seconds=fetched.asked_monotonic,
             epoch=self._epoch,
@@ -215,6 +217,7 @@ class EngineSource:
             pending_output_tokens=pending,
             live_output_tokens=(live := engine_page.live_output(plan, page)),
             live=pending is not None or live is not None or plan.live,
+            counts_output=counts,
             page_bytes=len(fetched.body),
             role=engine_page.role(plan, dialect.table),
             drafted_tokens=engine_page.total(page, plan.places("drafted")),
@@ -226,22 +229,45 @@ class EngineSource:
         )
         return Reading(self.name, at, engines=(reading,), notes=tuple(note for note in notes if note))
 
+    async def _read(self, deadline: float) -> tuple[Fetched, Dialect, Page]:
+        try:
+            fetched = await self._page(deadline)
+            return fetched, *self._understood(fetched)
+        except SourceError:
+            self._found = not self._find  # who answers next may be another engine
+            self._forget_model_unless_known_by_epoch()
+            raise
+
     async def _page(self, deadline: float) -> Fetched:
         self.require()
         try:
-            return await self._get(self._url, deadline, self._settings.max_bytes)
+            return await self._asked(deadline)
         except SourceError as error:
             if error.reason is not Reason.UNSUPPORTED:
                 raise
-            remedies = _remedies(self._candidates(), switched_off=True)
+            remedies = advice.remedies(self._candidates(), self._url, switched_off=True)
             raise SourceError(error.reason, f"{error.detail}; {remedies}") from error
+
+    async def _asked(self, deadline: float) -> Fetched:
+        """Ask for the page, once it is known where it is."""
+        if self._found:
+            return await self._get(self._url, deadline, self._settings.max_bytes)
+        self._url, fetched = await engine_paths.find(
+            self._target.url,
+            self._tables,
+            lambda url: self._get(url, deadline, self._settings.max_bytes),
+            _page_limits(self._settings),
+        )
+        self._found = True
+        return fetched
 
     def _understood(self, fetched: Fetched) -> tuple[Dialect, Page]:
         """Read the page as the engine it was so far, or find out whose it is."""
         try:
             if self._dialect is not None:
                 page = self._dialect.read(fetched)
-                if self._dialect.plan(page).identified:
+                silent = self._dialect.table.silent_when_fresh and not fetched.body.strip()
+                if silent or self._dialect.plan(page).identified:
                     return self._dialect, page
             self._dialect = self._identified(fetched)
             return self._dialect, self._dialect.read(fetched)
@@ -249,16 +275,19 @@ class EngineSource:
             raise SourceError(error.reason, f"{self._url}: {error.detail}") from error
 
     def _identified(self, fetched: Fetched) -> Dialect:
-        if not fetched.body.strip():
-            raise SourceError(Reason.MALFORMED, "the page is empty")
         limits = _page_limits(self._settings)
+        if not fetched.body.strip():
+            table = engine_identity.of_empty_page(self._candidates(), urlsplit(self._url).path)
+            if table is None:
+                raise SourceError(Reason.MALFORMED, "the page is empty")
+            return Dialect(table, limits)
         check_charset(fetched.headers.get("content-type", ""))
         names = sample_names(fetched.body, limits)
-        table = engine_identity.identify(self._candidates(), names)
+        table = engine_identity.identify(self._tables, names, self._target.engine)
         if table is not None:
             return Dialect(table, limits)
         whose = self._target.engine or "any engine known here"
-        remedies = _remedies(self._candidates(), switched_off=False)
+        remedies = advice.remedies(self._candidates(), self._url, switched_off=False)
         raise SourceError(Reason.UNSUPPORTED, f"the page has no series of {whose}; {remedies}")
 
     def _candidates(self) -> tuple[EngineTable, ...]:
@@ -285,7 +314,7 @@ class EngineSource:
             url = address.beside(self._url, table.path, substitute.path)
             try:
                 fetched = await self._get(url, deadline, self._settings.max_bytes)
-                pending = _pending_tokens(fetched.body, substitute, url)
+                pending = json_sides.pending_tokens(fetched.body, substitute, url)
             except SourceError as error:
                 self._substitute.failed(error, _loop_time())
             else:
@@ -297,14 +326,14 @@ class EngineSource:
 
     async def _learn_model(self, table: EngineTable, plan: engine_page.Plan, deadline: float) -> str:
         """Ask for the model's name when no label tells it; return what a person should know."""
-        labelled = all(share.model for share in plan.shares)
+        labelled = bool(plan.shares) and all(share.model for share in plan.shares)
         if labelled or self._target.model or self._model_name or table.model_path is None:
             return ""
         if self._model.due(_loop_time()):
             url = address.beside(self._url, table.path, table.model_path)
             try:
                 fetched = await self._get(url, deadline, MODEL_BODY_BYTES)
-                self._model_name = _first_model(fetched.body, table.model_keys, url)
+                self._model_name = json_sides.first_model(fetched.body, table.model_keys, url)
             except SourceError as error:
                 self._model.failed(error, _loop_time())
             else:
@@ -328,38 +357,6 @@ async def examine(settings: Settings, seen: Snapshot | None = None) -> tuple[Fin
         return (*await asyncio.gather(*(doctor.examined(engine) for engine in engines)), *findings)
     finally:
         await collector.close()
-
-
-def _pending_tokens(body: bytes, substitute: LiveSubstitute, url: str) -> float:
-    """Return the output tokens of the requests that have not ended."""
-    try:
-        items = json_page.parse(body)
-        if not isinstance(items, list):
-            raise SourceError(Reason.MALFORMED, "not a list")
-        busy = [item for item in items if True in json_page.values_at(item, substitute.busy)]
-        counts = json_page.values_at(busy, substitute.count)
-        return sum((json_page.count(tokens) for tokens in counts), 0.0)
-    except SourceError as error:
-        raise SourceError(error.reason, f"{url}: {error.detail}") from error
-
-
-def _first_model(body: bytes, keys: tuple[str, ...], url: str) -> str:
-    """Return the first name on a page that names models."""
-    try:
-        names = json_page.values_at(json_page.parse(body), keys)
-    except SourceError as error:
-        raise SourceError(error.reason, f"{url}: {error.detail}") from error
-    if not names or not isinstance(names[0], str) or not names[0]:
-        raise SourceError(Reason.MALFORMED, f"{url}: names no model")
-    return printable(names[0])
-
-
-def _remedies(tables: tuple[EngineTable, ...], *, switched_off: bool) -> str:
-    """Say what to do about a page that is not there, or one without an engine's series."""
-    if len(tables) == 1:
-        return tables[0].remedy
-    fitting = [table for table in tables if (table.flag is not None) is switched_off]
-    return "; ".join(f"if it is {table.engine}, {table.remedy}" for table in fitting)
 
 
 def _started(table: EngineTable, fetched: Fetched) -> str | None:

@@ -197,7 +197,26 @@ CATALOGUE: tuple[Metric, ...] = (
         (*_ENGINE, "kind"),
         "Upper estimate of tokens produced but never seen, because the engine restarted after its last page.",
     ),
-    Metric("engine_tokens_per_second", _G, (*_ENGINE, "kind"), "Live rate over the window."),
+    Metric(
+        "engine_tokens_per_second",
+        _G,
+        (*_ENGINE, "kind"),
+        "Live rate over the window (engine_window_seconds).",
+    ),
+    Metric(
+        "engine_rate_live",
+        _G,
+        _ENGINE,
+        "1 while the output rate is live. 0: output tokens are counted when a request ends, so that none in "
+        "a window is no stall, and the window is longer.",
+    ),
+    Metric(
+        "engine_window_seconds",
+        _G,
+        _ENGINE,
+        "Interval that engine_tokens_per_second speaks of: three of the slowest readings, or of the longest "
+        "time for which the output counter stood still while requests ran, at most five minutes.",
+    ),
     Metric("engine_restarts_total", _C, _ENGINE, "Counter resets seen: restarts of the engine."),
     Metric("engine_requests", _G, (*_ENGINE, "state"), "Requests in the engine: running, waiting."),
     Metric("engine_kv_cache_usage_ratio", _G, _ENGINE, "Share of the KV cache in use."),
@@ -208,6 +227,13 @@ CATALOGUE: tuple[Metric, ...] = (
         "Time until the engine began its page: what being watched costs it, and how late its values are.",
     ),
     Metric("engine_page_bytes", _G, _ENGINE, "Size of the engine's page."),
+    Metric(
+        "engine_counted",
+        _G,
+        (*_ENGINE, "kind"),
+        "1 while these tokens enter the figures of node, model and rack; 0 where another instance counts the "
+        "same ones (a gateway in front of engines, the prompts of a decoder), or the configuration says so.",
+    ),
     Metric(
         "model_tokens_total",
         _C,

@@ -31,6 +31,8 @@ WORDS: Mapping[type[StrEnum], Mapping[StrEnum, str]] = {
         Invalid.COUNTER_POWER_MISMATCH: "A GPU's energy counter and its integrated power disagree: see "
         "gpu_energy_crosscheck.",
         Invalid.LOW_COVERAGE: "Less than 95 % of the rack's member-seconds are valid: see rack_coverage_ratio.",
+        Invalid.SPANS_NODES: "Tokens that count here are made with GPUs of other nodes too, or the other way round: "
+        "only the rack's figure has both.",
         Invalid.ZERO_ENERGY: "The meter shows no energy at all over the window, so nothing can be divided by it.",
     },
     Flag: {

@@ -24,6 +24,8 @@ def models_of(
     totals: Mapping[tuple[str, TokenKind], float],
 ) -> tuple[ModelFigures, ...]:
     """Return every model by name. One that shares an engine with another has no rate of its own."""
+    books = [book for book in books if book.counted]  # what a gateway shows is shown by its engines
+    engines = [engine for engine in engines if engine.counted]
     served = [served_by(engine) for engine in engines]
     names = sorted({model for model, _ in totals}.union(*served))
     return tuple(
@@ -73,7 +75,11 @@ def _rates(books: Sequence[EngineBook], node: NodeFigures) -> dict[TokenKind, fl
     """Reckon the rate of some engines over the node's own window."""
     rates = {}
     for kind, window in node.windows.items():
-        members = [Member(book.series[kind], book.cadence_seconds) for book in books if kind in book.series]
+        members = [
+            Member(book.series[kind], book.cadence_seconds)
+            for book in books
+            if kind in book.series and kind in book.counted
+        ]
         amount = sum_over(members, window, Invalid.NO_ENGINES).amount if members else None
         if amount is not None and window is not None:
             rates[kind] = amount / window.seconds

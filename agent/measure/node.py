@@ -12,6 +12,7 @@ from agent.measure.ledger import Ledger
 from agent.measure.model_figures import models_of
 from agent.measure.model_tokens import ModelTokens
 from agent.measure.node_boundaries import boundaries_of
+from agent.measure.node_counting import NodeCounting, recalled
 from agent.measure.node_figures import figures_of
 from agent.measure.node_gpus import NodeGpus
 from agent.measure.series import Horizon
@@ -59,6 +60,7 @@ class NodeReckoner:
         self._ledger = Ledger()
         self._gpus = NodeGpus(self._ledger, self._horizon, epoch, run)
         self._models = ModelTokens(self._ledger)
+        self._counting = NodeCounting()
         self._engines: dict[str, EngineBook] = {}
         self._engine_names: dict[str, tuple[str, str]] = {}
         self._costs: dict[str, Mapping[str, Cost]] = {}
@@ -74,7 +76,7 @@ class NodeReckoner:
         self._engine_names = {name: pair for name, pair in self._engine_names.items() if name in kept}
         names = {instance: list(pair) for instance, pair in self._engine_names.items()}
         names |= {instance: [book.engine, book.model] for instance, book in self._engines.items()}
-        own = {"ledger": self._origin.ledger, "drained": self.drained}
+        own = {"ledger": self._origin.ledger, "drained": self.drained, "counting": self._counting.dump()}
         return {"counters": self._ledger.dump(), "engines": names} | own | self._gpus.dump()
 
     def load(self, kept: Mapping[str, Any]) -> None:
@@ -88,11 +90,13 @@ class NodeReckoner:
             for instance, (engine, model) in dict(kept["engines"]).items()
         }
         origins = _origins(kept["gpu_origins"]) if "gpu_origins" in kept else None
+        counting = recalled(kept.get("counting", {}))
         ledger, drained = str(kept.get("ledger") or self._origin.ledger), kept.get("drained")
         self._ledger.load(kept["counters"])
         self._origin = replace(self._origin, ledger=ledger)
         self.drained = None if drained is None else str(drained)
         self._models.recall()
+        self._counting.recall(counting)
         self._engine_names = names
         self._gpus.load(numbers, origins)
 
@@ -111,6 +115,10 @@ class NodeReckoner:
             gone = self._engines.pop(instance)
             self._engine_names[instance] = (gone.engine, gone.model)
         self._gpus.expect(offered)
+        self._counting.expect(
+            {name: book.model for name, book in self._engines.items()}, offered, self._gpus.computing
+        )
+        self._count()
         for told in (self._costs, self._notes, self._owners):
             for source in told.keys() - offered:
                 del told[source]
@@ -118,6 +126,8 @@ class NodeReckoner:
     def take(self, reading: Reading, cadence_seconds: float) -> bool:
         """Book one reading of a source that is read at this cadence; tell whether an engine restarted."""
         self._gpus.take(reading, cadence_seconds)
+        if self._counting.learn(reading, self._gpus.computing if reading.gpus else None):
+            self._count()
         restarted = False
         for engine in reading.engines:
             if engine.instance in self._engines:
@@ -136,6 +146,8 @@ class NodeReckoner:
             if book is not None:
                 book.miss()
         self._gpus.miss(source)
+        if self._counting.miss(source, self._gpus.computing):
+            self._count()
 
     def snapshot(
         self,
@@ -172,7 +184,16 @@ class NodeReckoner:
             models=models_of(engines, told, figures, self._models.totals),
             rack=rack,
             drained=self.drained,
+            zeros=self._counting.now.zeros,
+            spans_nodes=self._counting.now.spans_nodes,
         )
+
+    def _count(self) -> None:
+        """Have every instance count as was decided last."""
+        for instance, book in self._engines.items():
+            book.counted = self._counting.now.kinds[instance]
+            if instance in self._counting.fresh:
+                book.begin_counting()
 
     def _figures(self, engines: list[EngineBook], now: Moment) -> NodeFigures:
         return figures_of(
@@ -182,14 +203,17 @@ class NodeReckoner:
             self._gpus.cadence_seconds,
             self._window_seconds,
             now.monotonic_seconds,
+            spans_nodes=self._counting.now.spans_nodes,
         )
 
     def _all_notes(self) -> tuple[str, ...]:
         of_sources = [note for notes in self._notes.values() for note in notes]
-        return (*of_sources, *(book.note for book in self._engines.values() if book.note))
+        of_engines = [book.note for book in self._engines.values() if book.note]
+        return (*of_sources, *of_engines, *self._counting.now.notes)
 
     def _activity(self) -> Activity:
-        activities = {book.activity() for book in self._engines.values()}
+        counted = [book for book in self._engines.values() if book.counted]
+        activities = {book.activity() for book in counted or self._engines.values()}
         for activity in (Activity.SERVING, Activity.UNKNOWN, Activity.IDLE):
             if activity in activities:
                 return activity

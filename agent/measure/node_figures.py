@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from agent.measure.efficiency import Member, Sum, Window, sum_over, tokens_per_joule, window_of
@@ -57,10 +57,15 @@ def figures_of(
     gpu_cadence_seconds: float,
     window_seconds: float,
     now: float,
+    *,
+    spans_nodes: bool = False,
 ) -> NodeFigures:
     """Reckon the node's rate and its efficiency at every boundary that is measured."""
-    kinds = [kind for kind in TokenKind if kind is TokenKind.OUTPUT or any(kind in e.series for e in engines)]
+    engines = [book for book in engines if book.counted]
+    kinds = [kind for kind in TokenKind if kind is TokenKind.OUTPUT or _any_counts(engines, kind)]
     meters = _meters(gpus, modules, gpu_cadence_seconds)
+    if spans_nodes:
+        meters = [replace(meter, reasons=meter.reasons | {Invalid.SPANS_NODES}) for meter in meters]
     rates: dict[TokenKind, float] = {}
     ratios: dict[tuple[TokenKind, str], float] = {}
     windows: dict[TokenKind, Window | None] = {}
@@ -117,12 +122,16 @@ def _standing(
 
 
 def _token_members(engines: Sequence[EngineBook], kind: TokenKind) -> list[Member]:
-    """Every engine that counts this kind; for output every engine that there is."""
+    """Every engine of which this kind counts and is shown; for output also those that did not tell yet."""
     return [
         Member(book.series.get(kind) if book.reading is not None else None, book.cadence_seconds)
         for book in engines
-        if kind is TokenKind.OUTPUT or kind in book.series
+        if kind in book.counted and (kind is TokenKind.OUTPUT or kind in book.series)
     ]
+
+
+def _any_counts(engines: Sequence[EngineBook], kind: TokenKind) -> bool:
+    return any(kind in book.series and kind in book.counted for book in engines)
 
 
 def _gpu_members(gpus: Sequence[GpuBook], cadence: float) -> list[Member]:

@@ -71,6 +71,11 @@ class NodeGpus:
         """The slowest cadence at which they are read."""
         return max(self._cadences.values(), default=1.0)
 
+    @property
+    def computing(self) -> dict[str, bool | None]:
+        """Tell of each GPU whether processes compute on it."""
+        return {uuid: _computes(book.reading) for uuid, book in self._books.items()}
+
     def dump(self) -> dict[str, Any]:
         """Return what must survive a restart, as plain values."""
         origins = {uuid: [origin.source, origin.unix_seconds] for uuid, origin in self._origins.items()}
@@ -158,3 +163,15 @@ class NodeGpus:
         for serial, of in self._module_sources.items():
             if of == source and serial not in but:
                 self._modules[serial].miss()
+
+
+def _computes(reading: GpuReading | None) -> bool | None:
+    """Tell whether processes compute on a GPU; None is unknown.
+
+    A GPU that is busy without one hides them: they are of another namespace.
+    """
+    if reading is None or reading.processes is None:
+        return None
+    if not reading.processes and reading.utilization_ratio:
+        return None
+    return bool(reading.processes)

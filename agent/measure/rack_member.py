@@ -56,10 +56,12 @@ class MemberSums:
     """Share of the window for which its output series are known."""
     flags: set[Flag] = field(default_factory=set)
     joule_flags: dict[str, frozenset[Flag]] = field(default_factory=dict)
+    zeros: set[TokenKind] = field(default_factory=set)
+    """Kinds of which it makes none for certain over the whole window."""
 
     def whole(self, kind: TokenKind) -> bool:
-        """Whether every series of a kind is in."""
-        return kind in self.tokens and not self.reasons.get(kind)
+        """Whether every series of a kind is in, or there is none because none of it is made."""
+        return (kind in self.tokens or kind in self.zeros) and not self.reasons.get(kind)
 
 
 class RackMember:
@@ -87,6 +89,8 @@ class RackMember:
         self._reset_seconds: float | None = None
         self._tokens: dict[tuple[str, TokenKind], Series] = {}
         self._energy: dict[str, Series] = {}
+        self._zeros: dict[TokenKind, float] = {}
+        """Kinds of which it makes none, and since when it says so."""
         self._token_reach: list[Reach] = []
         self._energy_reach: list[Reach] = []
 
@@ -113,7 +117,7 @@ class RackMember:
         if previous is not None and previous.origin.ledger != totals.origin.ledger:
             self._reset_seconds, same = answered, False
         if not same:
-            self._tokens, self._energy = {}, {}
+            self._tokens, self._energy, self._zeros = {}, {}, {}
         elif previous is not None and previous.origin.run != totals.origin.run:
             self._forget_fallen(totals)
         self.totals, self.seen_seconds, self._cadence_seconds = totals, answered, cadence_seconds
@@ -164,12 +168,13 @@ class RackMember:
         found = MemberSums()
         if self.totals is None or window is None:
             away = Invalid.GAP if self.up else Invalid.MEMBER_MISSING
-            none = self.totals is not None and not self.totals.engines
+            none = self.totals is not None and not _counting_output(self.totals)
             found.reasons[TokenKind.OUTPUT] = {Invalid.NO_ENGINES if none else away}
             return found
         shift = self.clock.shift_seconds
         start, end = window.start - shift, window.end - shift
         self._sum_tokens(self.totals, start, end, found)
+        self._sum_zeros(self.totals, start, found)
         for at in self.totals.boundaries:
             self._sum_joules(at, start, end, found)
         if self._reset_seconds is not None and self._reset_seconds >= window.start:
@@ -183,7 +188,7 @@ class RackMember:
         valid, known = 0, 0.0
         for engine in totals.engines:
             gap = max_gap_seconds(self._seen_cadence(engine.cadence_seconds))
-            for kind in {TokenKind.OUTPUT, *engine.live}:
+            for kind in {TokenKind.OUTPUT, *engine.live} if engine.counts_output else engine.live:
                 series = self._tokens.get((engine.instance, kind)) if engine.up else None
                 output = kind is TokenKind.OUTPUT
                 grown = None if series is None else _grown(series, start, end, gap, bounded=output)
@@ -197,10 +202,29 @@ class RackMember:
                 elif output and series is not None:
                     known += series.known_seconds(start, end, gap) / (end - start)
             _note_flags(engine, start, found)
-        if not totals.engines:
-            found.reasons[TokenKind.OUTPUT] = {Invalid.NO_ENGINES}
-        number = max(1, len(totals.engines))
+        number = max(1, _counting_output(totals))
         found.valid_ratio, found.known_ratio = valid / number, min(1.0, known / number)
+
+    def _sum_zeros(self, totals: NodeTotals, start: float, found: MemberSums) -> None:
+        """Tell which kinds are zero for certain, and of those that nothing counts there why they are not."""
+        uncounted = not _counting_output(totals)
+        for kind in {TokenKind.OUTPUT, *self._zeros} if uncounted else self._zeros:
+            doubts = self._why_not_zero(kind, start)
+            if doubts:
+                found.reasons.setdefault(kind, set()).update(doubts)
+            else:
+                found.zeros.add(kind)
+        if uncounted and TokenKind.OUTPUT in found.zeros:
+            found.valid_ratio = found.known_ratio = 1.0
+
+    def _why_not_zero(self, kind: TokenKind, start: float) -> set[Invalid]:
+        """Tell why a kind that nothing counts there is not known to be zero since `start`; empty: it is."""
+        since = self._zeros.get(kind)
+        if since is None:
+            return {Invalid.NO_ENGINES}
+        if not self.up:
+            return {Invalid.MEMBER_MISSING}
+        return {Invalid.WARMING_UP} if since > start else set()
 
     def _add(self, engine: EngineTotals, kind: TokenKind, grown: Grown, found: MemberSums) -> None:
         found.tokens[kind] = found.tokens.get(kind, 0.0) + grown.amount
@@ -238,6 +262,7 @@ class RackMember:
             if not at.reasons:  # a sum that lacks a GPU is no edge: what it used then comes later, at once
                 series.add(Point(at.at_seconds, at.joules))
         self._tokens, self._energy = tokens, energy
+        self._zeros = {kind: self._zeros.get(kind, totals.reckoned_seconds) for kind in totals.zeros}
         shift = self.clock.shift_seconds
         self._token_reach = [
             Reach(tokens[engine.instance, kind].newest + shift, self._seen_cadence(engine.cadence_seconds))
@@ -297,6 +322,10 @@ def _note_flags(engine: EngineTotals, start: float, found: MemberSums) -> None:
         found.flags.add(Flag.ON_FINISH)
     if engine.reset_seconds is not None and engine.reset_seconds >= start:
         found.flags.add(Flag.COUNTER_RESET)
+
+
+def _counting_output(totals: NodeTotals) -> int:
+    return sum(engine.counts_output for engine in totals.engines)
 
 
 def _told_seconds(totals: NodeTotals) -> float | None:

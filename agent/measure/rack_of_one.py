@@ -78,6 +78,7 @@ def _member(snapshot: Snapshot, rate: Validity | None) -> MemberFigures:
         gpus=tuple(gpu_of(gpu) for gpu in snapshot.gpus),
         version=snapshot.version,
         tokens_total=_totals(snapshot),
+        spans_nodes=snapshot.spans_nodes,
     )
 
 

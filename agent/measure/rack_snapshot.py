@@ -64,6 +64,8 @@ class MemberFigures:
     version: str = ""
     tokens_total: Mapping[TokenKind, float] = field(default_factory=dict)
     """What it has contributed to the rack's totals; stays while it is away."""
+    spans_nodes: bool = False
+    """Its tokens and its joules belong together only over several nodes (T24)."""
 
 
 @dataclass(frozen=True, slots=True)

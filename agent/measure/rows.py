@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agent.measure.deployment_rows import counted_rows
 from agent.measure.energy import Verdict
 from agent.measure.gpu import RECOVERY_ACTIONS, GpuState, PowerScope
 from agent.measure.rack_rows import model_rows, rack_rows
@@ -46,6 +47,7 @@ def rows_of(snapshot: Snapshot) -> Iterator[Row]:
     yield from _owner_rows(snapshot)
     for engine in snapshot.engines:
         yield from _engine_rows(engine)
+    yield from counted_rows(snapshot.engines)
     yield from _collector_rows(snapshot.outcomes)
     yield from _cost_rows(snapshot.costs)
     yield from model_rows(snapshot.models)
@@ -171,6 +173,8 @@ def _engine_rows(figures: EngineFigures) -> Iterator[Row]:
     yield from known("engine_requests", (*who, "running"), reading.demand.running)
     yield from known("engine_requests", (*who, "waiting"), reading.demand.waiting)
     yield from known("engine_kv_cache_usage_ratio", who, reading.kv_cache_usage_ratio)
+    yield Row("engine_rate_live", who, reading.live)
+    yield Row("engine_window_seconds", who, figures.window_seconds)
     first_byte = reading.at.monotonic_seconds - reading.asked_monotonic_seconds
     yield Row("engine_page_first_byte_seconds", who, first_byte)
     yield Row("engine_page_bytes", who, reading.page_bytes)

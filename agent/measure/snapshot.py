@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from agent.measure.counting import ALL, NONE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -99,9 +101,13 @@ class EngineFigures:
     live: Mapping[TokenKind, Point] = field(default_factory=dict)
     """Newest point of each live series: for output, with what unfinished requests have produced."""
     cadence_seconds: float = 1.0
-    """How often it is read."""
+    """How often it is read; or how rarely its output counter moves, if that is longer."""
     reset_monotonic_seconds: float | None = None
     """When it was last seen to have restarted."""
+    window_seconds: float = 10.0
+    """Interval that its rates speak of."""
+    counted: frozenset[TokenKind] = ALL
+    """Kinds that enter the figures of node, model and rack (T13)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,3 +162,7 @@ class Snapshot:
     """The rack as this daemon last reckoned it; None without members."""
     drained: str | None = None
     """Why this node was taken out on purpose; None while it is in duty."""
+    zeros: frozenset[TokenKind] = NONE
+    """Kinds of which it makes none for certain."""
+    spans_nodes: bool = False
+    """Its tokens and its joules belong together only over several nodes (T24)."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from agent.measure.counting import NONE
+from agent.measure.engine import TokenKind
 from agent.measure.gpu import GpuState, Power, PowerScope
 from agent.measure.model_figures import served_by
 from agent.measure.rack_snapshot import MemberGpu
@@ -12,7 +14,6 @@ from agent.measure.rack_snapshot import MemberGpu
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agent.measure.engine import TokenKind
     from agent.measure.gpu import GpuReading
     from agent.measure.reading import Moment
     from agent.measure.series import Point
@@ -46,7 +47,9 @@ class EngineTotals:
     running: float | None
     waiting: float | None
     live: Mapping[TokenKind, Point]
-    """Newest point of each series; for output with what unfinished requests have produced."""
+    """Newest point of each series that counts; for output with what unfinished requests have produced."""
+    counts_output: bool = True
+    """False where another instance counts the output tokens of its requests (T13)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,10 @@ class NodeTotals:
     engines: tuple[EngineTotals, ...]
     boundaries: tuple[BoundaryTotals, ...]
     gpus: tuple[MemberGpu, ...]
+    zeros: frozenset[TokenKind] = NONE
+    """Kinds of which it makes none for certain: its joules count in a ratio all the same (T5)."""
+    spans_nodes: bool = False
+    """Its tokens and its joules belong together only over several nodes (T24)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +120,11 @@ def totals_of(snapshot: Snapshot, now: Moment) -> NodeTotals:
             for model in snapshot.models
             for kind, total in model.tokens_total.items()
         },
-        engines=tuple(_engine(engine) for engine in snapshot.engines),
+        engines=tuple(_engine(engine) for engine in snapshot.engines if engine.counted),
         boundaries=tuple(told for at in snapshot.boundaries if (told := _boundary(at)) is not None),
         gpus=tuple(gpu_of(gpu) for gpu in snapshot.gpus),
+        zeros=snapshot.zeros,
+        spans_nodes=snapshot.spans_nodes,
     )
 
 
@@ -150,7 +159,8 @@ def _engine(figures: EngineFigures) -> EngineTotals:
         reset_seconds=figures.reset_monotonic_seconds,
         running=None if reading is None else reading.demand.running,
         waiting=None if reading is None else reading.demand.waiting,
-        live=figures.live,
+        live={kind: point for kind, point in figures.live.items() if kind in figures.counted},
+        counts_output=TokenKind.OUTPUT in figures.counted,
     )
 
 

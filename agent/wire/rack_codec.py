@@ -111,6 +111,7 @@ def _member(member: MemberFigures) -> dict[str, Any]:
         "coverage": member.coverage,
         "state": member.state,
         "models": list(member.models),
+        "spans_nodes": member.spans_nodes,
         "tokens_per_second": dict(member.tokens_per_second),
         "power_watts": dict(member.power_watts),
         "tokens_per_joule": _by_boundary(member.tokens_per_joule),

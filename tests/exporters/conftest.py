@@ -21,6 +21,7 @@ from agent.measure.rack_snapshot import (
     RecordFigures,
 )
 from agent.measure.reading import Cost, Moment, Outcome, Reason
+from agent.measure.series import Point
 from agent.measure.snapshot import (
     Activity,
     BoundaryFigures,
@@ -117,6 +118,8 @@ def serving_engine():
             TokenFigures(model, TokenKind.PROMPT, 9_000_000.0, None, 0.0, None),
         ),
         restarts=1.0,
+        live={kind: Point(1000.0, 1e6) for kind in (TokenKind.OUTPUT, TokenKind.PROMPT)},
+        counted=frozenset({TokenKind.OUTPUT}),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from agent.measure.engine import Demand, TokenKind
@@ -79,6 +81,13 @@ def test_cached_tokens_left_out_of_the_prompt_are_counted_as_prompt_too():
 
 def test_demand_is_the_sum_over_series_and_terms():
     assert demand(b'running{e="0"} 1\nrunning{e="1"} 2\nalso_running 4\n').running == 7.0
+
+
+def test_term_counts_nothing_where_another_says_the_same():
+    table = replace(PLAIN, running=(Term("active"), Term("older", unless="active")))
+
+    assert engine_page.demand(*read(b"older 2\n", table)).running == 2.0
+    assert engine_page.demand(*read(b"older 2\nactive 3\n", table)).running == 3.0
 
 
 def test_T4_demand_that_the_page_does_not_tell_is_unknown():  # noqa: N802 - the rule's name

@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from agent.collectors._engines import advice
 from agent.measure.finding import Finding, Level
 from agent.measure.reading import Moment, SourceError
 
@@ -55,7 +56,7 @@ async def examined(source: Source) -> Finding:
     milliseconds = 1000 * (engine.at.monotonic_seconds - engine.asked_monotonic_seconds)
     text = (
         f"{engine.engine} serves {engine.model}; page of {engine.page_bytes} bytes, "
-        f"first byte after {milliseconds:.1f} ms; output tokens {'live' if engine.live else 'on finish'}"
+        f"first byte after {milliseconds:.1f} ms; output tokens {advice.how_counted(engine)}"
     )
     level = Level.NOTE if reading.notes else Level.OK
     return Finding(level, source.name, text, "; ".join(reading.notes))

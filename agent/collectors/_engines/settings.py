@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import MISSING, dataclass
+from collections.abc import Mapping  # noqa: TC003  (settings are read by their types)
+from dataclasses import MISSING, dataclass, field
+from typing import TYPE_CHECKING
 
 from agent import plugins
+from agent.collectors._engines import targets
+from agent.collectors._engines.mapping import EngineMapping  # noqa: TC001  (settings are read by their types)
 from agent.discovery.kubernetes import KubernetesSd  # noqa: TC001  (settings are read by their types)
 from agent.measure.settings import Bytes, Seconds, setting
 from agent.wire import address
@@ -13,7 +17,10 @@ from agent.wire.discovery_settings import FileSd, HttpSd  # noqa: TC001  (the sa
 from agent.wire.http_config import HttpConfig
 from agent.wire.text import LABEL_CHARACTERS, printable
 
-DEFAULT_PATH = "/metrics"
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.measure.engine_table import EngineTable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,21 +49,8 @@ class Target(HttpConfig):
         address.require_http(self.url, "url")
         if address.carries_login(self.url):
             raise ValueError("url: write name and password under basic_auth, not into the url")
-        choices = plugins.names(plugins.ENGINES)
-        if self.engine and self.engine not in choices:
-            raise ValueError(f"engine: no {self.engine!a}; there are: {', '.join(choices)}")
         if self.model != printable(self.model):
             raise ValueError(f"model: must be printable and at most {LABEL_CHARACTERS} characters long")
-
-    @property
-    def usual_path(self) -> str:
-        """Path on which such an engine has its page, if nothing was done about it."""
-        return plugins.load(plugins.ENGINES, self.engine).TABLE.path if self.engine else DEFAULT_PATH
-
-    @property
-    def page_url(self) -> str:
-        """Address of the engine's page."""
-        return address.with_path(self.url, self.usual_path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +87,10 @@ class Settings:
     )
     targets: tuple[Target, ...] = setting((), "Endpoints of serving engines.")
     targets_from: TargetsFrom | None = setting(None, "Find them, instead of or beside naming them.")
+    mappings: Mapping[str, EngineMapping] = field(
+        default_factory=dict,
+        metadata={"doc": "Engines that are not known here, by a name of your own (docs/mapping.md)."},
+    )
     interval: Seconds = setting(
         Seconds(1.0),
         "How often each engine is read; slower by itself when that costs it more than 1 % of a core.",
@@ -110,7 +108,7 @@ class Settings:
         for key in ("interval", "timeout", "max_bytes", "max_lines", "max_line_bytes", "max_series"):
             if not 0 < getattr(self, key) < math.inf:
                 raise ValueError(f"{key}: must be more than 0")
-        instances(self.targets)
+        instances(self.targets, tables_of(self))
 
     @property
     def discovers(self) -> bool:
@@ -118,7 +116,18 @@ class Settings:
         return not (self.targets or self.targets_from) if self.discover is None else self.discover
 
 
-def instances(targets: tuple[Target, ...]) -> tuple[str, ...]:
-    """Name each target. Raises ValueError for a page that is there twice."""
-    pages = [target.page_url for target in targets]
-    return address.instances(pages, [target.usual_path for target in targets])
+def tables_of(settings: Settings) -> tuple[EngineTable, ...]:
+    """Return the tables of all engines, those of the user's own first. Raises ValueError."""
+    return targets.tables(plugins.engine_tables(), settings.mappings)
+
+
+def page_of(target: Target, tables: Sequence[EngineTable]) -> str:
+    """Return the address of a target's page."""
+    return targets.page_url(target.url, targets.named(tables, target.engine))
+
+
+def instances(wanted: tuple[Target, ...], tables: tuple[EngineTable, ...]) -> tuple[str, ...]:
+    """Name each target. Raises ValueError for one that can never be read, and for a page given twice."""
+    found = [targets.checked(number, one.url, one.engine, tables) for number, one in enumerate(wanted)]
+    pages = [targets.page_url(one.url, table) for one, table in zip(wanted, found, strict=True)]
+    return address.instances(pages, [targets.usual_path(table) for table in found])

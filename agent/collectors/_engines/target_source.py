@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from agent.collectors._engines import targets
 from agent.collectors._engines.settings import Target
 from agent.discovery import http_sd, kubernetes
 from agent.discovery.file_sd import FileReader
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from agent.collectors._engines.settings import TargetsFrom
     from agent.discovery.kubernetes import Pod
     from agent.discovery.target_groups import Endpoint
+    from agent.measure.engine_table import EngineTable
     from agent.measure.snapshot import Snapshot
     from agent.wire.http import HttpClient
 
@@ -53,41 +55,51 @@ class TargetSource:
 
 
 def sources_of(
-    settings: TargetsFrom | None, client: HttpClient, tell_pods: Callable[[Sequence[Pod]], None]
+    settings: TargetsFrom | None,
+    tables: Sequence[EngineTable],
+    client: HttpClient,
+    tell_pods: Callable[[Sequence[Pod]], None],
 ) -> tuple[TargetSource, ...]:
     """Make a source for each list that is configured."""
     if settings is None:
         return ()
-    files, how = FileReader(), {f.name: getattr(settings, f.name) for f in dataclasses.fields(HttpConfig)}
+    files, make = FileReader(), _Maker(settings, tables)
 
     async def of_files() -> tuple[Target, ...]:
-        return _targets(await files.endpoints(settings.file_sd.files if settings.file_sd else ()), how)
+        return make.targets(await files.endpoints(settings.file_sd.files if settings.file_sd else ()))
 
     async def of_server() -> tuple[Target, ...]:
         if settings.http_sd is None:
             return ()
-        return _targets(await http_sd.endpoints(client, settings.http_sd, settings.refresh), how)
+        return make.targets(await http_sd.endpoints(client, settings.http_sd, settings.refresh))
 
     async def of_cluster() -> tuple[Target, ...]:
         if settings.kubernetes is None:
             return ()
         pods = await kubernetes.pods(client, settings.kubernetes)
         tell_pods(pods)
-        return tuple(_target(pod.url, pod.labels, how) for pod in pods if pod.url)
+        return tuple(make.target(pod.url, pod.labels) for pod in pods if pod.url)
 
     finders = {"file_sd": of_files, "http_sd": of_server, "kubernetes": of_cluster}
     wanted = {name: find for name, find in finders.items() if getattr(settings, name) is not None}
     return tuple(TargetSource(name, settings.refresh, find) for name, find in wanted.items())
 
 
-def _targets(endpoints: Iterable[Endpoint], how: Mapping[str, object]) -> tuple[Target, ...]:
-    return tuple(_target(endpoint.url, endpoint.labels, how) for endpoint in endpoints)
+class _Maker:
+    """Makes targets of what lists hold."""
 
+    def __init__(self, settings: TargetsFrom, tables: Sequence[EngineTable]) -> None:
+        self._how = {f.name: getattr(settings, f.name) for f in dataclasses.fields(HttpConfig)}
+        self._tables = tables
 
-def _target(url: str, labels: Mapping[str, str], how: Mapping[str, object]) -> Target:
-    """Make a target; labels that say something impossible of it are not for us."""
-    own = {name: labels[name] for name in OWN_LABELS if labels.get(name)}
-    try:
-        return Target(url=url, **own, **how)  # type: ignore[arg-type]  # the fields of HttpConfig
-    except ValueError:
-        return Target(url=url, **how)  # type: ignore[arg-type]  # the same
+    def targets(self, endpoints: Iterable[Endpoint]) -> tuple[Target, ...]:
+        return tuple(self.target(endpoint.url, endpoint.labels) for endpoint in endpoints)
+
+    def target(self, url: str, labels: Mapping[str, str]) -> Target:
+        """Make a target; labels that say something impossible of it are not for us."""
+        own = {name: labels[name] for name in OWN_LABELS if labels.get(name)}
+        try:
+            targets.checked(0, url, own.get("engine", ""), self._tables)
+            return Target(url=url, **own, **self._how)  # type: ignore[arg-type]  # the fields of HttpConfig
+        except ValueError:
+            return Target(url=url, **self._how)
