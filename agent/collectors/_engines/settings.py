@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from agent import plugins
 from agent.collectors._engines import targets
-from agent.collectors._engines.mapping import EngineMapping  # noqa: TC001  (settings are read by their types)
+from agent.collectors._engines.mapping import EngineMapping  # noqa: TC001  (the same)
 from agent.discovery.kubernetes import KubernetesSd  # noqa: TC001  (settings are read by their types)
+from agent.measure.engine import Role  # noqa: TC001  (the same)
 from agent.measure.settings import Bytes, Seconds, setting
 from agent.wire import address
 from agent.wire.discovery_settings import FileSd, HttpSd  # noqa: TC001  (the same)
@@ -18,8 +19,6 @@ from agent.wire.http_config import HttpConfig
 from agent.wire.text import LABEL_CHARACTERS, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from agent.measure.engine_table import EngineTable
 
 
@@ -37,6 +36,14 @@ class Target(HttpConfig):
     model: str = setting("", "Name of the served model; default: as the engine tells it.")
     deployment: str = setting(
         "", "GPUs and instances that serve one model together; default: those of the same model."
+    )
+    role: Role | None = setting(
+        None,
+        "What it does for its deployment: prefill, decode, gateway or unified; default: as its page tells, "
+        "else unified.",
+    )
+    counted: bool | None = setting(
+        None, "Whether its tokens are the node's; default: a gateway's are not beside those of its engines."
     )
     gpus: tuple[int, ...] = setting(
         (),
@@ -119,11 +126,6 @@ class Settings:
 def tables_of(settings: Settings) -> tuple[EngineTable, ...]:
     """Return the tables of all engines, those of the user's own first. Raises ValueError."""
     return targets.tables(plugins.engine_tables(), settings.mappings)
-
-
-def page_of(target: Target, tables: Sequence[EngineTable]) -> str:
-    """Return the address of a target's page."""
-    return targets.page_url(target.url, targets.named(tables, target.engine))
 
 
 def instances(wanted: tuple[Target, ...], tables: tuple[EngineTable, ...]) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from agent.collectors._engines import targets
 from agent.collectors._engines.settings import Target
 from agent.discovery import http_sd, kubernetes
 from agent.discovery.file_sd import FileReader
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from agent.collectors._engines.settings import TargetsFrom
     from agent.discovery.kubernetes import Pod
     from agent.discovery.target_groups import Endpoint
-    from agent.measure.engine_table import EngineTable
     from agent.measure.snapshot import Snapshot
     from agent.wire.http import HttpClient
 
@@ -56,50 +54,46 @@ class TargetSource:
 
 def sources_of(
     settings: TargetsFrom | None,
-    tables: Sequence[EngineTable],
     client: HttpClient,
     tell_pods: Callable[[Sequence[Pod]], None],
+    engines: frozenset[str],
 ) -> tuple[TargetSource, ...]:
-    """Make a source for each list that is configured."""
+    """Make a source for each list that is configured; labels may name one of the engines."""
     if settings is None:
         return ()
-    files, make = FileReader(), _Maker(settings, tables)
+    files, how = FileReader(), {f.name: getattr(settings, f.name) for f in dataclasses.fields(HttpConfig)}
+
+    def targets(endpoints: Iterable[Endpoint | Pod]) -> tuple[Target, ...]:
+        return tuple(_target(each.url, each.labels, how, engines) for each in endpoints if each.url)
 
     async def of_files() -> tuple[Target, ...]:
-        return make.targets(await files.endpoints(settings.file_sd.files if settings.file_sd else ()))
+        return targets(await files.endpoints(settings.file_sd.files if settings.file_sd else ()))
 
     async def of_server() -> tuple[Target, ...]:
         if settings.http_sd is None:
             return ()
-        return make.targets(await http_sd.endpoints(client, settings.http_sd, settings.refresh))
+        return targets(await http_sd.endpoints(client, settings.http_sd, settings.refresh))
 
     async def of_cluster() -> tuple[Target, ...]:
         if settings.kubernetes is None:
             return ()
         pods = await kubernetes.pods(client, settings.kubernetes)
         tell_pods(pods)
-        return tuple(make.target(pod.url, pod.labels) for pod in pods if pod.url)
+        return targets(pods)
 
     finders = {"file_sd": of_files, "http_sd": of_server, "kubernetes": of_cluster}
     wanted = {name: find for name, find in finders.items() if getattr(settings, name) is not None}
     return tuple(TargetSource(name, settings.refresh, find) for name, find in wanted.items())
 
 
-class _Maker:
-    """Makes targets of what lists hold."""
-
-    def __init__(self, settings: TargetsFrom, tables: Sequence[EngineTable]) -> None:
-        self._how = {f.name: getattr(settings, f.name) for f in dataclasses.fields(HttpConfig)}
-        self._tables = tables
-
-    def targets(self, endpoints: Iterable[Endpoint]) -> tuple[Target, ...]:
-        return tuple(self.target(endpoint.url, endpoint.labels) for endpoint in endpoints)
-
-    def target(self, url: str, labels: Mapping[str, str]) -> Target:
-        """Make a target; labels that say something impossible of it are not for us."""
-        own = {name: labels[name] for name in OWN_LABELS if labels.get(name)}
-        try:
-            targets.checked(0, url, own.get("engine", ""), self._tables)
-            return Target(url=url, **own, **self._how)  # type: ignore[arg-type]  # the fields of HttpConfig
-        except ValueError:
-            return Target(url=url, **self._how)
+def _target(
+    url: str, labels: Mapping[str, str], how: Mapping[str, object], engines: frozenset[str]
+) -> Target:
+    """Make a target; labels that say something impossible of it are not for us."""
+    own = {name: labels[name] for name in OWN_LABELS if labels.get(name)}
+    if own.get("engine") not in engines:
+        own.pop("engine", None)
+    try:
+        return Target(url=url, **own, **how)  # type: ignore[arg-type]  # the fields of HttpConfig
+    except ValueError:
+        return Target(url=url, **how)  # type: ignore[arg-type]  # the same

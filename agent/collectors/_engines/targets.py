@@ -31,12 +31,17 @@ def named(tables: Sequence[EngineTable], engine: str) -> EngineTable | None:
     return next((table for table in tables if table.engine == engine), None) if engine else None
 
 
+def readable(tables: Sequence[EngineTable]) -> frozenset[str]:
+    """Return the names of all engines that can be read."""
+    return frozenset(table.engine for table in tables if not table.unsupported)
+
+
 def checked(number: int, url: str, engine: str, tables: Sequence[EngineTable]) -> EngineTable | None:
     """Return the table of a target. Raises ValueError for one that can never be read, or must not be."""
     table = named(tables, engine)
     where = f"targets[{number}]"
     if engine and table is None:
-        choices = ", ".join(sorted(table.engine for table in tables if not table.unsupported))
+        choices = ", ".join(sorted(readable(tables)))
         raise ValueError(f"{where}.engine: no {engine!a}; there are: {choices}")
     if table is not None and table.unsupported:
         raise ValueError(f"{where}.engine: {table.unsupported}; {table.remedy}")
