@@ -37,7 +37,7 @@ def test_an_engine_that_starts_later_is_found_read_and_missed_when_it_ends(tmp_p
             agent.wait_for(lambda node: up(node) == {name: False})
 
             assert tokens is not None
-            assert agent.value("rackwatt_collector_success", collector="discovery") == 1.0
+            assert agent.value("rackwatt_collector_success", collector="discovery") == 1.0, agent.log_text()
             assert stranger.received == b""
 
 

@@ -104,7 +104,8 @@ class EnginesCollector:
             made[key] = self._made.get(key) or self._source(name, target)
         for name, found in self._found.items():
             key = (name, found.listener.key)
-            made[key] = self._made.get(key) or self._source(name, Target(url=found.url), found)
+            target = Target(url=found.url, engine=found.engine)
+            made[key] = self._made.get(key) or self._source(name, target, found)
         self._made = made
         if self.processes is not None:
             self.processes.claimed = tuple(self._page_of(target) for target in wanted.values())

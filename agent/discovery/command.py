@@ -95,7 +95,7 @@ def mentions(engine: str, commands: Iterable[Sequence[str]]) -> bool:
 
 def _options(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield each option with its value; one without has the next word, whatever that is."""
-    for word, following in zip(argv, (*argv[1:], ""), strict=True):
+    for word, following in zip(argv, (*argv[1:], ""), strict=False):
         if word.startswith("-"):
             name, equals, value = word.partition("=")
             yield _canonical(name), value if equals else following

@@ -115,9 +115,10 @@ class Proc:
 
     def _stat(self, pid: int) -> Stat | None:
         try:
-            return proc_text.stat_of(self._text(f"{pid}/stat"))
+            stat = proc_text.stat_of(self._text(f"{pid}/stat"))
         except (OSError, ValueError):
             return None
+        return None if stat.ended else stat
 
     def _told_children(self, pid: int) -> list[int] | None:
         """Ask the kernel for the children of each thread; None where it was built without that."""

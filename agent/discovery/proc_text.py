@@ -10,6 +10,8 @@ LISTEN = "0A"
 """State of a listening socket (include/net/tcp_states.h)."""
 STAT_FIELDS = 20
 """Fields of `stat` after the name, up to the start time."""
+ENDED = ("Z", "X", "x")
+"""States of a process that has ended."""
 MAPPED = "::ffff:"
 """What an IPv4 address begins with on an IPv6 socket."""
 
@@ -23,6 +25,8 @@ class Stat:
     session: int
     start_ticks: int
     """Since boot: with the pid it names one process for good."""
+    ended: bool = False
+    """Its parent has not taken note of its end yet: it holds nothing any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ def stat_of(text: str) -> Stat:
     fields = after.split()
     if not bracket or len(fields) < STAT_FIELDS:
         raise ValueError("not a line of /proc/PID/stat")
-    return Stat(before.partition("(")[2], int(fields[1]), int(fields[3]), int(fields[19]))
+    return Stat(before.partition("(")[2], int(fields[1]), int(fields[3]), int(fields[19]), fields[0] in ENDED)
 
 
 def uid_of(status: str) -> int:

@@ -41,6 +41,7 @@ def test_a_command_line_without_its_port_stays_the_same(line):
 @pytest.mark.parametrize(
     ("line", "plan"),
     [
+        ("", Parallelism()),
         ("vllm serve m", Parallelism()),
         ("vllm serve m --tensor-parallel-size 4", Parallelism(4)),
         ("vllm serve m -tp=4 -pp 2", Parallelism(8)),

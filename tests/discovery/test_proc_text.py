@@ -24,6 +24,10 @@ def test_a_name_may_hold_spaces_and_brackets():
     assert proc_text.stat_of(STAT) == Stat("VLLM::Engine) (c", 6, 4, 8899)
 
 
+def test_a_process_that_nobody_has_buried_has_ended():
+    assert proc_text.stat_of(STAT.replace(" S ", " Z ", 1)).ended
+
+
 @pytest.mark.parametrize("text", ["", "7 (x) S 1", "7 x S 6 5 4"])
 def test_what_is_no_stat_is_refused(text):
     with pytest.raises(ValueError, match="not a line of"):

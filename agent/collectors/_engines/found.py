@@ -25,6 +25,7 @@ class Found:
     listener: Listener
     url: str
     """Of its page."""
+    engine: str
     ended_seconds: float | None = None
     """When its process was seen to have ended; None while it runs."""
 
@@ -60,7 +61,9 @@ class FoundEngines:
         new = [probe for key, probe in pages.items() if key not in known]
         for probe in new[: max(0, MOST - len(known))]:
             name = self._name(probe.listener, [other.listener for other in new], reserved)
-            self._found[name] = Found(name, probe.listener, f"http://{probe.listener.place}{probe.path}")
+            self._found[name] = Found(
+                name, probe.listener, f"http://{probe.listener.place}{probe.path}", probe.engine
+            )
         return self._found != before
 
     def _followed(self, found: Found, pages: Mapping[Key, Probe], now: float) -> Found:

@@ -71,6 +71,8 @@ class ProcessSource:
         self._claims: dict[str, Listener] = {}
         self._claimed: tuple[str, ...] = ()
         self._owners: tuple[GpuOwner, ...] = ()
+        self._headless = False
+        """Whether an engine here shows its tokens on another node (T24)."""
         self._owners_of: tuple[Sight, Mapping[str, Pod]] = (self.sight, self.pods)
         self._foreign: dict[str, bool] = {}
         self._ended: set[Key] = set()
@@ -117,8 +119,10 @@ class ProcessSource:
         if self._owners_of != (self.sight, self.pods):
             self._owners_of = (self.sight, self.pods)
             self._owners = join.owners_of(self.sight, self._holders, self.pods)
-        headless = any(plan.headless for family in self.sight.families for plan in family.plans)
-        return Reading(self.name, now, owners=self._owners, serves_elsewhere=headless, notes=self._notes())
+            self._headless = any(plan.headless for family in self.sight.families for plan in family.plans)
+        return Reading(
+            self.name, now, owners=self._owners, serves_elsewhere=self._headless, notes=self._notes()
+        )
 
     async def _see(self, holders: dict[int, frozenset[str]]) -> bool:
         """Look at the processes in a thread, when it is time or there are others; tell whether it was."""
