@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from agent.measure.counting import spans
 from agent.measure.deployment_books import GPU, MODULE, board_holders, whole_groups
 from agent.measure.gpu import GpuState
+from agent.measure.model_figures import rates_of
 from agent.measure.node_boundaries import boundary_of, gpu_flags, gpu_reasons, gpu_watts, missing
 from agent.measure.node_figures import NodeFigures, figures_of
 from agent.measure.rack_snapshot import DeploymentFigures
@@ -59,7 +60,10 @@ class _Part:
 
 def deployments_of(view: NodeView) -> tuple[DeploymentFigures, ...]:
     """Return every deployment that is served here; of those that were, their energy."""
-    served = [_figures(_part(view, group), view) for group in sorted(view.books.attribution.instances)]
+    boards = _Boards(view)
+    served = [
+        _figures(_part(view, group, boards), view) for group in sorted(view.books.attribution.instances)
+    ]
     gone = sorted(view.books.energy.keys() - view.books.attribution.instances.keys())
     left = [
         DeploymentFigures(*group, energy_joules_total=dict(view.books.energy[group]), nodes=0)
@@ -77,15 +81,23 @@ def ratios_of_models(
     return {each.model: each.tokens_per_joule for each in served if times[each.model] == 1 and each.one_model}
 
 
-def _part(view: NodeView, group: Group) -> _Part:
-    attribution, gpus = view.books.attribution, view.gpus.books
+class _Boards:
+    """Which superchips are one deployment's, and which deployments have only such."""
+
+    def __init__(self, view: NodeView) -> None:
+        holders, boards = view.books.attribution.holders, view.gpus.boards
+        self.holders = board_holders(boards, holders)
+        self.whole = whole_groups(boards, holders, self.holders)
+        self.gpus = view.gpus.books
+
+
+def _part(view: NodeView, group: Group, boards: _Boards) -> _Part:
+    attribution, gpus = view.books.attribution, boards.gpus
     names = attribution.instances[group]
     engines = [view.engines[name] for name in names if view.engines[name].counted]
     uuids = attribution.gpus(group)
     mine = [book for book in gpus if book.uuid in uuids]
-    boards = view.gpus.boards
-    of_boards = board_holders(boards, attribution.holders)
-    on_own = group in whole_groups(boards, attribution.holders, of_boards)
+    own_boards = boards.holders if group in boards.whole else {}
     reasons = {Invalid.UNATTRIBUTED} if group in attribution.unattributed or not mine else set()
     instances = [view.instances[name] for name in names]
     own = not reasons
@@ -96,7 +108,7 @@ def _part(view: NodeView, group: Group) -> _Part:
         group=group,
         engines=engines,
         gpus=mine,
-        modules=[each for each in view.gpus.modules if of_boards.get(each.serial) == group] if on_own else [],
+        modules=[each for each in view.gpus.modules if own_boards.get(each.serial) == group],
         reasons=frozenset(reasons),
         split=not any(each.spans_nodes for each in instances),
         whole=own and len(engines) == counted and len(mine) == len(gpus),
@@ -129,11 +141,10 @@ def _figures(part: _Part, view: NodeView) -> DeploymentFigures:
 
 
 def _of_part(part: _Part, view: NodeView) -> NodeFigures:
-    figures = figures_of(
+    if part.reasons:
+        return NodeFigures(rates_of(part.engines, view.node), {}, ())
+    return figures_of(
         part.engines, part.gpus, part.modules, view.gpus.cadence_seconds, view.window_seconds, view.now
-    )
-    return NodeFigures(
-        figures.tokens_per_second, {} if part.reasons else figures.tokens_per_joule, figures.validity
     )
 
 

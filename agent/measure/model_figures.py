@@ -54,11 +54,12 @@ def _figures(
     own_ratios: Mapping[tuple[TokenKind, str], float],
 ) -> ModelFigures:
     mine = [(book, served) for book, served in books if name in served]
-    alone = bool(mine) and len(mine) == len(books) and all(len(served) == 1 for _, served in mine)
+    apart = bool(mine) and all(len(served) == 1 for _, served in mine)
+    alone = apart and len(mine) == len(books)
     if alone:  # the node is this model
         rates = dict(node.tokens_per_second)
-    elif all(len(served) == 1 for _, served in mine):
-        rates = _rates([book for book, _ in mine], node)
+    elif apart:
+        rates = rates_of([book for book, _ in mine], node)
     else:
         rates = {}
     told = [
@@ -70,14 +71,14 @@ def _figures(
         model=name,
         tokens_per_second=rates,
         tokens_total={kind: total for (model, kind), total in totals.items() if model == name},
-        tokens_per_joule=dict(node.tokens_per_joule if alone else own_ratios if mine else {}),
+        tokens_per_joule=dict(node.tokens_per_joule if alone else own_ratios if apart else {}),
         nodes=1 if mine else 0,
         running=_sum([demand.running for demand in told]),
         waiting=_sum([demand.waiting for demand in told]),
     )
 
 
-def _rates(books: Sequence[EngineBook], node: NodeFigures) -> dict[TokenKind, float]:
+def rates_of(books: Sequence[EngineBook], node: NodeFigures) -> dict[TokenKind, float]:
     """Reckon the rate of some engines over the node's own window."""
     rates = {}
     for kind, window in node.windows.items():
