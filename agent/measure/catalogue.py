@@ -27,6 +27,7 @@ class Metric:
 
 _G, _C = MetricType.GAUGE, MetricType.COUNTER
 _ENGINE = ("engine", "engine_instance", "model")
+_DEPLOYMENT = ("deployment", "model")
 
 CATALOGUE: tuple[Metric, ...] = (
     Metric("build_info", _G, ("version", "revision"), "1; the running version of rackwatt."),
@@ -253,6 +254,47 @@ CATALOGUE: tuple[Metric, ...] = (
         "Tokens per joule of one model over the window. Absent unless the node serves nothing else.",
     ),
     Metric(
+        "model_energy_joules_total",
+        _C,
+        ("model", "boundary"),
+        "Energy of the GPUs that worked for one model and nothing else; survives restarts. At the module "
+        "boundary only while all GPUs of its modules did.",
+    ),
+    Metric(
+        "deployment_gpu_info", _G, (*_DEPLOYMENT, "gpu"), "1; a GPU that the instances of a deployment hold."
+    ),
+    Metric(
+        "gpu_attribution",
+        _G,
+        ("gpu", "state"),
+        "1 for whose a GPU is: attributed to one deployment, shared by several, unattributed (something "
+        "computes on it that no known engine claims), free, unknown.",
+    ),
+    Metric(
+        "deployment_tokens_per_second",
+        _G,
+        (*_DEPLOYMENT, "kind"),
+        "Live rate over the window of the instances that serve one model together: named as configured, else "
+        "after the model.",
+    ),
+    Metric(
+        "deployment_tokens_per_joule",
+        _G,
+        (*_DEPLOYMENT, "kind", "boundary"),
+        "Tokens per joule over the window, of the deployment's own GPUs. Absent unless all of them are "
+        "known, on this node and no one else's.",
+    ),
+    Metric(
+        "deployment_power_watts", _G, (*_DEPLOYMENT, "boundary"), "Power now of the deployment's own GPUs."
+    ),
+    Metric(
+        "deployment_energy_joules_total",
+        _C,
+        (*_DEPLOYMENT, "boundary", "state"),
+        "Energy of the deployment's own GPUs by what it did meanwhile: serving, idle (asleep included), or "
+        "unknown; survives restarts. A shared GPU's is nobody's.",
+    ),
+    Metric(
         "rack_tokens_per_second",
         _G,
         ("rack", "kind"),
@@ -316,6 +358,19 @@ CATALOGUE: tuple[Metric, ...] = (
         _G,
         ("rack",),
         "Valid member-seconds over expected member-seconds of rack_tokens_per_second's window.",
+    ),
+    Metric(
+        "rack_deployment_tokens_per_second",
+        _G,
+        ("rack", *_DEPLOYMENT, "kind"),
+        "Live rate of one deployment over the members that are covered.",
+    ),
+    Metric(
+        "rack_deployment_tokens_per_joule",
+        _G,
+        ("rack", *_DEPLOYMENT, "kind", "boundary"),
+        "Tokens per joule of one deployment: ratio of sums over its GPUs on all members. Absent below 95 % "
+        "of the members that serve it.",
     ),
     Metric("rack_nodes_expected", _G, ("rack",), "Nodes that should report; drained ones are not expected."),
     Metric("rack_nodes_reporting", _G, ("rack",), "Nodes in duty that answered the last poll."),

@@ -36,6 +36,8 @@ class Instance:
     spans_nodes: bool | None = None
     deployment: str = ""
     """As configured."""
+    model: str = ""
+    """The first that it serves, as it writes it; empty while it has told none."""
 
     @property
     def kinds(self) -> Kinds:
@@ -89,7 +91,7 @@ def counting_of(
     return Counting(
         kinds=kinds,
         zeros=_zeros(instances.values(), kinds.values(), around),
-        spans_nodes=around.elsewhere or any(each.spans_nodes for each in counts) or _is_split(counts),
+        spans_nodes=around.elsewhere or spans(counts),
         notes=tuple(notes),
     )
 
@@ -127,6 +129,12 @@ def _computes_unclaimed(engines: Iterable[Instance], around: Around) -> bool | N
     if True in others:
         return None if None in claims else True
     return None if None in others else False
+
+
+def spans(counts: Iterable[Instance]) -> bool:
+    """Tell whether what these count is made with GPUs of other nodes too (T24)."""
+    counts = list(counts)
+    return any(each.spans_nodes for each in counts) or _is_split(counts)
 
 
 def _is_split(counts: Iterable[Instance]) -> bool:

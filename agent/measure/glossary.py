@@ -33,6 +33,8 @@ WORDS: Mapping[type[StrEnum], Mapping[StrEnum, str]] = {
         Invalid.LOW_COVERAGE: "Less than 95 % of the rack's member-seconds are valid: see rack_coverage_ratio.",
         Invalid.SPANS_NODES: "Tokens that count here are made with GPUs of other nodes too, or the other way round: "
         "only the rack's figure has both.",
+        Invalid.UNATTRIBUTED: "Not all GPUs of the deployment are known, or another holds one of them too: see "
+        "gpu_attribution.",
         Invalid.ZERO_ENERGY: "The meter shows no energy at all over the window, so nothing can be divided by it.",
     },
     Flag: {

@@ -6,6 +6,9 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from agent.measure.attribution import Claim
+from agent.measure.deployment_books import DeploymentBooks, state_of
+from agent.measure.deployment_figures import NodeView, deployments_of, ratios_of_models
 from agent.measure.engine_book import EngineBook
 from agent.measure.engine_tokens import forget_unexpected
 from agent.measure.ledger import Ledger
@@ -22,8 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from agent.measure.node_figures import NodeFigures
+    from agent.measure.node_gpus import Added
     from agent.measure.owner import GpuOwner
-    from agent.measure.rack_snapshot import RackSnapshot
+    from agent.measure.rack_snapshot import DeploymentFigures, RackSnapshot
     from agent.measure.reading import Cost, Moment, Outcome, Reading
 
 ENGINES_PREFIX = "engines/"
@@ -61,6 +65,7 @@ class NodeReckoner:
         self._gpus = NodeGpus(self._ledger, self._horizon, epoch, run)
         self._models = ModelTokens(self._ledger)
         self._counting = NodeCounting()
+        self._deployments = DeploymentBooks(self._ledger)
         self._engines: dict[str, EngineBook] = {}
         self._engine_names: dict[str, tuple[str, str]] = {}
         self._costs: dict[str, Mapping[str, Cost]] = {}
@@ -97,6 +102,7 @@ class NodeReckoner:
         self.drained = None if drained is None else str(drained)
         self._models.recall()
         self._counting.recall(counting)
+        self._deployments.recall()
         self._engine_names = names
         self._gpus.load(numbers, origins)
 
@@ -125,9 +131,10 @@ class NodeReckoner:
 
     def take(self, reading: Reading, cadence_seconds: float) -> bool:
         """Book one reading of a source that is read at this cadence; tell whether an engine restarted."""
-        self._gpus.take(reading, cadence_seconds)
+        added = self._gpus.take(reading, cadence_seconds)
         if self._counting.learn(reading, self._gpus.computing if reading.gpus else None):
             self._count()
+        self._book(added, reading)
         restarted = False
         for engine in reading.engines:
             if engine.instance in self._engines:
@@ -159,9 +166,9 @@ class NodeReckoner:
         """Reckon everything that is known now; the rack, if there is one, is shown beside it."""
         self._sequence += 1
         self._gpus.forget(now)
-        engines = sorted(self._engines.values(), key=lambda book: book.instance)
-        self._horizon.follow(max([self._gpus.cadence_seconds, *(book.cadence_seconds for book in engines)]))
+        engines = self._in_order()
         figures = self._figures(engines, now)
+        deployments = self._deployments_of(figures, now)
         told = tuple(book.figures(now, self._window_seconds) for book in engines)
         return Snapshot(
             sequence=self._sequence,
@@ -181,12 +188,24 @@ class NodeReckoner:
             self_gauges=self_gauges,
             version=self._version,
             origin=self._origin,
-            models=models_of(engines, told, figures, self._models.totals),
+            models=models_of(engines, told, figures, self._models.totals, ratios_of_models(deployments)),
+            deployments=deployments,
+            claims=self._claims(),
+            model_energy=dict(self._deployments.model_energy),
             rack=rack,
             drained=self.drained,
             zeros=self._counting.now.zeros,
             spans_nodes=self._counting.now.spans_nodes,
         )
+
+    def _book(self, added: Added | None, reading: Reading) -> None:
+        """Give the joules of a reading to the deployments that hold the GPUs."""
+        books, at = self._deployments, reading.at
+        books.learn(self._counting, at.monotonic_seconds)
+        if added is not None:
+            groups = books.attribution.instances.items()
+            doing = {g: state_of(self._engines[name].activity() for name in names) for g, names in groups}
+            books.book(added, doing, at)
 
     def _count(self) -> None:
         """Have every instance count as was decided last."""
@@ -205,6 +224,29 @@ class NodeReckoner:
             now.monotonic_seconds,
             spans_nodes=self._counting.now.spans_nodes,
         )
+
+    def _in_order(self) -> list[EngineBook]:
+        """Return every engine by name, and keep series for as long as the slowest of them needs."""
+        books = sorted(self._engines.values(), key=lambda book: book.instance)
+        self._horizon.follow(max([self._gpus.cadence_seconds, *(book.cadence_seconds for book in books)]))
+        return books
+
+    def _claims(self) -> dict[int, Claim]:
+        claims = self._deployments.attribution.claims
+        return {book.gpu: claims.get(book.uuid, Claim.UNKNOWN) for book in self._gpus.books}
+
+    def _deployments_of(self, figures: NodeFigures, now: Moment) -> tuple[DeploymentFigures, ...]:
+        self._deployments.learn(self._counting, now.monotonic_seconds)
+        view = NodeView(
+            self._deployments,
+            self._engines,
+            self._counting.instances,
+            self._gpus,
+            figures,
+            self._window_seconds,
+            now.monotonic_seconds,
+        )
+        return deployments_of(view)
 
     def _all_notes(self) -> tuple[str, ...]:
         of_sources = [note for notes in self._notes.values() for note in notes]

@@ -38,6 +38,11 @@ class NodeCounting:
         """What each expected instance last told; replaced, never changed."""
         return self._instances
 
+    @property
+    def computing(self) -> Mapping[str, bool | None]:
+        """Tell of each GPU whether processes compute on it."""
+        return self._around.computing
+
     def dump(self) -> dict[str, list[str | bool]]:
         """Return what must survive a restart: a gateway that counted goes on to count meanwhile."""
         return {
@@ -58,7 +63,7 @@ class NodeCounting:
         for name in models.keys() - self._instances.keys():
             role, counted = self._kept.get(name, (Role.UNIFIED, False))
             self._before[name] = ALL if counted else NONE
-            self._instances = self._instances | {name: Instance(role, _models({models[name]}))}
+            self._instances = self._instances | {name: _recalled(role, models[name])}
         self._instances = {name: told for name, told in self._instances.items() if name in models}
         self._elsewhere &= set(sources)
         self._decide(Around(computing, bool(self._elsewhere)), earlier)
@@ -111,6 +116,10 @@ def recalled(kept: Any) -> dict[str, tuple[Role, bool]]:
     return {str(name): (Role(role), bool(counted)) for name, (role, counted) in dict(kept).items()}
 
 
+def _recalled(role: Role, model: str) -> Instance:
+    return Instance(role, _models({model}), model="" if model == UNKNOWN_MODEL else model)
+
+
 def _told(engine: EngineReading) -> Instance:
     return Instance(
         role=engine.role,
@@ -119,6 +128,7 @@ def _told(engine: EngineReading) -> Instance:
         gpus=engine.gpus,
         spans_nodes=engine.spans_nodes,
         deployment=engine.deployment,
+        model="" if engine.model == UNKNOWN_MODEL else engine.model,
     )
 
 

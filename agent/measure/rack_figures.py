@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from agent.measure.efficiency import CADENCES_PER_WINDOW, Window, tokens_per_joule
 from agent.measure.engine import TokenKind
+from agent.measure.rack_deployments import deployments_of
 from agent.measure.rack_snapshot import EFFICIENCY, RATE
 from agent.measure.series import max_gap_seconds
 from agent.measure.validity import Flag, Invalid, Validity
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
 
     from agent.measure.rack_member import MemberSums, RackMember, Reach
+    from agent.measure.rack_snapshot import DeploymentFigures
 
 MEMBERS_PER_STEP = 50
 """Reckoned without a pause: 1,000 members in one piece would keep whoever reckons from all else for long."""
@@ -37,6 +39,7 @@ class RackFigures:
     by_model: dict[tuple[str, TokenKind], float] = field(default_factory=dict)
     """Tokens per second."""
     model_ratios: dict[tuple[str, TokenKind, str], float] = field(default_factory=dict)
+    deployments: tuple[DeploymentFigures, ...] = ()
     coverage: float | None = None
     validity: tuple[Validity, ...] = ()
     rates: dict[str, MemberSums] = field(default_factory=dict)
@@ -68,6 +71,8 @@ def figures_in_steps(
         standing.append(_efficiency(figures, boundary, expected, ratio_seconds))
         yield
         _model_ratios(figures, members, boundary)
+    yield
+    figures.deployments = deployments_of(members, figures.rates, figures.ratios, figures.window_seconds)
     yield
     figures.validity = tuple(standing)
     _model_rates(figures, members)

@@ -56,6 +56,7 @@ def rack_of_one(snapshot: Snapshot, plan: RackPlan) -> RackSnapshot:
         gpus_expected=len(snapshot.gpus) if in_duty else 0,
         gpus_reporting=sum(gpu.up for gpu in member.gpus) if in_duty else 0,
         models=snapshot.models,
+        deployments=tuple(each for each in snapshot.deployments if each.nodes),
         members=(member,),
         record=record_of(plan.record, snapshot.models, output),
     )

@@ -63,7 +63,6 @@ def snapshot_in_steps(
     """Return the rack at one moment; members must stand still between the steps."""
     duty = [place for place in places if place.drained is None and not place.same_as]
     members = yield from _with_ratios((yield from _members(places, now, figures, ledger)))
-    yield
     return RackSnapshot(
         sequence=sequence,
         at=now,
@@ -88,6 +87,7 @@ def snapshot_in_steps(
         models=(models := _models(places, figures, ledger)),
         members=members,
         window_end_monotonic_seconds=figures.window_end_seconds,
+        deployments=figures.deployments,
         record=record_of(plan.record, models, _valid_rate(figures)),
     )
 
@@ -202,6 +202,7 @@ def _with_ratios(members: Sequence[MemberFigures]) -> Generator[None, None, tupl
         ratio = _over(_output(member), middle_rates[member.spans_nodes])
         gpus = tuple([_beside(gpu, middle_watts) for gpu in member.gpus])
         compared.append(replace(member, rate_to_median_ratio=ratio, gpus=gpus))
+    yield
     return tuple(compared)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.measure.deployment_rows import counted_rows
+from agent.measure.deployment_rows import counted_rows, deployment_rows
 from agent.measure.energy import Verdict
 from agent.measure.gpu import RECOVERY_ACTIONS, GpuState, PowerScope
 from agent.measure.rack_rows import model_rows, rack_rows
@@ -48,6 +48,7 @@ def rows_of(snapshot: Snapshot) -> Iterator[Row]:
     for engine in snapshot.engines:
         yield from _engine_rows(engine)
     yield from counted_rows(snapshot.engines)
+    yield from deployment_rows(snapshot)
     yield from _collector_rows(snapshot.outcomes)
     yield from _cost_rows(snapshot.costs)
     yield from model_rows(snapshot.models)

@@ -11,11 +11,12 @@ from agent.measure.counting import ALL, NONE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from agent.measure.attribution import Claim
     from agent.measure.energy import Verdict
     from agent.measure.engine import EngineReading, TokenKind
     from agent.measure.gpu import GpuReading, GpuState
     from agent.measure.owner import GpuOwner
-    from agent.measure.rack_snapshot import ModelFigures, RackSnapshot
+    from agent.measure.rack_snapshot import DeploymentFigures, ModelFigures, RackSnapshot
     from agent.measure.reading import Cost, Moment, Outcome
     from agent.measure.series import Point
     from agent.measure.validity import Flag, Invalid, Validity
@@ -164,5 +165,11 @@ class Snapshot:
     """Why this node was taken out on purpose; None while it is in duty."""
     zeros: frozenset[TokenKind] = NONE
     """Kinds of which it makes none for certain."""
+    deployments: tuple[DeploymentFigures, ...] = ()
+    """Every deployment that is served here, and the energy of those that were."""
+    claims: Mapping[int, Claim] = field(default_factory=dict)
+    """Whether each GPU belongs to a deployment, by number."""
+    model_energy: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """Joules of each model by model and boundary, of GPUs that worked for nothing else."""
     spans_nodes: bool = False
     """Its tokens and its joules belong together only over several nodes (T24)."""

@@ -18,6 +18,7 @@ class Invalid(StrEnum):
     COUNTER_POWER_MISMATCH = "counter_power_mismatch"  # T9
     LOW_COVERAGE = "low_coverage"  # less than 95 % of the rack's member-seconds are valid (T10)
     SPANS_NODES = "spans_nodes"  # its tokens are made with GPUs of other nodes too: see the rack's (T24)
+    UNATTRIBUTED = "unattributed"  # a deployment's GPUs are not known, or not its own
     ZERO_ENERGY = "zero_energy"  # a meter that shows no energy at all cannot be divided by
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from agent.measure.attribution import Claim
 from agent.measure.energy import Verdict
 from agent.measure.engine import Demand, EngineReading, TokenKind
 from agent.measure.gpu import (
@@ -15,6 +16,7 @@ from agent.measure.gpu import (
 )
 from agent.measure.owner import GpuOwner
 from agent.measure.rack_snapshot import (
+    DeploymentFigures,
     MemberFigures,
     ModelFigures,
     RackSnapshot,
@@ -173,6 +175,16 @@ def rack():
             MemberFigures("tray-03", "http://tray-03:9744", up=True, drained=True),
         ),
         record=RecordFigures("azure-gb300-llama2-70b", "Azure", 1_100_948.3, 0.0545),
+        deployments=(
+            DeploymentFigures(
+                "chat",
+                "llama",
+                gpus=8,
+                nodes=2,
+                tokens_per_second={output: 60_000.5},
+                tokens_per_joule={(output, "gpu"): 12.5},
+            ),
+        ),
     )
 
 
@@ -227,5 +239,19 @@ def snapshot(rack, well_gpu, lost_gpu, silent_gpu, serving_engine, silent_engine
                 1,
             ),
         ),
+        deployments=(
+            DeploymentFigures(
+                "chat",
+                "llama",
+                gpus=1,
+                tokens_per_second={TokenKind.OUTPUT: 1500.5},
+                tokens_per_joule={(TokenKind.OUTPUT, "gpu"): 1.5},
+                power_watts={"gpu": 1033.5},
+                gpu_numbers=(0,),
+                energy_joules_total={("gpu", "serving"): 120_000.5, ("gpu", "idle"): 0.0},
+            ),
+        ),
+        claims={0: Claim.ATTRIBUTED, 1: Claim.UNKNOWN},
+        model_energy={("llama", "gpu"): 120_000.5},
         rack=rack,
     )
