@@ -101,6 +101,11 @@ class Series:
             del column[:count]
 
     @property
+    def oldest(self) -> float:
+        """Moment of the oldest sample still kept; plus infinity without one."""
+        return self._seconds[0] if self._seconds else float("inf")
+
+    @property
     def first(self) -> Point | None:
         """The oldest sample still kept."""
         return self._point(0) if self._seconds else None
