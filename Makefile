@@ -6,11 +6,13 @@ export PATH := $(CURDIR)/.cache/debian/usr/bin:$(PATH)
 # Some tests mount a small file system; without root they do it in a user namespace of their own.
 IN_NAMESPACE := $(shell test "$$(id -u)" = 0 || echo unshare --map-root-user --mount)
 
-# Most tests wait for processes: two at a time halve the time. A file keeps to one worker, for its fixtures are dear.
-# Those marked `alone` run after them, one by one. Exit code 5 is pytest's for a choice that has none of either.
-SPREAD := -n 2 --dist loadfile
+# Most tests wait for processes: two at a time halve the time. A file keeps to one worker, for its fixtures are dear;
+# tests/conftest.py says which go first. Those marked `alone` run after them, by themselves: they compare rates over
+# seconds, which browsers and compilers would disturb, and do little but wait, so two files of them go side by side.
+# Exit code 5 is pytest's for a choice that has none of either.
+SPREAD := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo top test run-setup test-setup lint docs docs-check wheel-check unit fix goldens bench clean
+.PHONY: help demo top test run-setup test-setup lint docs docs-check wheel-check unit spread alone fix goldens bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -22,7 +24,8 @@ top: run-setup  ## the rack in this terminal, beside a running demo; TOP="--help
 	@scripts/setup.sh top
 	$(BIN)/rackwatt top $(TOP)
 
-test: test-setup lint docs-check wheel-check unit  ## everything that CI runs
+test:  ## everything that CI runs; says at the end what took how long
+	@MAKE="$(MAKE)" scripts/phases.sh test-setup "lint docs-check wheel-check" spread alone
 
 run-setup:
 	@scripts/setup.sh run
@@ -44,9 +47,13 @@ docs-check: test-setup
 wheel-check: test-setup  ## build the wheel, install it in a clean environment, run it there
 	scripts/wheel_check.sh
 
-unit: test-setup  ## the tests only; PYTEST="-k name" to choose
+unit: spread alone  ## the tests only; PYTEST="-k name" to choose
+
+spread: test-setup
 	$(IN_NAMESPACE) $(BIN)/python -m pytest $(SPREAD) -m "not alone" $(PYTEST) || [ $$? = 5 ]
-	$(IN_NAMESPACE) $(BIN)/python -m pytest -m alone $(PYTEST) || [ $$? = 5 ]
+
+alone: test-setup
+	$(IN_NAMESPACE) $(BIN)/python -m pytest $(SPREAD) -m alone $(PYTEST) || [ $$? = 5 ]
 
 fix: test-setup  ## format and mend what ruff can
 	$(BIN)/ruff check --fix .

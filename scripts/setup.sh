@@ -40,6 +40,26 @@ if [ ! -x .venv/bin/pip ]; then
     get_pip || .venv/bin/python -m ensurepip --default-pip >/dev/null
 fi
 
+# Real Debian programs that the tests run beside us are unpacked, not installed: no service starts, nothing of the
+# system changes.
+debian_programs() {
+    if [ ! -e .cache/debian/.done ]; then
+        command -v apt-get >/dev/null || { say "the tests need Debian or Ubuntu (they run Debian's prometheus)"; return 1; }
+        mkdir -p .cache/debian/deb
+        say "unpacking Debian's prometheus and libfaketime into .cache/debian"
+        (cd .cache/debian/deb && { apt-get -qq -o APT::Sandbox::User=root download prometheus libfaketime 2>/dev/null \
+            || { apt update && apt-get -qq -o APT::Sandbox::User=root download prometheus libfaketime; }; }) || return 1
+        for deb in .cache/debian/deb/*.deb; do dpkg -x "$deb" .cache/debian || return 1; done
+        rm -r .cache/debian/deb
+        touch .cache/debian/.done
+    fi
+    scripts/chromium.sh
+}
+
+# They are fetched while pip works.
+programs=
+if [ "$what" = test ]; then debian_programs & programs=$!; fi
+
 # What pyproject.toml names, one a line: requirements EXTRA-OR-GROUP …
 requirements() {
     .venv/bin/python - "$@" <<'PY'
@@ -87,17 +107,4 @@ if [ ! -e "$stamp" ]; then
     touch "$stamp"
 fi
 
-# Real Debian programs that the tests run beside us are unpacked, not installed: no service starts, nothing of the
-# system changes.
-if [ "$what" = test ] && [ ! -e .cache/debian/.done ]; then
-    command -v apt-get >/dev/null || { say "the tests need Debian or Ubuntu (they run Debian's prometheus)"; exit 1; }
-    mkdir -p .cache/debian/deb
-    say "unpacking Debian's prometheus and libfaketime into .cache/debian"
-    (cd .cache/debian/deb && { apt-get -qq -o APT::Sandbox::User=root download prometheus libfaketime 2>/dev/null \
-        || { apt update && apt-get -qq -o APT::Sandbox::User=root download prometheus libfaketime; }; })
-    for deb in .cache/debian/deb/*.deb; do dpkg -x "$deb" .cache/debian; done
-    rm -r .cache/debian/deb
-    touch .cache/debian/.done
-fi
-
-if [ "$what" = test ]; then scripts/chromium.sh; fi
+if [ -n "$programs" ]; then wait "$programs"; fi

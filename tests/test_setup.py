@@ -1,5 +1,7 @@
 """What scripts/setup.sh leaves in .venv: the command of this checkout, from wherever it is called."""
 
+import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,3 +44,25 @@ def test_setup_of_nothing_it_knows_says_what_there_is(what):
 
     assert done.returncode == 2
     assert "usage: setup.sh run|top|test" in done.stderr
+
+
+def test_the_files_that_go_first_exist():
+    here = Path(__file__).parent
+    spec = importlib.util.spec_from_file_location("order_of_tests", here / "conftest.py")
+    order = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(order)
+
+    assert [name for name in order.LONGEST_FIRST if not (here / name).is_file()] == []
+
+
+def test_phases_are_told_with_their_seconds_and_end_at_the_first_that_fails(tmp_path):
+    (tmp_path / "Makefile").write_text("one two three:\n\t@echo did $@\nbroken:\n\t@false\n")
+    script = Path(__file__).parents[1] / "scripts" / "phases.sh"
+    done = subprocess.run(
+        [script, "one two", "broken", "three"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 2
+    assert {"did one", "did two"} <= set(done.stdout.splitlines())
+    assert "did three" not in done.stdout
+    assert re.search(r"^ +\d s  one two\n +\d s  broken\n +\d s  in all$", done.stdout, re.MULTILINE)
