@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from agent import plugins
 from agent.config import General
+from agent.measure.attribution import Claim
 from agent.measure.catalogue import CATALOGUE, PREFIX
 from agent.measure.energy import Verdict
 from agent.measure.engine import Latency, TokenKind
@@ -31,6 +32,7 @@ TITLES = {
     Flag: "What to know about a figure (`figure_flag`)",
     Reason: "Why a collection failed (`collector_failures_total`)",
     GpuState: "States of a GPU (`gpu_state`)",
+    Claim: "Whose a GPU is (`gpu_attribution`)",
     Verdict: "Energy counter against integrated power (`gpu_energy_crosscheck`)",
     Activity: "What a node or an engine is doing (`node_state`, `engine_state`)",
 }

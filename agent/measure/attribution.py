@@ -62,7 +62,8 @@ def attribution_of(
     unattributed, several = set(), set()
     for name, instance in instances.items():
         group = group_of(instance)
-        if instance.role is Role.GATEWAY and not kinds[name]:
+        nameless = group.deployment == UNKNOWN and instance.gpus is None
+        if nameless or (instance.role is Role.GATEWAY and not kinds[name]):
             continue
         by_group.setdefault(group, []).append(name)
         if len(instance.models) > 1:

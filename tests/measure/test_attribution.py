@@ -65,9 +65,22 @@ def test_t13_a_gateway_is_of_no_deployment_unless_it_counts():
 
 
 def test_a_deployment_is_named_as_configured_and_else_after_its_model():
-    found = told({"a": instance("llama", (), deployment="chat"), "b": Instance()}, {})
+    found = told({"a": instance("llama", (), deployment="chat"), "b": instance("qwen", ())}, {})
 
-    assert set(found.instances) == {Group("chat", "llama"), Group("unknown", "unknown")}
+    assert set(found.instances) == {Group("chat", "llama"), QWEN}
+
+
+def test_an_instance_that_has_told_nothing_is_of_no_deployment():
+    assert told({"a": Instance()}, {"g0": True}).instances == {}
+
+
+def test_the_gpu_of_an_instance_that_does_not_name_its_model_is_attributed_all_the_same():
+    found = told({"a": Instance(gpus=("g0",))}, {"g0": True})
+
+    assert (found.claims, found.holders) == (
+        {"g0": Claim.ATTRIBUTED},
+        {"g0": Group("unknown", "unknown")},
+    )
 
 
 def test_an_instance_that_serves_two_models_makes_no_joule_one_models():

@@ -86,6 +86,16 @@ def test_four_gpus_and_two_engines_stay_below_four_kilobytes(totals):
     assert len(to_json(totals)) <= 4096
 
 
+def test_four_gpus_and_two_engines_of_two_deployments_stay_below_four_kilobytes(totals):
+    well = [replace(at, reasons=frozenset()) for at in totals.boundaries[:2]]
+    parts = tuple(
+        DeploymentTotals(name, name, 2, whole=False, since_seconds=12_345.678_901, energies=tuple(well))
+        for name in ("meta-llama/Llama-2-70b-chat-hf", "Qwen/Qwen2.5-72B-Instruct")
+    )
+
+    assert len(to_json(replace(totals, deployments=parts))) <= 4096
+
+
 def test_another_schema_is_refused_with_both_versions(totals):
     error = refusal(broken(totals, lambda plain: plain.update(schema=2)))
 
