@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from agent import plugins
 from agent.config import General
@@ -20,9 +21,6 @@ from agent.measure.snapshot import Activity
 from agent.measure.validity import Flag, Invalid
 from agent.twin import scenario
 from agent.twin.events import KINDS
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 TITLES = {
     Invalid: "Why a figure is invalid (`figure_invalid_reason`)",
@@ -135,7 +133,7 @@ def _rows(kind: type, prefix: str) -> list[str]:
             continue  # filled from another place
         hint, name = hints[field.name], prefix + field.name
         inner = _dataclass_in(hint)
-        many = "[]" if getattr(hint, "__origin__", None) is tuple else ""
+        many = {tuple: "[]", Mapping: ".<name>"}.get(getattr(hint, "__origin__", None), "")
         kind_name = _type_name(hint)
         rows.append(f"| `{name}` | {kind_name} | {_default(field, hint)} | {documented(field)} |")
         if inner is not None:
@@ -156,7 +154,7 @@ def _type_name(hint: Any) -> str:
         return "size"
     if isinstance(hint, type) and issubclass(hint, Enum):
         return "choice"
-    if dataclasses.is_dataclass(hint):
+    if dataclasses.is_dataclass(hint) or getattr(hint, "__origin__", None) is Mapping:
         return "mapping"
     arguments = [each for each in get_args(hint) if each not in {type(None), Ellipsis}]
     if getattr(hint, "__origin__", None) is tuple:
@@ -171,7 +169,7 @@ def _type_name(hint: Any) -> str:
 def _default(field: Any, hint: Any) -> str:
     value = field.default
     if value is dataclasses.MISSING:
-        return "required"
+        return "required" if field.default_factory is dataclasses.MISSING else "-"
     if dataclasses.is_dataclass(value):
         return "-"
     if hint is Seconds:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.measure.engine_book import EngineBook
 from agent.measure.engine_tokens import forget_unexpected
+from agent.measure.latency_book import ModelLatencies
 from agent.measure.ledger import Ledger
 from agent.measure.model_figures import models_of
 from agent.measure.model_tokens import ModelTokens
@@ -15,6 +16,8 @@ from agent.measure.node_boundaries import boundaries_of
 from agent.measure.node_figures import figures_of
 from agent.measure.node_gpus import NodeGpus
 from agent.measure.series import Horizon
+from agent.measure.service import services_of
+from agent.measure.slo import NO_PROMISES
 from agent.measure.snapshot import Activity, NodeIdentity, Origin, Snapshot
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from agent.measure.node_figures import NodeFigures
     from agent.measure.rack_snapshot import RackSnapshot
     from agent.measure.reading import Cost, Moment, Outcome, Reading
+    from agent.measure.slo import Slo
 
 ENGINES_PREFIX = "engines/"
 HORIZON_WINDOWS = 3.0
@@ -43,6 +47,7 @@ class NodeReckoner:
         run: str,
         version: str = "",
         ledger: str = "",
+        slo: Slo = NO_PROMISES,
     ) -> None:
         """Start empty.
 
@@ -58,6 +63,7 @@ class NodeReckoner:
         self._ledger = Ledger()
         self._gpus = NodeGpus(self._ledger, self._horizon, epoch, run)
         self._models = ModelTokens(self._ledger)
+        self._latencies, self._slo = ModelLatencies(), slo
         self._engines: dict[str, EngineBook] = {}
         self._engine_names: dict[str, tuple[str, str]] = {}
         self._costs: dict[str, Mapping[str, Cost]] = {}
@@ -102,7 +108,7 @@ class NodeReckoner:
         offered = set(sources)
         instances = {s.removeprefix(ENGINES_PREFIX) for s in offered if s.startswith(ENGINES_PREFIX)}
         for instance in instances - self._engines.keys():
-            book = EngineBook(instance, self._ledger, self._horizon, self._models)
+            book = EngineBook(instance, self._ledger, self._horizon, self._models, self._latencies)
             book.engine, book.model = self._engine_names.get(instance, (book.engine, book.model))
             self._engines[instance] = book
         for instance in self._engines.keys() - instances:
@@ -167,6 +173,7 @@ class NodeReckoner:
             models=models_of(engines, told, figures, self._models.totals),
             rack=rack,
             drained=self.drained,
+            services=services_of(engines, self._latencies.histograms, self._slo, now.monotonic_seconds),
         )
 
     def _figures(self, engines: list[EngineBook], now: Moment) -> NodeFigures:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from agent.measure.rack_snapshot import ModelFigures, RackSnapshot
     from agent.measure.reading import Cost, Moment, Outcome
     from agent.measure.series import Point
+    from agent.measure.service import ServiceFigures
     from agent.measure.validity import Flag, Invalid, Validity
 
 
@@ -103,6 +104,8 @@ class EngineFigures:
     """When it was last seen to have restarted."""
     window_seconds: float = 10.0
     """Interval that its rates speak of."""
+    work: Mapping[str, float] = field(default_factory=dict)
+    """Totals of requests, by how they ended and otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,3 +158,5 @@ class Snapshot:
     """The rack as this daemon last reckoned it; None without members."""
     drained: str | None = None
     """Why this node was taken out on purpose; None while it is in duty."""
+    services: tuple[ServiceFigures, ...] = ()
+    """How well each model is served."""
