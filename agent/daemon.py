@@ -335,6 +335,7 @@ def reckoner_of(settings: Config) -> NodeReckoner:
         run=f"run:{uuid.uuid4()}",
         version=__version__,
         ledger=str(uuid.uuid4()),
+        slo=settings.general.slo,
     )
 
 

@@ -243,7 +243,7 @@ def _type_name(hint: Any) -> str:
         return "size"
     if isinstance(hint, type) and issubclass(hint, Enum):
         return "choice"
-    if dataclasses.is_dataclass(hint):
+    if dataclasses.is_dataclass(hint) or getattr(hint, "__origin__", None) is Mapping:
         return "mapping"
     arguments = [each for each in get_args(hint) if each not in {type(None), Ellipsis}]
     if getattr(hint, "__origin__", None) is tuple:

@@ -13,6 +13,7 @@ class MetricType(StrEnum):
 
     GAUGE = "gauge"
     COUNTER = "counter"
+    HISTOGRAM = "histogram"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Metric:
     doc: str
 
 
-_G, _C = MetricType.GAUGE, MetricType.COUNTER
+_G, _C, _H = MetricType.GAUGE, MetricType.COUNTER, MetricType.HISTOGRAM
 _ENGINE = ("engine", "engine_instance", "model")
 _DEPLOYMENT = ("deployment", "model")
 
@@ -220,6 +221,25 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     Metric("engine_restarts_total", _C, _ENGINE, "Counter resets seen: restarts of the engine."),
     Metric("engine_requests", _G, (*_ENGINE, "state"), "Requests in the engine: running, waiting."),
+    Metric(
+        "engine_arrivals_total",
+        _C,
+        _ENGINE,
+        "Requests that arrived since the engine was first seen; absent where it does not count them.",
+    ),
+    Metric(
+        "engine_requests_finished_total",
+        _C,
+        (*_ENGINE, "outcome"),
+        "Requests that ended: succeeded (also cut at the longest length), failed or aborted, as far as the "
+        "engine counts each. Requests that their clients gave up are in none of them with some engines.",
+    ),
+    Metric(
+        "engine_preemptions_total",
+        _C,
+        _ENGINE,
+        "Requests that were put off, or begun anew, for want of KV cache.",
+    ),
     Metric("engine_kv_cache_usage_ratio", _G, _ENGINE, "Share of the KV cache in use."),
     Metric(
         "engine_page_first_byte_seconds",
@@ -293,6 +313,76 @@ CATALOGUE: tuple[Metric, ...] = (
         (*_DEPLOYMENT, "boundary", "state"),
         "Energy of the deployment's own GPUs by what it did meanwhile: serving, idle (asleep included), or "
         "unknown; survives restarts. A shared GPU's is nobody's.",
+    ),
+    Metric(
+        "model_time_to_first_token_seconds",
+        _H,
+        ("model",),
+        "From a request's arrival to its first output token, over all engines of this node that tell, at the "
+        "bounds that all of them have. Begins at 0 when rackwatt starts.",
+    ),
+    Metric(
+        "model_inter_token_latency_seconds",
+        _H,
+        ("model",),
+        "Between two outputs of a request, likewise: an engine that hands out several tokens at once counts "
+        "them once.",
+    ),
+    Metric(
+        "model_request_duration_seconds",
+        _H,
+        ("model",),
+        "From a request's arrival to its last token, likewise.",
+    ),
+    Metric(
+        "model_queue_time_seconds",
+        _H,
+        ("model",),
+        "From a request's arrival to the first work on it, likewise.",
+    ),
+    Metric(
+        "model_latency_quantile_seconds",
+        _G,
+        ("model", "latency", "percentile"),
+        "Latency that 50, 90 or 99 % stayed within over model_latency_window_seconds, as PromQL's "
+        "histogram_quantile reckons it. Absent above the engine's highest bound; below its lowest (10 ms "
+        "between tokens with vLLM) it is spread evenly from 0, and the mean says more.",
+    ),
+    Metric(
+        "model_latency_mean_seconds",
+        _G,
+        ("model", "latency"),
+        "Mean latency over the same window.",
+    ),
+    Metric("model_latency_window_seconds", _G, ("model",), "Interval that the figures of service speak of."),
+    Metric(
+        "model_slo_attained_ratio",
+        _G,
+        ("model", "latency"),
+        "Share within its limit (slo) over the same window: of requests, and for inter_token of gaps between "
+        "tokens. Exact when the limit is a bound of the engine's buckets, else spread evenly inside one; "
+        "absent when the limit is above the highest and some took longer.",
+    ),
+    Metric(
+        "model_goodput_ratio",
+        _G,
+        ("model", "bound"),
+        "Share of requests that met every limit they have one time of (first_token, end_to_end, queue): "
+        "between lower and upper, for histograms do not tell which request missed which. lower: no request "
+        "missed two; upper: all that missed one missed the hardest as well. First tokens are counted when "
+        "they come, the rest when requests end.",
+    ),
+    Metric(
+        "model_cached_prompt_ratio",
+        _G,
+        ("model",),
+        "Share of prompt tokens that came from a cache, over the same window; of engines that count both.",
+    ),
+    Metric(
+        "model_speculative_accepted_ratio",
+        _G,
+        ("model",),
+        "Share of tokens guessed by speculative decoding that the model took, over the same window.",
     ),
     Metric(
         "rack_tokens_per_second",

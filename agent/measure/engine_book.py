@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 from agent.measure.counters import Change
 from agent.measure.efficiency import CADENCES_PER_WINDOW
 from agent.measure.engine import TokenKind
+from agent.measure.engine_activity import ActivityBook
 from agent.measure.engine_tokens import MAX_SERIES_PER_INSTANCE, PROCESS, EngineTokens, prefix_of
+from agent.measure.engine_work import ACCEPTED, DRAFTED, EngineWork
 from agent.measure.finish_period import FinishPeriod
+from agent.measure.latency_book import LatencyBook
 from agent.measure.live_output import LiveOutput
 from agent.measure.series import Point, Series, max_gap_seconds
 from agent.measure.snapshot import Activity, EngineFigures, TokenFigures
@@ -17,6 +20,7 @@ from agent.measure.snapshot import Activity, EngineFigures, TokenFigures
 if TYPE_CHECKING:
     from agent.measure.counting import Kinds
     from agent.measure.engine import EngineReading
+    from agent.measure.latency_book import ModelLatencies
     from agent.measure.ledger import Ledger
     from agent.measure.model_tokens import ModelTokens
     from agent.measure.reading import Moment
@@ -33,7 +37,12 @@ class EngineBook:
     """What is remembered of one engine instance between readings."""
 
     def __init__(
-        self, instance: str, ledger: Ledger, horizon: Horizon, models: ModelTokens | None = None
+        self,
+        instance: str,
+        ledger: Ledger,
+        horizon: Horizon,
+        models: ModelTokens | None = None,
+        latencies: ModelLatencies | None = None,
     ) -> None:
         self.instance = instance
         self.engine = UNKNOWN
@@ -51,6 +60,11 @@ class EngineBook:
         self._totals = EngineTokens(instance, ledger, models)
         self._live = LiveOutput(self.total(TokenKind.OUTPUT))
         self._finishes = FinishPeriod()
+        self._work = EngineWork(instance, ledger)
+        self._activity = ActivityBook()
+        self.latencies = LatencyBook(latencies)
+        self.speculation: tuple[Series, Series] | None = None
+        """Tokens that were guessed and taken, and all that were guessed; None while it tells of none."""
         self._cadences: deque[tuple[float, float]] = deque()
         """When a cadence was last in force, and that cadence."""
 
@@ -64,9 +78,14 @@ class EngineBook:
         if process is Change.FOREIGN:
             self.reading = None
             return False
-        self.reading = reading
+        seen_again, self.reading = self.reading is None, reading
         self.engine, self.model = reading.engine, reading.model
         restarted = self._count(reading, process)
+        if process in {Change.RESET, Change.ADOPTED}:
+            self.latencies.restart(adopted=process is Change.ADOPTED)
+        self.latencies.take(reading)
+        self._work.take(reading, process)
+        self._activity.take(reading, self.live_output(), seen_again=seen_again)
         period_seconds = self._finishes.take(reading, self.total(TokenKind.OUTPUT))
         self._note_cadence(reading.at.monotonic_seconds, max(cadence_seconds, period_seconds))
         self._extend_series(reading)
@@ -113,19 +132,13 @@ class EngineBook:
             reset_monotonic_seconds=self.reset_monotonic_seconds,
             window_seconds=window_seconds,
             counted=self.counted,
+            work=self._work.totals,
         )
 
     def activity(self) -> Activity:
         """Tell serving from idle, asleep and unknown (T4)."""
         reading = self.reading
-        if reading is None:
-            return Activity.UNKNOWN
-        demand = reading.demand
-        if demand.asleep:
-            return Activity.ASLEEP
-        if demand.running or demand.waiting or self._moved():
-            return Activity.SERVING
-        return Activity.UNKNOWN if demand.running is None else Activity.IDLE
+        return Activity.UNKNOWN if reading is None else self._activity.activity(reading, self.cadence_seconds)
 
     def total(self, kind: TokenKind) -> float:
         """Return the exact total of one kind over all models."""
@@ -211,6 +224,16 @@ class EngineBook:
             series = self.series.setdefault(kind, Series(self._horizon))
             step = 0.0 if idle else sum(c.resolution for c in reading.counters if c.kind is kind)
             series.add(Point(reading.at.monotonic_seconds, value, spread, step))
+        self._extend_speculation(reading, spread)
+
+    def _extend_speculation(self, reading: EngineReading, spread_seconds: float) -> None:
+        if reading.drafted_tokens is None or reading.accepted_tokens is None:
+            self.speculation = None
+            return
+        self.speculation = self.speculation or (Series(self._horizon), Series(self._horizon))
+        for series, name in zip(self.speculation, (ACCEPTED, DRAFTED), strict=True):
+            total = self._work.totals[name]
+            series.add(Point(reading.at.monotonic_seconds, total, spread_seconds))
 
     def _tokens(self, reading: EngineReading, now: Moment, window_seconds: float) -> tuple[TokenFigures, ...]:
         """Return the figures of every model and kind on the page; what they share is reckoned once a kind."""
@@ -262,11 +285,3 @@ class EngineBook:
         pending = self._live.pending if kind is TokenKind.OUTPUT else 0.0
         unseen_seconds = now.monotonic_seconds - reading.asked_monotonic_seconds + self.cadence_seconds
         return pending + steepest * unseen_seconds
-
-    def _moved(self) -> bool:
-        """Tell whether output tokens came since the sample before the last."""
-        series = self.series.get(TokenKind.OUTPUT)
-        if series is None or series.last is None:
-            return False
-        end = series.last.seconds
-        return bool(series.peak_slope(end, end))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from agent.measure.counters import Change
 from agent.measure.engine import TokenKind
+from agent.measure.engine_activity import IDLE_SHARE
 
 if TYPE_CHECKING:
     from agent.measure.engine import EngineReading
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
 REST_SECONDS = 2.0
 """An engine without work is at rest after so long without a token: the counters of one page need not be of
 one moment."""
-IDLE_SHARE = 0.9
-"""An engine that counts its idle time had nothing to do while that grew by this share of the time."""
 
 
 class LiveOutput:

@@ -11,6 +11,7 @@ from agent.measure.deployment_books import DeploymentBooks, state_of
 from agent.measure.deployment_figures import NodeView, deployments_of, ratios_of_models
 from agent.measure.engine_book import EngineBook
 from agent.measure.engine_tokens import forget_unexpected
+from agent.measure.latency_book import ModelLatencies
 from agent.measure.ledger import Ledger
 from agent.measure.model_figures import models_of
 from agent.measure.model_tokens import ModelTokens
@@ -19,6 +20,8 @@ from agent.measure.node_counting import NodeCounting, recalled
 from agent.measure.node_figures import figures_of
 from agent.measure.node_gpus import NodeGpus
 from agent.measure.series import Horizon
+from agent.measure.service import services_of
+from agent.measure.slo import NO_PROMISES
 from agent.measure.snapshot import Activity, NodeIdentity, Origin, Snapshot
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from agent.measure.owner import GpuOwner
     from agent.measure.rack_snapshot import DeploymentFigures, RackSnapshot
     from agent.measure.reading import Cost, Moment, Outcome, Reading
+    from agent.measure.slo import Slo
 
 ENGINES_PREFIX = "engines/"
 HORIZON_WINDOWS = 3.0
@@ -49,6 +53,7 @@ class NodeReckoner:
         run: str,
         version: str = "",
         ledger: str = "",
+        slo: Slo = NO_PROMISES,
     ) -> None:
         """Start empty.
 
@@ -66,6 +71,7 @@ class NodeReckoner:
         self._models = ModelTokens(self._ledger)
         self._counting = NodeCounting()
         self._deployments = DeploymentBooks(self._ledger)
+        self._latencies, self._slo = ModelLatencies(), slo
         self._engines: dict[str, EngineBook] = {}
         self._engine_names: dict[str, tuple[str, str]] = {}
         self._costs: dict[str, Mapping[str, Cost]] = {}
@@ -114,7 +120,7 @@ class NodeReckoner:
         offered = set(sources)
         instances = {s.removeprefix(ENGINES_PREFIX) for s in offered if s.startswith(ENGINES_PREFIX)}
         for instance in instances - self._engines.keys():
-            book = EngineBook(instance, self._ledger, self._horizon, self._models)
+            book = EngineBook(instance, self._ledger, self._horizon, self._models, self._latencies)
             book.engine, book.model = self._engine_names.get(instance, (book.engine, book.model))
             self._engines[instance] = book
         for instance in self._engines.keys() - instances:
@@ -173,7 +179,6 @@ class NodeReckoner:
         return Snapshot(
             sequence=self._sequence,
             at=now,
-            node=self._identity(),
             activity=self._activity(),
             gpus=tuple(book.figures() for book in self._gpus.books),
             engines=told,
@@ -183,20 +188,28 @@ class NodeReckoner:
             validity=figures.validity,
             outcomes=outcomes,
             costs=dict(self._costs),
-            notes=self._all_notes(),
-            owners=tuple(owner for owners in self._owners.values() for owner in owners),
             self_gauges=self_gauges,
-            version=self._version,
-            origin=self._origin,
             models=models_of(engines, told, figures, self._models.totals, ratios_of_models(deployments)),
             deployments=deployments,
             claims=self._claims(),
             model_energy=dict(self._deployments.model_energy),
             rack=rack,
-            drained=self.drained,
-            zeros=self._counting.now.zeros,
-            spans_nodes=self._counting.now.spans_nodes,
+            services=services_of(engines, self._latencies.histograms, self._slo, now.monotonic_seconds),
+            **self._facts(),
         )
+
+    def _facts(self) -> dict[str, Any]:
+        """Return what is told of the node, and not reckoned."""
+        return {
+            "node": self._identity(),
+            "notes": self._all_notes(),
+            "owners": tuple(owner for owners in self._owners.values() for owner in owners),
+            "version": self._version,
+            "origin": self._origin,
+            "drained": self.drained,
+            "zeros": self._counting.now.zeros,
+            "spans_nodes": self._counting.now.spans_nodes,
+        }
 
     def _book(self, added: Added | None, reading: Reading) -> None:
         """Give the joules of a reading to the deployments that hold the GPUs."""

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from agent.measure.deployment_rows import counted_rows, deployment_rows
 from agent.measure.energy import Verdict
+from agent.measure.engine_work import OUTCOMES
 from agent.measure.gpu import RECOVERY_ACTIONS, GpuState, PowerScope
 from agent.measure.rack_rows import model_rows, rack_rows
 from agent.measure.reading import Reason
 from agent.measure.row import Row, known
+from agent.measure.service_rows import service_rows
 from agent.measure.snapshot import Activity
 from agent.measure.validity import Flag, Invalid
 
@@ -52,6 +54,7 @@ def rows_of(snapshot: Snapshot) -> Iterator[Row]:
     yield from _collector_rows(snapshot.outcomes)
     yield from _cost_rows(snapshot.costs)
     yield from model_rows(snapshot.models)
+    yield from service_rows(snapshot.services)
     for name, value in snapshot.self_gauges.items():
         yield Row(name, (), value)
     if snapshot.rack is not None:
@@ -168,6 +171,10 @@ def _engine_rows(figures: EngineFigures) -> Iterator[Row]:
         yield Row("engine_tokens_unobserved_total", series, tokens.unobserved)
         yield from known("engine_tokens_uncertainty", series, tokens.uncertainty)
         yield from known("engine_tokens_per_second", series, tokens.per_second)
+    yield from known("engine_arrivals_total", who, figures.work.get("arrivals"))
+    yield from known("engine_preemptions_total", who, figures.work.get("preemptions"))
+    for outcome in OUTCOMES:
+        yield from known("engine_requests_finished_total", (*who, outcome), figures.work.get(outcome))
     reading = figures.reading
     if reading is None:
         return

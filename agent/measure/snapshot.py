@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from agent.measure.rack_snapshot import DeploymentFigures, ModelFigures, RackSnapshot
     from agent.measure.reading import Cost, Moment, Outcome
     from agent.measure.series import Point
+    from agent.measure.service import ServiceFigures
     from agent.measure.validity import Flag, Invalid, Validity
 
 
@@ -109,6 +110,8 @@ class EngineFigures:
     """Interval that its rates speak of."""
     counted: frozenset[TokenKind] = ALL
     """Kinds that enter the figures of node, model and rack (T13)."""
+    work: Mapping[str, float] = field(default_factory=dict)
+    """Totals of requests, by how they ended and otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,3 +176,5 @@ class Snapshot:
     """Joules of each model by model and boundary, of GPUs that worked for nothing else."""
     spans_nodes: bool = False
     """Its tokens and its joules belong together only over several nodes (T24)."""
+    services: tuple[ServiceFigures, ...] = ()
+    """How well each model is served."""

@@ -70,6 +70,9 @@ def demand(plan: Plan, page: Page, stale_seconds: float = 0.0) -> Demand:
     """Return what the page says about the work before the engine."""
     awake = total(page, plan.places("awake"))
     told = {name: total(page, plan.places(name)) for name in DEMANDS}
+    idle, workers = told["idle_seconds"], len(plan.places("idle_seconds"))
+    if idle is not None:  # the mean of its workers: only when all are idle it goes with the clock
+        told["idle_seconds"] = idle / workers
     return Demand(**told, asleep=None if awake is None else awake == 0, stale_seconds=stale_seconds)
 
 

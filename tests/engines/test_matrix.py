@@ -260,6 +260,8 @@ EXPECTED = {
 }
 LIVE_BURST = 5500.0
 """Output of the burst in an engine that counts with every step: half a request more."""
+WATCHED_SECONDS = 10.0
+"""A situation in which nothing happens is watched for so long."""
 QUIET = {"fresh", "first request", "idle", "stale gauge"}
 """Situations in which an engine that does not tell its running requests may be idle or not."""
 
@@ -276,6 +278,10 @@ def expected(situation: str, era: Era) -> Seen:
     if situation == "fresh" and era.fresh is not None:
         differs |= {"output": None, "prompt": None}  # no series of them is there
     if not era.tells_running and (situation in QUIET or (burst and era.counts != LIVE)):
+        differs["activity"] = Activity.UNKNOWN
+    if situation == "first request" and era.stale_seconds:
+        differs["activity"] = Activity.UNKNOWN  # what it tells may be of the moment before (T12)
+    if situation in {"fresh", "idle"} and era.stale_seconds > WATCHED_SECONDS:
         differs["activity"] = Activity.UNKNOWN
     if era.counts == NONE:
         differs |= {"output": None, "prompt": None, "rate": None, "restarts": 0.0}

@@ -4,7 +4,7 @@ import pytest
 
 from agent.measure.attribution import Claim
 from agent.measure.energy import Verdict
-from agent.measure.engine import Demand, EngineReading, TokenKind
+from agent.measure.engine import Demand, EngineReading, Histogram, Latency, TokenKind
 from agent.measure.gpu import (
     GpuIdentity,
     GpuProcess,
@@ -24,6 +24,7 @@ from agent.measure.rack_snapshot import (
 )
 from agent.measure.reading import Cost, Moment, Outcome, Reason
 from agent.measure.series import Point
+from agent.measure.service import LatencyFigures, ServiceFigures
 from agent.measure.snapshot import (
     Activity,
     BoundaryFigures,
@@ -122,6 +123,7 @@ def serving_engine():
         restarts=1.0,
         live={kind: Point(1000.0, 1e6) for kind in (TokenKind.OUTPUT, TokenKind.PROMPT)},
         counted=frozenset({TokenKind.OUTPUT}),
+        work={"arrivals": 120.0, "succeeded": 97.0, "failed": 0.0, "aborted": 3.0, "preemptions": 5.0},
     )
 
 
@@ -189,7 +191,31 @@ def rack():
 
 
 @pytest.fixture
-def snapshot(rack, well_gpu, lost_gpu, silent_gpu, serving_engine, silent_engine):
+def service():
+    """A model whose clients wait."""
+    bounds, inf = (0.01, 0.025, 1.0), float("inf")
+    first = Histogram((*bounds, inf), (2.0, 50.0, 99.0, 100.0), 12.5)
+    return ServiceFigures(
+        model='meta/"llama"\\70b\nfp4',
+        window_seconds=60.0,
+        latencies=(
+            LatencyFigures(Latency.FIRST_TOKEN, 40.0, 0.125, {0.5: 0.025, 0.9: 0.8125}, 0.75),
+            LatencyFigures(Latency.END_TO_END, 40.0, None, {0.5: 8.0, 0.9: 12.5, 0.99: 14.75}, None),
+        ),
+        goodput_ratio=(0.5, 0.75),
+        cached_prompt_ratio=0.25,
+        speculative_accepted_ratio=0.625,
+        histograms={
+            Latency.FIRST_TOKEN: first,
+            Latency.INTER_TOKEN: Histogram((*bounds, inf), (0.0, 0.0, 0.0, 0.0), 0.0),
+            Latency.END_TO_END: Histogram((1.0, inf), (0.0, 97.0), None),
+            Latency.QUEUE: Histogram((1.0, inf), (97.0, 97.0), 0.5),
+        },
+    )
+
+
+@pytest.fixture
+def snapshot(rack, service, well_gpu, lost_gpu, silent_gpu, serving_engine, silent_engine):
     return Snapshot(
         sequence=7,
         at=AT,
@@ -254,4 +280,5 @@ def snapshot(rack, well_gpu, lost_gpu, silent_gpu, serving_engine, silent_engine
         claims={0: Claim.ATTRIBUTED, 1: Claim.UNKNOWN},
         model_energy={("llama", "gpu"): 120_000.5},
         rack=rack,
+        services=(service,),
     )
