@@ -12,7 +12,11 @@ IN_NAMESPACE := $(shell test "$$(id -u)" = 0 || echo unshare --map-root-user --m
 # Exit code 5 is pytest's for a choice that has none of either.
 SPREAD := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo top test run-setup test-setup lint docs docs-check wheel-check unit spread alone fix goldens bench clean
+# Real engines get a network of their own, for some listen on every address, and end with the tests that started them.
+ENGINES := vllm
+IN_OWN_NETWORK := unshare $(if $(IN_NAMESPACE),--map-root-user) --net --pid --fork --kill-child --mount-proc
+
+.PHONY: help demo top test test-engines run-setup test-setup lint docs docs-check wheel-check unit spread alone fix goldens bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -54,6 +58,10 @@ spread: test-setup
 
 alone: test-setup
 	$(IN_NAMESPACE) $(BIN)/python -m pytest $(SPREAD) -m alone $(PYTEST) || [ $$? = 5 ]
+
+test-engines: test-setup  ## real engines on this CPU, watched: 2.4 GB once, 10 minutes
+	scripts/engines.sh $(ENGINES)
+	$(IN_OWN_NETWORK) $(BIN)/python -m pytest $(ENGINES:%=tests/engines_real/test_%.py) $(PYTEST)
 
 fix: test-setup  ## format and mend what ruff can
 	$(BIN)/ruff check --fix .

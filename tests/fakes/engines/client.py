@@ -36,6 +36,8 @@ class LoadClient:
     model: str
     stream_share: float = 0.5
     prompt_length: int = 80
+    prefix: str = ""
+    """What every prompt begins with, for engines that keep beginnings."""
     vary: bool = True
     cancel_share: float = 0.0
     api_key: str | None = None
@@ -47,6 +49,11 @@ class LoadClient:
     _finished: list[dict[str, Any]] = field(default_factory=list)
     _errors: list[str] = field(default_factory=list)
     _cancelled: list[int] = field(default_factory=list)
+    _enough: bool = False
+
+    def finish(self) -> None:
+        """Send no further request; `run` ends with those under way."""
+        self._enough = True
 
     async def run(self, total_requests: int, concurrency: int, max_tokens: int) -> Result:
         """Send all requests, at most `concurrency` at a time; sizes vary from 1 to the maximum."""
@@ -76,7 +83,7 @@ class LoadClient:
         length = source.randint(1, self.prompt_length) if self.vary else self.prompt_length
         body: dict[str, Any] = {
             "model": self.model,
-            "prompt": "".join(source.choices("abcdefghij klmnop", k=length)),
+            "prompt": self.prefix + "".join(source.choices("abcdefghij klmnop", k=length)),
             "max_tokens": source.randint(1, max_tokens) if self.vary else max_tokens,
             "temperature": 0,
         }
@@ -87,6 +94,8 @@ class LoadClient:
 
     async def _work(self, session: aiohttp.ClientSession, bodies: Any) -> None:
         for body in bodies:
+            if self._enough:
+                return
             cancelled = body.pop("cancelled")
             try:
                 await self._request(session, body, cancelled=cancelled)

@@ -1,0 +1,128 @@
+"""A real vLLM on a CPU, watched by `rackwatt run`."""
+
+import asyncio
+import time
+
+import pytest
+from fakes.engines.installed import VLLM, InstalledEngine
+from fakes.engines.watched import Watched
+
+from agent.collectors import engines
+from agent.measure.engine import Latency
+from agent.measure.reading import Moment
+
+BEGINNING = "a beginning that all prompts share " * 10
+"""Of 350 tokens: vLLM on a CPU keeps blocks of 128."""
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory):
+    with InstalledEngine(VLLM) as engine:
+        targets = [{"url": engine.url}]
+        with Watched(tmp_path_factory.mktemp("rig"), engine, {"targets": targets}) as watched:
+            yield watched
+
+
+def grown(before, after):
+    return {kind: after[kind] - before[kind] for kind in before}
+
+
+def given(*results):
+    return {
+        "output": sum(result.output_tokens for result in results),
+        "prompt": sum(result.prompt_tokens for result in results),
+        "prompt_cached": sum(result.cached_tokens for result in results),
+    }
+
+
+def test_totals_equal_what_the_client_was_given_whoever_restarts(rig):
+    """T1: to the token, over a restart of rackwatt in the middle of a load."""
+    before = rig.totals()
+    received = [
+        rig.serve(rig.client(), 80),
+        rig.serve(rig.client(prefix=BEGINNING), 60, during=lambda _: rig.agent.restart(kill=True)),
+    ]
+    after = rig.totals()
+
+    assert grown(before, after) == given(*received)
+    assert received[1].cached_tokens > 0
+
+
+def test_the_model_is_named(rig):
+    (engine,) = rig.agent.node()["engines"]
+
+    assert (engine["engine"], engine["model"], engine["state"]) == ("vllm", "tiny", "idle")
+
+
+def test_the_live_rate_is_that_of_the_client(rig):
+    seen = []
+    client = rig.client(stream_share=1.0)
+    rig.serve(
+        client, 5000, concurrency=16, max_tokens=400, during=lambda client: seen.append(rig.rates(client))
+    )
+    ((node, rate),) = seen
+
+    assert rate > 0
+    assert node["engines"][0]["state"] == "serving"
+    assert node["tokens_per_second"]["output"] == pytest.approx(rate, rel=0.15)
+
+
+def test_tokens_of_cancelled_requests_count_as_produced(rig):
+    """T25: no client was given them, and the engine made them all the same."""
+    before = rig.totals()
+    received = rig.serve(rig.client(cancel_share=0.3), 64, concurrency=16, max_tokens=100)
+    after = rig.totals()
+
+    assert received.cancelled > 0
+    assert after["output"] - before["output"] >= received.output_tokens + received.cancelled_chunks
+
+
+def test_latencies_are_read_as_histograms(rig):
+    """A collector of our own: one reading before and one after a load."""
+
+    async def read():
+        collector = engines.build(engines.Settings(targets=(engines.Target(url=rig.engine.url),)))
+        (source,) = collector.sources(None)
+        reading = await source.collect(Moment(time.monotonic(), time.time()), None)
+        await collector.close()
+        return reading.engines[0].latencies
+
+    before = asyncio.run(read())
+    received = rig.serve(rig.client(), 40)
+    after = asyncio.run(read())
+
+    counted = {
+        latency: after[model, latency].counts[-1] - before[model, latency].counts[-1]
+        for model, latency in after
+    }
+    assert {model for model, _ in after} == {"tiny"}
+    assert counted[Latency.FIRST_TOKEN] == counted[Latency.END_TO_END] == counted[Latency.QUEUE] == 40
+    assert 0 < counted[Latency.INTER_TOKEN] <= received.output_tokens - 40
+    assert after["tiny", Latency.END_TO_END].sum_seconds > before["tiny", Latency.END_TO_END].sum_seconds
+
+
+def test_an_engine_killed_and_started_again_is_one_restart_and_loses_nothing_counted(rig):
+    """T2."""
+    before = rig.totals()
+    received = [rig.serve(rig.client(), 40)]
+    rig.totals()
+    rig.engine.restart(kill=True)
+    received.append(rig.serve(rig.client(), 40))
+    after = rig.totals()
+
+    assert grown(before, after) == given(*received)
+    assert rig.agent.value("rackwatt_engine_restarts_total") == 1
+
+
+@pytest.mark.parametrize("flags", [("--api-server-count", "2"), ("--data-parallel-size", "2")])
+def test_totals_equal_what_the_client_was_given_by_several_processes(tmp_path, flags):
+    """Two API servers have one page between them; two engines behind it are one deployment (T13)."""
+    with (
+        InstalledEngine(VLLM, *flags) as engine,
+        Watched(tmp_path, engine, {"targets": [{"url": engine.url}]}) as watched,
+    ):
+        before = watched.totals()
+        received = watched.serve(watched.client(prefix=BEGINNING), 100, concurrency=16, max_tokens=100)
+        after = watched.totals()
+
+    assert grown(before, after) == given(received)

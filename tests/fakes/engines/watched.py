@@ -1,0 +1,94 @@
+"""A real engine and the real daemon that watches it; what a client was given is the truth."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+from fakes.agent import RunningAgent
+from fakes.engines.client import LoadClient
+from fakes.nvml.driver import FakeDriver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from fakes.engines.client import Result
+    from fakes.engines.installed import InstalledEngine
+
+REST_SECONDS = 60.0  # an engine that is busy ending cancelled requests is not idle yet
+QUIET_SECONDS = 1.5
+
+
+class Watched:
+    """`rackwatt run` beside an engine that runs already and a fake driver; a context manager."""
+
+    def __init__(self, directory: Path, engine: InstalledEngine, engines: Mapping[str, Any]) -> None:
+        """Take the settings of the `engines` collector."""
+        self.engine = engine
+        self.driver = FakeDriver(directory, preset="gb300")
+        settings = {"window": "5s", "collectors": {"nvml": {}, "engines": dict(engines)}}
+        self.agent = RunningAgent(directory / "agent", settings, env=self.driver.env)
+
+    def __enter__(self) -> Self:
+        """Start the daemon."""
+        self.agent.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop it."""
+        self.agent.program.stop()
+
+    def client(self, **settings: Any) -> LoadClient:
+        """A client of the engine."""
+        return LoadClient(self.engine.url, self.engine.model, **settings)
+
+    def totals(self) -> dict[str, float]:
+        """What the daemon has counted, by kind of token, once the engine rests."""
+        rested = time.time()
+        self.agent.wait_for(lambda node: node["at"] > rested + QUIET_SECONDS and _idle(node), REST_SECONDS)
+        kinds = ("output", "prompt", "prompt_cached")
+        return {kind: self.agent.value("rackwatt_engine_tokens_total", kind=kind) or 0.0 for kind in kinds}
+
+    def serve(
+        self,
+        client: LoadClient,
+        requests: int,
+        *,
+        concurrency: int = 8,
+        max_tokens: int = 64,
+        during: Callable[[LoadClient], None] | None = None,
+    ) -> Result:
+        """Send a load and return what the client was given; `during` runs meanwhile and ends it early."""
+        results: list[Result] = []
+        thread = threading.Thread(
+            target=lambda: results.append(asyncio.run(client.run(requests, concurrency, max_tokens)))
+        )
+        thread.start()
+        try:
+            if during is not None:
+                during(client)
+        finally:
+            if during is not None:
+                client.finish()
+            thread.join()
+        assert results[0].errors == ()
+        return results[0]
+
+    def rates(self, client: LoadClient, seconds: float = 15.0) -> tuple[dict[str, Any], float]:
+        """Look on during a load: the last snapshot, and the client's own rate over that snapshot's window."""
+        seen, ends = [], time.monotonic() + seconds
+        while time.monotonic() < ends:
+            seen.append((time.monotonic(), client.live_output_tokens))
+            time.sleep(0.1)
+        node = self.agent.node()
+        window = node["figures"]["node_tokens_per_second"]["window_seconds"]
+        within = [look for look in seen if ends - 1 - window <= look[0] <= ends - 1]  # read up to 1 s ago
+        (began, first), (ended, last) = within[0], within[-1]
+        return node, (last - first) / (ended - began)
+
+
+def _idle(node: Mapping[str, Any]) -> bool:
+    return bool(node["engines"]) and all(engine["state"] == "idle" for engine in node["engines"])
