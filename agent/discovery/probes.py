@@ -6,10 +6,12 @@ import asyncio
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from agent.discovery import command
 from agent.measure.reading import Reason, SourceError
 from agent.wire.engine_identity import identify
+from agent.wire.engine_paths import owner_of
 from agent.wire.http import Limits
 from agent.wire.page import PageLimits, sample_names
 
@@ -57,6 +59,8 @@ class Probe:
     """What to do when it has no page, if it looks like a known engine."""
     unsupported: str = ""
     """Why it cannot be read at all, if it looks like an engine that cannot."""
+    likely: bool = False
+    """Whether the command line tells which engine it is."""
     verdict: Verdict = Verdict.OPEN
     path: str = ""
     """Of the page that was found."""
@@ -118,7 +122,7 @@ class Prober:
         remedy = likely[0].remedy if likely else ""
         unsupported = likely[0].unsupported if all(table.unsupported for table in likely) and likely else ""
         verdict = Verdict.PAGELESS if unsupported or not paths else Verdict.OPEN
-        return Probe(listener, paths, patient, remedy, unsupported, verdict)
+        return Probe(listener, paths, patient, remedy, unsupported, bool(likely), verdict)
 
     async def _ask(self, probe: Probe, now_seconds: float) -> None:
         """Ask for one path after another, until one answer decides."""
@@ -126,6 +130,8 @@ class Prober:
         for path in probe.paths:
             probe.asked += 1
             try:
+                if await self._must_not_ask(probe, path):
+                    break
                 fetched = await self._get(probe, path)
             except SourceError as error:
                 verdict = _verdict_of(error, patient=probe.patient)
@@ -138,6 +144,17 @@ class Prober:
                     break
                 verdict = None if probe.patient and not fetched.body.strip() else verdict
         probe.give(verdict, now_seconds)
+
+    async def _must_not_ask(self, probe: Probe, path: str) -> bool:
+        """Tell whether a server is one that the path empties: it names the owner of its models."""
+        touchy = [table for table in self._tables if table.destructive_path == path]
+        if not touchy or probe.likely:
+            return False
+        usual = f"http://{probe.listener.place}{path}"
+        owner = await owner_of(usual, touchy, lambda url: self._get(probe, urlsplit(url).path))
+        if owner is not None:
+            probe.remedy = owner.remedy
+        return owner is not None
 
     def _engine_or_again(self, probe: Probe) -> Verdict:
         """Take one page of a process: on another port it would be the same once more."""

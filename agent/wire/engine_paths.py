@@ -56,7 +56,7 @@ async def find(
     for found in pages.values():
         if found is not None and _is_known(found[1], tables, limits):
             return found
-    owner = await _owner(beside(usual, USUAL_PATH, MODELS_PATH), touchy, get)
+    owner = await owner_of(usual, touchy, get)
     if owner is None:
         return await _untouchy(url, tables, get, limits)
     found = pages[owner.path]
@@ -102,9 +102,12 @@ def _is_known(fetched: Fetched, tables: Sequence[EngineTable], limits: PageLimit
         return False
 
 
-async def _owner(url: str, touchy: Sequence[EngineTable], get: Get) -> EngineTable | None:
-    """Return the engine that a server names as the owner of its models, if it is one of these."""
-    found = await _page(url, get)
+async def owner_of(usual: str, touchy: Sequence[EngineTable], get: Get) -> EngineTable | None:
+    """Return the engine that a server names as the owner of its models, if it is one of these.
+
+    `usual` is the address of its usual page, which is not asked for.
+    """
+    found = await _page(beside(usual, USUAL_PATH, MODELS_PATH), get)
     try:
         models = json_page.parse(found[1].body) if found else None
     except SourceError:

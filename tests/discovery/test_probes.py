@@ -74,6 +74,20 @@ def test_some_answers_are_final(verdict):
     assert probe.verdict is verdict
 
 
+async def test_the_page_that_reading_empties_is_not_asked_where_the_server_says_whose_its_models_are():
+    trt = table("trt", "/prometheus/metrics", destructive_path="/metrics", owner="tensorrt_llm")
+    models = Answer(b'{"data":[{"id":"m","owned_by":"tensorrt_llm"}]}')
+    async with PageServer({"/v1/models": models, "/metrics": Answer(b"[]")}) as server:
+        prober = Prober(HttpClient(), (trt, TABLES[2]))
+        prober.expect([family(listener(int(server.url.rpartition(":")[2])))], [])
+        for second in (0.0, 10.0, 30.0):
+            await prober.advance(second)
+
+        assert {request.path for request in server.requests} == {"/prometheus/metrics", "/v1/models"}
+    assert prober.probes[0].verdict is Verdict.PAGELESS
+    assert prober.probes[0].remedy == "mend trt"
+
+
 async def test_a_redirect_is_not_followed():
     moved = Answer(status="302 Found", headers={"Location": "http://127.0.0.1:9/"})
     async with PageServer({"/metrics": moved}) as server:
