@@ -1,4 +1,4 @@
-"""A real llama.cpp server that nobody named, beside a fake driver that lists its process: found and joined."""
+"""A real llama.cpp server that nobody named, beside a fake driver that lists its process."""
 
 import asyncio
 
