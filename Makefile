@@ -6,15 +6,17 @@ export PATH := $(CURDIR)/.cache/debian/usr/bin:$(PATH)
 # Some tests mount a small file system; without root they do it in a user namespace of their own.
 IN_NAMESPACE := $(shell test "$$(id -u)" = 0 || echo unshare --map-root-user --mount)
 
-# Most tests wait for processes: two at a time halve the time. A file keeps to one worker, for its fixtures are dear.
-# Those marked `alone` run after them, one by one. Exit code 5 is pytest's for a choice that has none of either.
-SPREAD := -n 2 --dist loadfile
+# Most tests wait for processes: two at a time halve the time. A file keeps to one worker, for its fixtures are dear;
+# tests/conftest.py says which go first. Those marked `alone` run after them, by themselves: they compare rates over
+# seconds, which browsers and compilers would disturb, and do little but wait, so two files of them go side by side.
+# Exit code 5 is pytest's for a choice that has none of either.
+SPREAD := -n 2 --dist loadfile --no-loadscope-reorder
 
 # Real engines get a network of their own, for some listen on every address, and end with the tests that started them.
 ENGINES := vllm dynamo sglang
 IN_OWN_NETWORK := unshare $(if $(IN_NAMESPACE),--map-root-user) --net --pid --fork --kill-child --mount-proc
 
-.PHONY: help demo test test-engines run-setup test-setup lint docs docs-check wheel-check unit fix goldens bench clean
+.PHONY: help demo top test test-engines run-setup test-setup lint docs docs-check wheel-check unit spread alone fix goldens bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -22,7 +24,12 @@ help:  ## list the targets
 demo: run-setup  ## a simulated rack of 18 GB300 trays, watched by 19 real daemons; DEMO="--help" for more
 	$(BIN)/rackwatt demo $(DEMO)
 
-test: test-setup lint docs-check wheel-check unit  ## everything that CI runs
+top: run-setup  ## the rack in this terminal, beside a running demo; TOP="--help" for more
+	@scripts/setup.sh top
+	$(BIN)/rackwatt top $(TOP)
+
+test:  ## everything that CI runs; says at the end what took how long
+	@MAKE="$(MAKE)" scripts/phases.sh test-setup "lint docs-check wheel-check" spread alone
 
 run-setup:
 	@scripts/setup.sh run
@@ -44,9 +51,13 @@ docs-check: test-setup
 wheel-check: test-setup  ## build the wheel, install it in a clean environment, run it there
 	scripts/wheel_check.sh
 
-unit: test-setup  ## the tests only; PYTEST="-k name" to choose
+unit: spread alone  ## the tests only; PYTEST="-k name" to choose
+
+spread: test-setup
 	$(IN_NAMESPACE) $(BIN)/python -m pytest $(SPREAD) -m "not alone" $(PYTEST) || [ $$? = 5 ]
-	$(IN_NAMESPACE) $(BIN)/python -m pytest -m alone $(PYTEST) || [ $$? = 5 ]
+
+alone: test-setup
+	$(IN_NAMESPACE) $(BIN)/python -m pytest $(SPREAD) -m alone $(PYTEST) || [ $$? = 5 ]
 
 test-engines: test-setup  ## real engines on this CPU, watched: 6 GB once, 15 minutes; ENGINES="vllm" to choose
 	scripts/engines.sh $(ENGINES)

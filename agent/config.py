@@ -13,6 +13,7 @@ from agent import plugins
 from agent.binding import ConfigError, compose, entries_of, fill, read_text, where_of
 from agent.measure.records import BY_NAME as RECORDS
 from agent.measure.settings import Seconds, setting
+from agent.measure.slo import Slo
 from agent.wire.member_settings import Member, MembersFrom  # noqa: TC001  (settings are read by their types)
 
 if TYPE_CHECKING:
@@ -113,6 +114,9 @@ class General:
     )
     node: NodeSettings = setting(NodeSettings(), "Who this machine is.")
     rack: RackSettings = setting(RackSettings(), "Which rack it belongs to.")
+    slo: Slo = setting(
+        Slo(), "Limits of latency that clients were promised: how much is kept of it becomes metrics."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +160,7 @@ class Config:
         return base / "rackwatt"
 
 
-DEFAULT_COLLECTORS = ("nvml",)
+DEFAULT_COLLECTORS = ("nvml", "engines")
 """What runs without any configuration: each costs nothing where there is nothing to read."""
 DEFAULT_EXPORTERS = ("prometheus",)
 PEERS = "peers"

@@ -19,6 +19,7 @@ from agent.listener import Listener, ListenError
 from agent.measure.history import History
 from agent.measure.node import NodeReckoner
 from agent.measure.rack import RackPlan, RackReckoner
+from agent.measure.rack_of_one import point_of
 from agent.measure.reading import Moment
 from agent.measure.records import BY_NAME as RECORDS
 from agent.rack_desk import QUIET_SECONDS, RackDesk, burst_over
@@ -67,6 +68,10 @@ class Daemon:
         self._gatherer = Gatherer(settings.node_name, settings.general.interval, self._reckoner, rack)
         self.history = History()
         self._reload_success = True
+        self._membered = asyncio.Event()
+        """Set while there are members, and until a rack whose members were taken away is gone."""
+        if settings.general.rack.has_members:
+            self._membered.set()
         self._changing = asyncio.Lock()
         """Held by whoever sets collectors: one change at a time, in the order they were asked for."""
         self._stop = asyncio.Event()
@@ -155,7 +160,6 @@ class Daemon:
                 ("reckon", self._keep_reckoning),
                 ("save", self._keep_saving),
                 ("rack", self._keep_reckoning_rack),
-                ("history", self._keep_history),
                 ("watchdog", self._keep_watchdog),
                 ("access", self._listener.keep_access),
                 ("mismatch", self._stop_on_mismatch),
@@ -193,7 +197,9 @@ class Daemon:
     async def _keep_reckoning(self) -> None:
         while True:
             await self._gatherer.reckon_once(self._self_gauges())
-            if not self._config.general.rack.has_members:
+            node = self.snapshot
+            if node is not None and not self._config.general.rack.has_members:
+                self.history.take(point_of(node))
                 self._desk.wake()
             if self._gatherer.reset_seen:
                 self._gatherer.reset_seen = False
@@ -201,23 +207,20 @@ class Daemon:
 
     async def _keep_reckoning_rack(self) -> None:
         while True:
+            await self._membered.wait()
             await burst_over(self._gatherer.rack_news)
             node, began = self.snapshot, time.monotonic()
             if node is not None and self._config.general.rack.has_members:
                 _make_room(len(self._desk.reckoner.members))
                 rack = await self._desk.reckon(Moment(time.monotonic(), time.time()), node.node.rack)
                 self._gatherer.show_rack(rack)
-            elif self._desk.snapshot is not None:  # a reload took the members away
+                self.history.take(rack)
+            elif not self._config.general.rack.has_members:  # a reload took them away
                 self._desk.snapshot = None
                 self._gatherer.show_rack(None)
+                self._membered.clear()
             took = time.monotonic() - began
             await asyncio.sleep(max(QUIET_SECONDS, self._desk.spacing_seconds - QUIET_SECONDS - took))
-
-    async def _keep_history(self) -> None:
-        rack = await self.next_rack(-1)
-        while True:
-            self.history.take(rack)
-            rack = await self.next_rack(rack.sequence)
 
     async def _keep_saving(self) -> None:
         while True:
@@ -305,6 +308,8 @@ class Daemon:
                 log.warning("only collectors and the rack are reloaded; the other changes need a restart")
             self._config, self._reload_success = fresh, True
             self._desk.replan(plan_of(fresh))
+            if fresh.general.rack.has_members:
+                self._membered.set()
             await self._gatherer.set_collectors(collectors)
             log.info("configuration reloaded", extra={"sources": len(self._gatherer.sources)})
         systemd.notify("READY=1")
@@ -330,6 +335,7 @@ def reckoner_of(settings: Config) -> NodeReckoner:
         run=f"run:{uuid.uuid4()}",
         version=__version__,
         ledger=str(uuid.uuid4()),
+        slo=settings.general.slo,
     )
 
 

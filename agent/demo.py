@@ -137,7 +137,8 @@ class Demo:
         rack = self._daemon("rack", folder, whole)
         for number, port in enumerate(self._ports):
             engines = index["trays"][number]["engines"]
-            settings = node_settings(number, port.port, self._twin_url, engines)
+            gpus = self._scenario.rack.gpus_per_tray
+            settings = node_settings(number, port.port, self._twin_url, engines, gpus)
             self._daemon(node_name(number), folder, settings)
         _wait_json(f"http://{self._listen}/api/v1/rack", rack)
         print(f"scenario {self._scenario.name}: {self._scenario.about}")
@@ -210,14 +211,21 @@ def node_name(number: int) -> str:
     return f"tray-{number:02d}"
 
 
-def node_settings(number: int, port: int, twin_url: str, engines: Sequence[str]) -> dict[str, Any]:
-    """Return the configuration of one node."""
+def node_settings(
+    number: int, port: int, twin_url: str, engines: Sequence[str], gpus: int = 0
+) -> dict[str, Any]:
+    """Return the configuration of one node, whose engines share its GPUs out in order."""
+    each = gpus // max(1, len(engines))
+    targets = [
+        {"url": url, "engine": "vllm", "gpus": list(range(place * each, (place + 1) * each))}
+        for place, url in enumerate(engines)
+    ]
     return {
         "listen": f"{LOOPBACK}:{port}",
         "node": {"name": node_name(number)},
         "collectors": {
             "twin": {"url": twin_url, "tray": number},
-            "engines": {"targets": [{"url": url, "engine": "vllm"} for url in engines]},
+            "engines": {"targets": targets},
         },
         "exporters": {"prometheus": {}},
     }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import inspect
 import os
 import socket
 import time
@@ -11,13 +13,20 @@ from typing import TYPE_CHECKING
 
 from agent import plugins
 from agent.measure.finding import Finding, Level
+from agent.measure.node import NodeReckoner
+from agent.measure.reading import Moment, SourceError
 from agent.store import FILE_NAME
 
 if TYPE_CHECKING:
     from agent.config import Config
+    from agent.measure.snapshot import Snapshot
 
 EXAMINE_SECONDS = 30.0
 """An examination that takes longer has met something that hangs."""
+SEEN = "seen"
+"""Argument of `examine` by which a plug-in asks for the GPUs."""
+NO_GPUS = ("engines", "peers", "twin")
+"""Collectors that tell of no GPUs of this machine."""
 CLOCK_PROBE_SECONDS = 0.5
 CLOCK_DRIFT_RATIO = 0.01
 SANE_FROM_UNIX_SECONDS = 1_735_689_600.0
@@ -27,19 +36,44 @@ SANE_FROM_UNIX_SECONDS = 1_735_689_600.0
 async def examine(settings: Config) -> list[Finding]:
     """Look at the machine and at everything that is configured."""
     findings = [_state(settings), _listen(settings), await _clock()]
+    seen = await _seen(settings)
     for name, plugin_settings in settings.collectors.items():
-        module = plugins.load(plugins.COLLECTORS, name)
+        examine_plugin = plugins.load(plugins.COLLECTORS, name).examine
+        told = {SEEN: seen} if SEEN in inspect.signature(examine_plugin).parameters else {}
         try:
             async with asyncio.timeout(EXAMINE_SECONDS):
-                findings.extend(await module.examine(plugin_settings))
+                findings.extend(await examine_plugin(plugin_settings, **told))
         except TimeoutError:
             text = f"did not end within {EXAMINE_SECONDS:g} s: something it asks hangs"
             remedy = "look for tasks in state D (ps -eo pid,stat,wchan:30,comm) and Xid lines in dmesg"
             findings.append(Finding(Level.PROBLEM, name, text, remedy))
     if "engines" not in settings.collectors:
-        remedy = "name them: collectors: {engines: {targets: [{url: 'http://127.0.0.1:8000/metrics'}]}}"
+        remedy = "collectors: {engines: {}} finds those of this node; or name them under its targets"
         findings.append(Finding(Level.NOTE, "engines", "no serving engine is configured", remedy))
     return findings
+
+
+async def _seen(settings: Config) -> Snapshot:
+    """Read the GPUs once, for plug-ins that find things by them; failures are told by their own plug-in."""
+    collectors = [
+        plugins.load(plugins.COLLECTORS, name).build(plugin_settings)
+        for name, plugin_settings in settings.collectors.items()
+        if name not in NO_GPUS
+    ]
+    sources = [source for collector in collectors for source in collector.sources(None)]
+    reckoner = NodeReckoner(settings.node_name, "", settings.general.window, "", "")
+    reckoner.expect(source.name for source in sources)
+    for source in sources:
+        with contextlib.suppress(SourceError, TimeoutError):
+            async with asyncio.timeout(source.timeout_seconds):
+                reckoner.take(await source.collect(_now(), None), source.interval_seconds)
+    for collector in collectors:
+        await collector.close()
+    return reckoner.snapshot(_now(), (), {})
+
+
+def _now() -> Moment:
+    return Moment(time.monotonic(), time.time())
 
 
 def _state(settings: Config) -> Finding:

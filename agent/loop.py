@@ -49,6 +49,8 @@ class SourceLoop:
         The first reading comes after `delay_seconds`.
         """
         self.source = source
+        self._staggered = source if isinstance(source, Staggered) else None
+        """Asked once: looking for the protocol's members takes longer than all else of a tick."""
         self.outcome: Outcome | None = None
         self._deliver = deliver
         self._seen = seen
@@ -139,8 +141,8 @@ class SourceLoop:
             doubled = interval * BACK_OFF_FACTOR ** min(self._in_a_row - 1, 16)
             interval = max(interval, min(doubled, BACK_OFF_CEILING_SECONDS))
         phase = self._phase_seconds
-        if isinstance(self.source, Staggered):
-            phase += self.source.phase_ratio * self.source.interval_seconds
+        if self._staggered is not None:
+            phase += self._staggered.phase_ratio * self.source.interval_seconds
         next_tick = math.floor((moment - phase) / interval) + 1
         return next_tick * interval + phase - moment
 

@@ -79,7 +79,7 @@ def _ours(folder: Path, port: int, count: int, *, quick: bool) -> tuple[Usage, U
     settings: dict[str, Any] = {"rack": {"members": members.urls(count, port)}, "collectors": {}}
     seconds = QUICK_WINDOW_SECONDS if quick else WINDOW_SECONDS
     with RunningAgent(folder, settings) as agent:
-        _wait_valid(agent)
+        wait_valid(agent)
         time.sleep(QUICK_WARM_UP_SECONDS if quick else WARM_UP_SECONDS)
         lost, began = agent.value("rackwatt_collector_failures_total", collector="peers") or 0.0, time.time()
         time.sleep(2.0)
@@ -104,7 +104,7 @@ def _ours(folder: Path, port: int, count: int, *, quick: bool) -> tuple[Usage, U
     )
 
 
-def _wait_valid(agent: RunningAgent) -> None:
+def wait_valid(agent: RunningAgent) -> None:
     """Wait until every member is in the figures: their window of ten seconds must be full."""
     ends = time.monotonic() + VALID_SECONDS
     while True:

@@ -1,17 +1,20 @@
-"""Writes docs/metrics.md, configuration.md and scenarios.md from the code; `--check` only compares."""
+"""Writes docs/{metrics,configuration,scenarios,engines}.md from the code; `--check` only compares."""
 
 from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from agent import plugins
 from agent.config import General
+from agent.measure.attribution import Claim
 from agent.measure.catalogue import CATALOGUE, PREFIX
 from agent.measure.energy import Verdict
+from agent.measure.engine import Latency, TokenKind
 from agent.measure.glossary import BOUNDARIES, WORDS
 from agent.measure.gpu import GpuState
 from agent.measure.reading import Reason
@@ -22,13 +25,14 @@ from agent.twin import scenario
 from agent.twin.events import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from agent.measure.engine_table import EngineTable
 
 TITLES = {
     Invalid: "Why a figure is invalid (`figure_invalid_reason`)",
     Flag: "What to know about a figure (`figure_flag`)",
     Reason: "Why a collection failed (`collector_failures_total`)",
     GpuState: "States of a GPU (`gpu_state`)",
+    Claim: "Whose a GPU is (`gpu_attribution`)",
     Verdict: "Energy counter against integrated power (`gpu_energy_crosscheck`)",
     Activity: "What a node or an engine is doing (`node_state`, `engine_state`)",
 }
@@ -38,6 +42,22 @@ TOTALS = [
     "*since*, until the next reading. At rest it goes to 0. Only what was produced between an engine's last",
     "page and its death is lost; `rackwatt_engine_tokens_unobserved_total` bounds that from its peak rate.",
 ]
+TOKENS = {TokenKind.PROMPT: "prompts", TokenKind.PROMPT_CACHED: "cached prompts"}
+LATENCIES = {latency: latency.value.replace("_", "-") for latency in Latency}
+FIELDS = {
+    "model_label": "model (asked for elsewhere, or set `model`)",
+    "running": "running",
+    "waiting": "waiting",
+    "kv_cache_usage": "KV cache",
+    "arrivals": "arrivals",
+    "heartbeat": "steps",
+    "preemptions": "preemptions",
+    "idle_seconds": "proof of idleness",
+    "succeeded": "successes",
+    "failed": "failures",
+    "drafted": "speculation",
+}
+"""Fields of an engine's table, by what a reader misses where they are empty."""
 HERE = Path(__file__).parent
 NOTICE = "<!-- Made by docs/generate.py from the code; edit there and run `make docs`. -->\n"
 
@@ -77,10 +97,10 @@ def configuration_page() -> str:
         "# Configuration",
         "",
         "YAML, `/etc/rackwatt/rackwatt.yaml` or `--config FILE`. Every key has a default; without a file",
-        "`nvml` is read and `prometheus` served. Durations are written as Prometheus does (`500ms`, `10s`,",
-        "`1m30s`), sizes as `512KiB` or `8MiB`. An unknown key, a wrong type or an impossible value stops",
-        "the start and is told with file, line, key and the choices; `rackwatt check FILE` tells the same",
-        "without starting anything.",
+        "GPUs are read (`nvml`), engines found (`engines`) and `prometheus` served. Durations are written",
+        "as Prometheus does (`500ms`, `10s`, `1m30s`), sizes as `512KiB` or `8MiB`. An unknown key, a wrong",
+        "type or an impossible value stops the start and is told with file, line, key and the choices;",
+        "`rackwatt check FILE` tells the same without starting anything.",
         "",
         "A plug-in is switched on by naming it: `collectors: {nvml: {}}`; one that is not named is not even",
         "imported. `SIGHUP` reloads collectors and the rack, except its name; the rest needs a restart.",
@@ -123,6 +143,73 @@ def scenarios_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def engines_page() -> str:
+    """Return how each serving engine is read, from its table."""
+    rooms = [plugins.load(plugins.ENGINES, name) for name in plugins.names(plugins.ENGINES)]
+    lines = [
+        NOTICE,
+        "# Serving engines",
+        "",
+        "`collectors: {engines: {targets: [{url: 'http://localhost:8000'}]}}` is enough: whose page it is",
+        "shows by its names, with `:` or `_` after the engine's, with or without `ray_` before it. A path",
+        "other than `/metrics` belongs into the URL, or name the engine under `engine`. *Live* output moves",
+        "with every step; other output moves when a request ends, and where nothing live stands in for it",
+        "the rate comes in steps and says so (`on_finish`). What an engine does not tell is absent, never 0.",
+        "",
+        "NVIDIA NIM 2.x shows the page of vLLM or SGLang as it is, at `/v1/metrics`: it is named by them.",
+        "",
+        "| engine | address | to be set | output tokens | not told |",
+        "|---|---|---|---|---|",
+        *(_engine_row(room.TABLE) for room in rooms),
+    ]
+    for room in rooms:
+        lines += ["", f"## {room.TABLE.engine}", "", (room.__doc__ or "").strip(), ""]
+        lines += [room.TABLE.notes, ""] if room.TABLE.notes else []
+        lines += [f"Without its page: {room.TABLE.remedy}."]
+    return "\n".join(lines) + "\n"
+
+
+def _engine_row(table: EngineTable) -> str:
+    flag = f"`{table.flag}`" if table.flag else "-"
+    cells = (
+        f"`{table.engine}`",
+        f"`{f':{table.port}' if table.port else ''}{table.path}`",
+        flag,
+        _output(table),
+        _not_told(table),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _output(table: EngineTable) -> str:
+    """Say when the counter of output tokens moves."""
+    if table.unsupported:
+        return "none"
+    counts = table.tokens.get(TokenKind.OUTPUT, ())
+    if not counts:
+        inside = "as the engine inside" if table.delegates else "none"
+        return f"{inside}, in steps of seconds" if table.late else inside
+    if all(count.live for count in counts):
+        return "live"
+    stand_in = "; live with a counter beside it" if table.live_output else ""
+    if table.live_substitute is not None:
+        stand_in = f"; live with `{table.live_substitute.path}`"
+    ends = f"when a request ends{stand_in}"
+    return f"by rank or inside another server live, else {ends}" if any(one.live for one in counts) else ends
+
+
+def _not_told(table: EngineTable) -> str:
+    """List what an engine leaves open, by the words of the figures."""
+    if table.unsupported:
+        return table.unsupported
+    if table.delegates:
+        return "what the engine inside does not tell"
+    missing = [word for kind, word in TOKENS.items() if kind not in table.tokens]
+    missing += [word for field, word in FIELDS.items() if not getattr(table, field)]
+    missing += [f"{word} latency" for latency, word in LATENCIES.items() if latency not in table.latencies]
+    return ", ".join(missing) or "-"
+
+
 def _settings(kind: type) -> list[str]:
     return ["| key | type | default | meaning |", "|---|---|---|---|", *_rows(kind, "")]
 
@@ -135,7 +222,7 @@ def _rows(kind: type, prefix: str) -> list[str]:
             continue  # filled from another place
         hint, name = hints[field.name], prefix + field.name
         inner = _dataclass_in(hint)
-        many = "[]" if getattr(hint, "__origin__", None) is tuple else ""
+        many = {tuple: "[]", Mapping: ".NAME"}.get(get_origin(hint), "")
         kind_name = _type_name(hint)
         rows.append(f"| `{name}` | {kind_name} | {_default(field, hint)} | {documented(field)} |")
         if inner is not None:
@@ -156,11 +243,13 @@ def _type_name(hint: Any) -> str:
         return "size"
     if isinstance(hint, type) and issubclass(hint, Enum):
         return "choice"
-    if dataclasses.is_dataclass(hint):
+    if dataclasses.is_dataclass(hint) or getattr(hint, "__origin__", None) is Mapping:
         return "mapping"
     arguments = [each for each in get_args(hint) if each not in {type(None), Ellipsis}]
     if getattr(hint, "__origin__", None) is tuple:
         return f"list of {_type_name(arguments[0])}s"
+    if get_origin(hint) is Mapping:
+        return f"mapping of {_type_name(arguments[1])}s"
     if arguments:
         return _type_name(arguments[0])
     return {"str": "text", "int": "integer", "float": "number", "bool": "boolean"}.get(
@@ -170,6 +259,8 @@ def _type_name(hint: Any) -> str:
 
 def _default(field: Any, hint: Any) -> str:
     value = field.default
+    if field.default_factory is not dataclasses.MISSING:
+        return "-"
     if value is dataclasses.MISSING:
         return "required"
     if dataclasses.is_dataclass(value):
@@ -205,6 +296,7 @@ def main() -> int:
         HERE / "metrics.md": metrics_page(),
         HERE / "configuration.md": configuration_page(),
         HERE / "scenarios.md": scenarios_page(),
+        HERE / "engines.md": engines_page(),
     }
     stale = [path for path, text in pages.items() if not path.exists() or path.read_text() != text]
     if "--check" in sys.argv[1:]:

@@ -150,5 +150,6 @@ class _One:
             str(metric.type),
         )
         for row in self._rows:
-            family.add_sample(name, dict(zip(metric.labels, row.labels, strict=True)), float(row.value))
+            labels = (*metric.labels, "le") if row.part == "_bucket" else metric.labels
+            family.add_sample(name + row.part, dict(zip(labels, row.labels, strict=True)), float(row.value))
         yield family

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Sets up what one make target needs: setup.sh run|test. Everything lands in .venv and .cache of this checkout;
+# Sets up what one make target needs: setup.sh run|top|test. Everything lands in .venv and .cache of this checkout;
 # the system itself gets a package only where Python's venv module is missing.
 set -eu
-what=$1
+what=${1:-}
+case $what in run | top | test) ;; *) printf 'usage: setup.sh run|top|test\n' >&2; exit 2 ;; esac
 here=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 cd "$here"
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -22,44 +23,88 @@ if [ -z "$python" ]; then
 fi
 [ -n "$python" ] || { say "needs Python 3.11 or newer: apt-get install python3"; exit 1; }
 
-if [ ! -x .venv/bin/python ]; then
+# pip comes at its newest from the wheel that Python brings: installing the old one first takes five seconds, and
+# an old one (Debian 12 has 23.0) needs twice as long for what follows.
+get_pip() {
+    wheel=$("$python" -c '
+import ensurepip, pathlib, sysconfig
+folders = sysconfig.get_config_var("WHEEL_PKG_DIR"), pathlib.Path(ensurepip.__file__).parent / "_bundled"
+print(next(str(wheel) for folder in folders if folder for wheel in pathlib.Path(folder).glob("pip-*.whl")))')
+    .venv/bin/python "$wheel/pip" install -q --disable-pip-version-check --no-compile 'pip>=25.1'
+}
+
+if [ ! -x .venv/bin/pip ]; then
     "$python" -c 'import ensurepip' 2>/dev/null || { say "installing python3-venv"; apt update; apt install -y python3-venv; }
     say "making .venv with $("$python" --version)"
-    "$python" -m venv .venv
+    "$python" -m venv --without-pip .venv
+    get_pip || .venv/bin/python -m ensurepip --default-pip >/dev/null
 fi
+
+# Real Debian programs that the tests run beside us are unpacked, not installed: no service starts, nothing of the
+# system changes.
+debian_programs() {
+    if [ ! -e .cache/debian/.done ]; then
+        command -v apt-get >/dev/null || { say "the tests need Debian or Ubuntu (they run Debian's prometheus)"; return 1; }
+        mkdir -p .cache/debian/deb
+        say "unpacking Debian's prometheus and libfaketime into .cache/debian"
+        (cd .cache/debian/deb && { apt-get -qq -o APT::Sandbox::User=root download prometheus libfaketime 2>/dev/null \
+            || { apt update && apt-get -qq -o APT::Sandbox::User=root download prometheus libfaketime; }; }) || return 1
+        for deb in .cache/debian/deb/*.deb; do dpkg -x "$deb" .cache/debian || return 1; done
+        rm -r .cache/debian/deb
+        touch .cache/debian/.done
+    fi
+    scripts/chromium.sh
+}
+
+# They are fetched while pip works.
+programs=
+if [ "$what" = test ]; then debian_programs & programs=$!; fi
+
+# What pyproject.toml names, one a line: requirements EXTRA-OR-GROUP …
+requirements() {
+    .venv/bin/python - "$@" <<'PY'
+import sys
+import tomllib
+
+with open("pyproject.toml", "rb") as file:
+    told = tomllib.load(file)
+chosen = told["project"]["optional-dependencies"] | told["dependency-groups"]
+print(*told["project"]["dependencies"], *(line for name in sys.argv[1:] for line in chosen[name]), sep="\n")
+PY
+}
+
+# The checkout is run where it lies: found by a .pth, started by a script. An editable wheel is the same, and its
+# build takes seconds.
+link() {
+    site=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    printf '%s\n' "$here" > "$site/rackwatt-checkout.pth"
+    cat > .venv/bin/rackwatt <<'RUN'
+#!/bin/sh
+bin=$(dirname -- "$(readlink -f -- "$0")")
+exec "$bin/python" -P -c 'import sys; from agent.cli import main; sys.exit(main())' "$@"
+RUN
+    chmod +x .venv/bin/rackwatt
+}
 
 # pip is asked again only when pyproject.toml has changed.
 stamp=.venv/.setup-$what-$(cksum < pyproject.toml | tr ' ' -)
 if [ ! -e "$stamp" ]; then
     case $what in
-        run) groups= compile=--no-compile ;;  # the demo imports once: compiling all there is takes longer
+        run) chosen= ;;
+        top) chosen=top ;;
         test)
-            groups="--group test --group lint --group bench"
+            chosen="top test lint bench"
             # The fake NVML is compiled; where there is no C compiler the one from PyPI does.
-            command -v cc >/dev/null || command -v gcc >/dev/null || groups="$groups --group compiler"
+            command -v cc >/dev/null || command -v gcc >/dev/null || chosen="$chosen compiler"
             ;;
-        *) say "usage: setup.sh run|test"; exit 2 ;;
     esac
     say "installing Python packages ($what)"
-    if [ -n "$groups" ]; then  # an older pip does not know --group
-        .venv/bin/python -m pip install -q --disable-pip-version-check -U 'pip>=25.1'
-    fi
     # shellcheck disable=SC2086  # several words on purpose
-    .venv/bin/pip install -q --disable-pip-version-check ${compile:-} -e '.[top]' $groups
+    requirements $chosen > .venv/requirements.txt
+    # Not compiled: what is imported is then compiled once; all there is takes longer.
+    .venv/bin/python -m pip install -q --disable-pip-version-check --no-compile -r .venv/requirements.txt
+    link
     touch "$stamp"
 fi
 
-# Real Debian programs that the tests run beside us are unpacked, not installed: no service starts, nothing of the
-# system changes.
-if [ "$what" = test ] && [ ! -e .cache/debian/.done ]; then
-    command -v apt-get >/dev/null || { say "the tests need Debian or Ubuntu (they run Debian's prometheus)"; exit 1; }
-    mkdir -p .cache/debian/deb
-    say "unpacking Debian's prometheus and libfaketime into .cache/debian"
-    (cd .cache/debian/deb && { apt-get -qq -o APT::Sandbox::User=root download prometheus libfaketime 2>/dev/null \
-        || { apt update && apt-get -qq -o APT::Sandbox::User=root download prometheus libfaketime; }; })
-    for deb in .cache/debian/deb/*.deb; do dpkg -x "$deb" .cache/debian; done
-    rm -r .cache/debian/deb
-    touch .cache/debian/.done
-fi
-
-if [ "$what" = test ]; then scripts/chromium.sh; fi
+if [ -n "$programs" ]; then wait "$programs"; fi

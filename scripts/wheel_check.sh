@@ -5,8 +5,8 @@ here=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$here/.venv/bin/pip" wheel -q --disable-pip-version-check --no-deps -w "$work" "$here"
-"$here/.venv/bin/python" -m venv "$work/venv"
-"$work/venv/bin/pip" install -q --disable-pip-version-check "$work"/rackwatt-*.whl
+"$here/.venv/bin/python" -m venv --without-pip "$work/venv"
+"$here/.venv/bin/pip" --python "$work/venv/bin/python" install -q --disable-pip-version-check --no-compile "$work"/rackwatt-*.whl
 cd "$work"
 printf 'collectors: {}\n' > empty.yaml
 ./venv/bin/rackwatt --version

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from agent import binding, config
+from agent.measure.engine import Latency
 
 
 def refusal(text):
@@ -14,10 +15,11 @@ def refusal(text):
     return str(caught.value)
 
 
-def test_without_a_file_nvml_is_read_and_prometheus_served():
+def test_without_a_file_gpus_are_read_engines_found_and_prometheus_served():
     settings = config.load(None)
 
-    assert list(settings.collectors) == ["nvml"]
+    assert list(settings.collectors) == ["nvml", "engines"]
+    assert settings.collectors["engines"].discovers
     assert list(settings.exporters) == ["prometheus"]
     assert settings.listen_address == ("127.0.0.1", 9744)
 
@@ -68,7 +70,27 @@ def test_sizes_have_units(text, size):
 def test_an_unknown_key_names_line_key_and_choices():
     assert refusal("listen: 127.0.0.1:1\nintervall: 1s\n") == (
         "rackwatt.yaml:2: intervall: unknown key; there are: "
-        "collectors, exporters, interval, listen, node, rack, state_dir, web, window"
+        "collectors, exporters, interval, listen, node, rack, slo, state_dir, web, window"
+    )
+
+
+def test_limits_of_latency_hold_for_every_model():
+    settings = config.parse("slo: {first_token: 500ms, inter_token: 50ms}", "x")
+
+    assert settings.general.slo.limits_of("qwen") == {Latency.FIRST_TOKEN: 0.5, Latency.INTER_TOKEN: 0.05}
+
+
+def test_a_model_may_have_limits_of_its_own():
+    text = "slo: {first_token: 500ms, models: {llama: {first_token: 2s, end_to_end: 1m}}}"
+    settings = config.parse(text, "x")
+
+    assert settings.general.slo.limits_of("llama") == {Latency.FIRST_TOKEN: 2.0, Latency.END_TO_END: 60.0}
+
+
+def test_an_unknown_latency_names_the_choices():
+    assert refusal("slo: {models: {llama: {ttft: 1s}}}") == (
+        "rackwatt.yaml:1: slo.models.llama.ttft: unknown key; there are: "
+        "end_to_end, first_token, inter_token, queue"
     )
 
 

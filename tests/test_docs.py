@@ -63,3 +63,9 @@ def test_every_plug_in_has_its_section():
 def test_no_page_names_a_path_outside_the_project():
     for page in PAGES:
         assert f"{ROOT}/" not in page.read_text()
+
+
+def test_every_engine_has_its_section():
+    page = (ROOT / "docs" / "engines.md").read_text()
+    for name in plugins.names(plugins.ENGINES):
+        assert f"## {name}\n" in page

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from agent import plugins
-from agent.measure.engine import EngineTable
+from agent.measure.engine_table import EngineTable
 from agent.measure.settings import documented
 
 ROOMS = [plugins.COLLECTORS, plugins.EXPORTERS]

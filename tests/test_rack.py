@@ -238,6 +238,15 @@ def test_a_node_without_members_answers_as_a_rack_of_one(lone):
     assert "rackwatt_rack_" not in lone.page()
 
 
+def test_a_node_keeps_its_history_while_nobody_looks(lone):
+    before = len(json.loads(http_get(f"{lone.url}/api/v1/history")[1])["at"])
+    time.sleep(3.0)
+    history = json.loads(http_get(f"{lone.url}/api/v1/history")[1])
+
+    assert len(history["at"]) >= before + 2
+    assert set(history["valid"]) == {False}
+
+
 def test_views_of_a_node_are_named(lone):
     status, body = http_get(f"{lone.url}/api/v1/node?view=x")
 

@@ -18,21 +18,19 @@ IMPURE = {"time", "asyncio", "logging", "os", "socket", "threading", "random"}
 OWN_LIBRARIES = "*"
 
 EVERYTHING = ("agent", "exporters", OWN_LIBRARIES)
+FINDERS = ("agent.measure", "agent.wire", "agent.plugins", "agent.discovery", OWN_LIBRARIES)
 ROOMS = {
     "agent": (),
     "agent.measure": ("agent.measure",),
     "agent.diagnose": ("agent.measure", "agent.diagnose"),
     "agent.engines": ("agent.measure",),
     "agent.wire": ("agent.measure", "agent.wire", "httptools", "orjson"),
-    "agent.discovery": ("agent.measure", "agent.wire"),
+    "agent.discovery": ("agent.measure", "agent.wire", "agent.discovery", "orjson", "yaml"),
     "agent.collectors": ("agent.measure", "agent.wire", OWN_LIBRARIES),
-    "agent.collectors.engines": (
-        "agent.measure",
-        "agent.wire",
-        "agent.plugins",
-        "agent.discovery",
-        OWN_LIBRARIES,
-    ),
+    "agent.collectors.engines": FINDERS,
+    "agent.collectors._engines": FINDERS,
+    "agent.collectors.peers": ("agent.measure", "agent.wire", "agent.discovery", OWN_LIBRARIES),
+    "agent.collectors._peers": ("agent.measure", "agent.wire", "agent.discovery", OWN_LIBRARIES),
     "exporters": ("agent.measure", OWN_LIBRARIES),
     "agent.web": ("agent.measure", "agent.wire", "agent.web", "aiohttp", "bcrypt"),
     "agent.twin": ("agent.measure", "agent.twin", "agent.binding", "aiohttp", "orjson"),
@@ -52,6 +50,7 @@ ROOMS = {
         "agent.plugins",
         "agent.measure.settings",
         "agent.measure.records",
+        "agent.measure.slo",
         "agent.wire.member_settings",
         "yaml",
     ),

@@ -3,371 +3,149 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import time
-from dataclasses import MISSING, dataclass
 from typing import TYPE_CHECKING
 
-from agent import plugins
-from agent.measure.counters import START_PREFIX
-from agent.measure.engine import EngineReading
-from agent.measure.finding import Finding, Level
-from agent.measure.reading import Moment, Reading, Reason, SourceError
-from agent.measure.settings import Bytes, Seconds, setting
-from agent.wire import address, engine_identity, engine_page, json_page
-from agent.wire.engine_dialect import Dialect
-from agent.wire.http import HttpClient, HttpConfig, Limits
-from agent.wire.pace import Pace, Retry
-from agent.wire.page import PageLimits, check_charset, sample_names
-from agent.wire.text import LABEL_CHARACTERS, printable
+from agent.collectors._engines import doctor, join, target_source, targets
+from agent.collectors._engines.engine_source import EngineSource
+from agent.collectors._engines.process_source import ProcessSource
+from agent.collectors._engines.settings import Settings, Target, instances, tables_of
+from agent.measure.reading import Reason, SourceError
+from agent.wire import address
+from agent.wire.http import HttpClient
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from agent.measure.engine_table import EngineTable, LiveSubstitute
+    from agent.collectors._engines.found import Found
+    from agent.discovery.kubernetes import Pod
+    from agent.measure.engine_table import EngineTable
+    from agent.measure.finding import Finding
     from agent.measure.ports import Source
     from agent.measure.snapshot import Snapshot
-    from agent.wire.http import Fetched
-    from agent.wire.page import Page
 
-DEFAULT_PATH = "/metrics"
-MODEL_BODY_BYTES = 1024 * 1024  # a list of models with all their settings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target(HttpConfig):
-    """One endpoint of a serving engine; the keys of `http_config` stand beside these."""
-
-    url: str = setting(
-        MISSING,
-        "Where the engine answers; without a path, the engine's usual one is added. The engine is named "
-        "host:port; where several targets share those, the one on the usual path is (without one, the "
-        "first), and the others' names have the path as well.",
-    )
-    engine: str = setting("", "Kind of engine; default: found out from its page.")
-    model: str = setting("", "Name of the served model; default: as the engine tells it.")
-
-    def __post_init__(self) -> None:
-        """Refuse a target that can never be read."""
-        HttpConfig.__post_init__(self)
-        address.require_http(self.url, "url")
-        if address.carries_login(self.url):
-            raise ValueError("url: write name and password under basic_auth, not into the url")
-        choices = plugins.names(plugins.ENGINES)
-        if self.engine and self.engine not in choices:
-            raise ValueError(f"engine: no {self.engine!a}; there are: {', '.join(choices)}")
-        if self.model != printable(self.model):
-            raise ValueError(f"model: must be printable and at most {LABEL_CHARACTERS} characters long")
-
-    @property
-    def usual_path(self) -> str:
-        """Path on which such an engine has its page, if nothing was done about it."""
-        return plugins.load(plugins.ENGINES, self.engine).TABLE.path if self.engine else DEFAULT_PATH
-
-    @property
-    def page_url(self) -> str:
-        """Address of the engine's page."""
-        return address.with_path(self.url, self.usual_path)
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Settings of the `engines` collector."""
-
-    targets: tuple[Target, ...] = setting((), "Endpoints of serving engines.")
-    interval: Seconds = setting(
-        Seconds(1.0),
-        "How often each engine is read; slower by itself when that costs it more than 1 % of a core.",
-    )
-    timeout: Seconds = setting(
-        Seconds(3.0), "Deadline for everything that one reading of one engine asks for."
-    )
-    max_bytes: Bytes = setting(Bytes(8 * 1024 * 1024), "Largest page; a larger one is not read to its end.")
-    max_lines: int = setting(200_000, "Most lines on a page.")
-    max_line_bytes: Bytes = setting(Bytes(64 * 1024), "Longest line on a page.")
-    max_series: int = setting(10_000, "Most series of one engine that are of use here.")
-
-    def __post_init__(self) -> None:
-        """Refuse limits that let nothing through, and one page counted twice (T13)."""
-        for key in ("interval", "timeout", "max_bytes", "max_lines", "max_line_bytes", "max_series"):
-            if not 0 < getattr(self, key) < math.inf:
-                raise ValueError(f"{key}: must be more than 0")
-        _instances(self.targets)
+__all__ = ["Settings", "Target", "build", "examine"]
 
 
 def build(settings: Settings) -> EnginesCollector:
     """Make the collector."""
-    return EnginesCollector(settings, plugins.engine_tables())
+    return EnginesCollector(settings, tables_of(settings))
 
 
 class EnginesCollector:
-    """Offers one source for each target."""
+    """Offers one source for each engine, configured or found, and those that find engines."""
 
     def __init__(self, settings: Settings, tables: tuple[EngineTable, ...]) -> None:
+        self._settings, self._tables = settings, tables
         self._client = HttpClient()
-        self._sources = tuple(
-            EngineSource(target, instance, settings, tables, self._client)
-            for target, instance in zip(settings.targets, _instances(settings.targets), strict=True)
+        self._configured = tuple(zip(instances(settings.targets, tables), settings.targets, strict=True))
+        self._pods: dict[str, str] = {}
+        """Pods by the address of their page."""
+        self._names: dict[str, str] = {}
+        """Names of targets that were found in lists, by page: they stay."""
+        self._found: dict[str, Found] = {}
+        self._made: dict[tuple[object, ...], EngineSource] = {}
+        self._sources: tuple[Source, ...] = ()
+        self.finders = target_source.sources_of(
+            settings.targets_from, self._client, self._take_pods, targets.readable(tables)
         )
+        self.processes = None if settings.discover is False else self._process_source()
+        for finder in self.finders:
+            finder.changed = self._offer
+        self._offer()
 
-    def sources(self, seen: Snapshot | None) -> Sequence[Source]:  # noqa: ARG002 - targets are fixed
-        """Return the sources of all targets."""
+    def sources(self, seen: Snapshot | None) -> Sequence[Source]:  # noqa: ARG002 - sources look themselves
+        """Return the sources of all engines: the same object until they change."""
         return self._sources
 
     async def close(self) -> None:
         """Drop the connections."""
         await self._client.close()
 
-
-class EngineSource:
-    """Reads one engine; keeps only what saves work: layouts, the model's name, waits."""
-
-    def __init__(
-        self,
-        target: Target,
-        instance: str,
-        settings: Settings,
-        tables: tuple[EngineTable, ...],
-        client: HttpClient,
-    ) -> None:
-        self.name = f"engines/{instance}"
-        self._target = target
-        self._instance = instance
-        self._settings = settings
-        self._tables = tables
-        self._client = client
-        self._pace = Pace(settings.interval)
-        self._model = Retry()
-        self._model_name = ""
-        self._substitute = Retry()
-        self._epoch: str | None = None
-        configured = next((table for table in tables if table.engine == target.engine), None)
-        self._url = target.page_url
-        self._dialect = Dialect(configured, _page_limits(settings)) if configured else None
-
-    @property
-    def interval_seconds(self) -> float:
-        """The configured interval, or the multiple of it that the engine can afford (T26)."""
-        return self._pace.interval_seconds
-
-    @property
-    def timeout_seconds(self) -> float:
-        """Deadline of all that one reading asks for."""
-        return self._settings.timeout
-
-    async def close(self) -> None:
-        """Do nothing: the connections are the collector's."""
-
-    async def collect(self, now: Moment, seen: Snapshot | None) -> Reading:  # noqa: ARG002 - stands alone
-        """Ask for the page, then for what the page does not tell."""
-        deadline = asyncio.get_running_loop().time() + self._settings.timeout
-        try:
-            fetched = await self._page(deadline)
-            dialect, page = self._understood(fetched)
-        except SourceError:
-            self._forget_model_unless_known_by_epoch()
-            raise
-        plan = dialect.plan(page)
-        self._notice_restart(engine_page.start_time(plan, page) or _started(dialect.table, fetched))
-        pending, substitute_seconds, note = await self._pending(dialect.table, deadline)
-        notes = [note, await self._learn_model(dialect.table, plan, deadline)]
-        self._pace.learn(_first_byte_seconds(fetched) + substitute_seconds)
-        at = _moment_of(fetched, now)
-        told = self._target.model or self._model_name or engine_page.UNKNOWN_MODEL
-        counters = engine_page.counters(plan, page, told, override=bool(self._target.model))
-        reading = EngineReading(
-            engine=dialect.table.engine,
-            instance=self._instance,
-            model=counters[0].model if counters else told,
-            at=at,
-            asked_monotonic_seconds=fetched.asked_monotonic,
-            epoch=self._epoch,
-            counters=counters,
-            demand=engine_page.demand(plan, page, dialect.table.gauges_stale_seconds),
-            kv_cache_usage_ratio=engine_page.kv_cache_usage_ratio(plan, page),
-            pending_output_tokens=pending,
-            live_output_tokens=(live := engine_page.live_output(plan, page)),
-            live=pending is not None or live is not None or plan.live,
-            page_bytes=len(fetched.body),
-            role=engine_page.role(plan, dialect.table),
-            drafted_tokens=engine_page.total(page, plan.places("drafted")),
-            accepted_tokens=engine_page.total(page, plan.places("accepted")),
-            latencies=dialect.latencies(page, told, override=bool(self._target.model)),
+    def _process_source(self) -> ProcessSource:
+        settings = self._settings
+        return ProcessSource(
+            settings.interval, self._client, self._tables, self._take_found, asks=settings.discovers
         )
-        return Reading(self.name, at, engines=(reading,), notes=tuple(note for note in notes if note))
 
-    async def _page(self, deadline: float) -> Fetched:
-        try:
-            return await self._get(self._url, deadline, self._settings.max_bytes)
-        except SourceError as error:
-            if error.reason is not Reason.UNSUPPORTED:
-                raise
-            remedies = _remedies(self._candidates(), switched_off=True)
-            raise SourceError(error.reason, f"{error.detail}; {remedies}") from error
+    def _take_found(self, found: Sequence[Found]) -> None:
+        self._found = {one.instance: one for one in found}
+        self._offer()
 
-    def _understood(self, fetched: Fetched) -> tuple[Dialect, Page]:
-        """Read the page as the engine it was so far, or find out whose it is."""
-        try:
-            if self._dialect is not None:
-                page = self._dialect.read(fetched)
-                if self._dialect.plan(page).identified:
-                    return self._dialect, page
-            self._dialect = self._identified(fetched)
-            return self._dialect, self._dialect.read(fetched)
-        except SourceError as error:
-            raise SourceError(error.reason, f"{self._url}: {error.detail}") from error
+    def _take_pods(self, pods: Sequence[Pod]) -> None:
+        self._pods = {pod.url: pod.uid for pod in pods if pod.url}
+        if self.processes is not None:
+            self.processes.pods = {pod.uid: pod for pod in pods}
 
-    def _identified(self, fetched: Fetched) -> Dialect:
-        if not fetched.body.strip():
-            raise SourceError(Reason.MALFORMED, "the page is empty")
-        limits = _page_limits(self._settings)
-        check_charset(fetched.headers.get("content-type", ""))
-        names = sample_names(fetched.body, limits)
-        table = engine_identity.identify(self._candidates(), names)
-        if table is not None:
-            return Dialect(table, limits)
-        whose = self._target.engine or "any engine known here"
-        remedies = _remedies(self._candidates(), switched_off=False)
-        raise SourceError(Reason.UNSUPPORTED, f"the page has no series of {whose}; {remedies}")
+    def _targets(self) -> Iterator[tuple[str, Target]]:
+        """Yield every target with its name; of two for one page the first counts."""
+        yield from self._configured
+        names = {name for name, _ in self._configured}
+        pages = {self._page_of(target) for _, target in self._configured}
+        for target in (target for finder in self.finders for target in finder.targets):
+            page = self._page_of(target)
+            if page not in pages:
+                place, whole = address.names(page)
+                name = self._names.get(page) or (whole if place in names else place)
+                if name not in names:
+                    self._names[page] = name
+                    pages.add(page)
+                    names.add(name)
+                    yield name, target
 
-    def _candidates(self) -> tuple[EngineTable, ...]:
-        wanted = self._target.engine
-        return tuple(table for table in self._tables if wanted in ("", table.engine))
+    def _page_of(self, target: Target) -> str:
+        return targets.page_url(target.url, targets.named(self._tables, target.engine))
 
-    def _notice_restart(self, epoch: str | None) -> None:
-        if epoch != self._epoch:
-            self._epoch = epoch
-            self._model_name = ""
-            self._model, self._substitute = Retry(), Retry()
+    def _offer(self) -> None:
+        """Make the sources that there are to be; those that stay are the same."""
+        made: dict[tuple[object, ...], EngineSource] = {}
+        wanted = dict(self._targets())
+        for name, target in wanted.items():
+            key: tuple[object, ...] = (name, target)
+            made[key] = self._made.get(key) or self._source(name, target)
+        for name, found in self._found.items():
+            key = (name, found.listener.key)
+            target = Target(url=found.url, engine=found.engine)
+            made[key] = self._made.get(key) or self._source(name, target, found)
+        self._made = made
+        if self.processes is not None:
+            self.processes.claimed = tuple(self._page_of(target) for target in wanted.values())
+            self.processes.reserved = frozenset(wanted)
+        processes = () if self.processes is None else (self.processes,)
+        self._sources = (*made.values(), *self.finders, *processes)
 
-    def _forget_model_unless_known_by_epoch(self) -> None:
-        """Whoever answers next may serve another model; a changed epoch will tell, if there is one."""
-        if self._epoch is None:
-            self._model_name = ""
+    def _source(self, name: str, target: Target, found: Found | None = None) -> EngineSource:
+        source = EngineSource(target, name, self._settings, self._tables, self._client)
+        source.joined = lambda seen: self._joined(name, target, seen)
+        if found is not None:
+            source.require = lambda: self._require(found)
+        return source
 
-    async def _pending(self, table: EngineTable, deadline: float) -> tuple[float | None, float, str]:
-        """Return the tokens of unfinished requests, what asking cost, and what a person should know."""
-        substitute = table.live_substitute
-        if substitute is None:
-            return None, 0.0, ""
-        if self._substitute.due(_loop_time()):
-            url = address.beside(self._url, table.path, substitute.path)
-            try:
-                fetched = await self._get(url, deadline, self._settings.max_bytes)
-                pending = _pending_tokens(fetched.body, substitute, url)
-            except SourceError as error:
-                self._substitute.failed(error, _loop_time())
-            else:
-                self._substitute.worked()
-                return pending, _first_byte_seconds(fetched), ""
-        failure = self._substitute.failure
-        note = f"output tokens show only when a request ends: {failure}; {substitute.remedy}"
-        return None, 0.0, note
+    def _joined(self, name: str, target: Target, seen: Snapshot | None) -> join.Joined:
+        """Return the GPUs of an engine: as configured, or those that its processes hold."""
+        if target.gpus:
+            return join.of_numbers(target.gpus, seen)
+        if name in self._found:
+            return join.of_listener(self._found[name].listener)
+        if self.processes is None:
+            return join.Joined()
+        pod = self._pods.get(target.url)
+        return self.processes.joined(self._page_of(target)) if pod is None else self.processes.of_pod(pod)
 
-    async def _learn_model(self, table: EngineTable, plan: engine_page.Plan, deadline: float) -> str:
-        """Ask for the model's name when no label tells it; return what a person should know."""
-        labelled = all(share.model for share in plan.shares)
-        if labelled or self._target.model or self._model_name or table.model_path is None:
-            return ""
-        if self._model.due(_loop_time()):
-            url = address.beside(self._url, table.path, table.model_path)
-            try:
-                fetched = await self._get(url, deadline, MODEL_BODY_BYTES)
-                self._model_name = _first_model(fetched.body, table.model_keys, url)
-            except SourceError as error:
-                self._model.failed(error, _loop_time())
-            else:
-                self._model.worked()
-                return ""
-        return f"the model's name is unknown: {self._model.failure}; set `model` for this target"
-
-    async def _get(self, url: str, deadline: float, max_bytes: int) -> Fetched:
-        seconds = max(0.0, deadline - _loop_time())
-        return await self._client.get(url, Limits(seconds, max_bytes), config=self._target)
+    def _require(self, found: Found) -> None:
+        """Ask nobody but the process that was found: another may have its port by now."""
+        if self.processes is not None and not self.processes.lives(found.listener):
+            text = f"{found.url}: its process {found.listener.pid} has ended"
+            raise SourceError(Reason.UNREACHABLE, text)
 
 
-async def examine(settings: Settings) -> tuple[Finding, ...]:
-    """Look at every target once, for `rackwatt doctor`."""
+async def examine(settings: Settings, seen: Snapshot | None = None) -> tuple[Finding, ...]:
+    """Look at every engine once, for `rackwatt doctor`: also at those that `seen` helps to find."""
     collector = build(settings)
     try:
-        return tuple(await asyncio.gather(*(_examined(source) for source in collector.sources(None))))
+        findings = [await doctor.found_by(finder) for finder in collector.finders]
+        if collector.processes is not None and seen is not None:
+            findings += await doctor.looked_for(collector.processes, seen)
+        engines = [source for source in collector.sources(None) if isinstance(source, EngineSource)]
+        return (*await asyncio.gather(*(doctor.examined(engine) for engine in engines)), *findings)
     finally:
         await collector.close()
-
-
-async def _examined(source: Source) -> Finding:
-    try:
-        reading = await source.collect(Moment(time.monotonic(), time.time()), None)
-    except SourceError as error:
-        found, _, remedy = error.detail.partition("; ")
-        return Finding(Level.PROBLEM, source.name, f"{error.reason}: {found}", remedy)
-    engine = reading.engines[0]
-    milliseconds = 1000 * (engine.at.monotonic_seconds - engine.asked_monotonic_seconds)
-    text = (
-        f"{engine.engine} serves {engine.model}; page of {engine.page_bytes} bytes, "
-        f"first byte after {milliseconds:.1f} ms; output tokens {'live' if engine.live else 'on finish'}"
-    )
-    level = Level.NOTE if reading.notes else Level.OK
-    return Finding(level, source.name, text, "; ".join(reading.notes))
-
-
-def _pending_tokens(body: bytes, substitute: LiveSubstitute, url: str) -> float:
-    """Return the output tokens of the requests that have not ended."""
-    try:
-        items = json_page.parse(body)
-        if not isinstance(items, list):
-            raise SourceError(Reason.MALFORMED, "not a list")
-        busy = [item for item in items if True in json_page.values_at(item, substitute.busy)]
-        counts = json_page.values_at(busy, substitute.count)
-        return sum((json_page.count(tokens) for tokens in counts), 0.0)
-    except SourceError as error:
-        raise SourceError(error.reason, f"{url}: {error.detail}") from error
-
-
-def _first_model(body: bytes, keys: tuple[str, ...], url: str) -> str:
-    """Return the first name on a page that names models."""
-    try:
-        names = json_page.values_at(json_page.parse(body), keys)
-    except SourceError as error:
-        raise SourceError(error.reason, f"{url}: {error.detail}") from error
-    if not names or not isinstance(names[0], str) or not names[0]:
-        raise SourceError(Reason.MALFORMED, f"{url}: names no model")
-    return printable(names[0])
-
-
-def _remedies(tables: tuple[EngineTable, ...], *, switched_off: bool) -> str:
-    """Say what to do about a page that is not there, or one without an engine's series."""
-    if len(tables) == 1:
-        return tables[0].remedy
-    fitting = [table for table in tables if (table.flag is not None) is switched_off]
-    return "; ".join(f"if it is {table.engine}, {table.remedy}" for table in fitting)
-
-
-def _started(table: EngineTable, fetched: Fetched) -> str | None:
-    """Return what a header says about the process; it must not pass for the checked kind of start."""
-    started = fetched.headers.get(table.start_header.lower(), "") if table.start_header else ""
-    return started if started and not started.startswith(START_PREFIX) else None
-
-
-def _moment_of(fetched: Fetched, now: Moment) -> Moment:
-    """Return the moment of the first byte; the wall clock is taken along from `now`."""
-    since = fetched.first_byte_monotonic - now.monotonic_seconds
-    return Moment(fetched.first_byte_monotonic, now.unix_seconds + since)
-
-
-def _first_byte_seconds(fetched: Fetched) -> float:
-    return fetched.first_byte_monotonic - fetched.asked_monotonic
-
-
-def _loop_time() -> float:
-    return asyncio.get_running_loop().time()
-
-
-def _page_limits(settings: Settings) -> PageLimits:
-    return PageLimits(settings.max_lines, settings.max_line_bytes, settings.max_series)
-
-
-def _instances(targets: tuple[Target, ...]) -> tuple[str, ...]:
-    """Name each target. Raises ValueError for a page that is there twice."""
-    pages = [target.page_url for target in targets]
-    return address.instances(pages, [target.usual_path for target in targets])

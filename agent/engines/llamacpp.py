@@ -18,7 +18,7 @@ TABLE = EngineTable(
         TokenKind.OUTPUT: (
             Count((Term("llamacpp:tokens_predicted_total"),), live=False, significant_digits=PRINTED_DIGITS),
         ),
-        # Processed tokens, without the cached ones; moves while the prompt is processed.
+        # Processed tokens, without the cached ones; moves with each batch (in 2025 at a prompt's end).
         TokenKind.PROMPT: (
             Count((Term("llamacpp:prompt_tokens_total"),), live=True, significant_digits=PRINTED_DIGITS),
         ),
@@ -46,6 +46,7 @@ TABLE = EngineTable(
     ),
     notes=(
         "prompt_tokens_seconds and predicted_tokens_seconds are averages since the last scrape by anyone: "
-        "never read. A sleeping server answers cached values. --api-key guards /metrics and /slots too."
+        "never read. A sleeping server answers cached values. --api-key guards /metrics and /slots too. A "
+        "router wants the model: give the URL with /metrics?model=NAME. n_tokens_max is a peak, no count."
     ),
 )

@@ -1,4 +1,4 @@
-"""vLLM (V1, 0.8 to 0.33): counters move with every engine step."""
+"""vLLM (0.6 to 0.33): counters move with every engine step."""
 
 from __future__ import annotations
 
@@ -18,13 +18,17 @@ TABLE = EngineTable(
         TokenKind.PROMPT: (Count((Term("vllm:prompt_tokens_total"),), live=True),),
         TokenKind.PROMPT_CACHED: (
             Count((Term("vllm:prompt_tokens_cached_total"),), live=True),  # from 0.16, at the first token
-            Count((Term("vllm:prefix_cache_hits_total"),), live=True),  # from 0.9.2: at admission
-            Count((Term("vllm:gpu_prefix_cache_hits_total"),), live=True),  # to 0.11
+            # From 0.9.2, at admission. gpu_prefix_cache_hits before it: blocks in 0.8.5, tokens in 0.9.1.
+            Count((Term("vllm:prefix_cache_hits_total"),), live=True),
         ),
     },
     model_label="model_name",
     running=(Term("vllm:num_requests_running"),),
-    waiting=(Term("vllm:num_requests_waiting"),),
+    # num_requests_waiting_by_reason (from 0.20) says the same once more.
+    waiting=(
+        Term("vllm:num_requests_waiting"),
+        Term("vllm:num_requests_swapped"),  # V0, to 0.9.0: out of memory, and in neither of the others
+    ),
     kv_cache_usage=(
         Term("vllm:kv_cache_usage_perc"),  # from 0.9.2; a ratio despite its name
         Term("vllm:gpu_cache_usage_perc"),  # to 0.11
@@ -49,6 +53,10 @@ TABLE = EngineTable(
     notes=(
         "Summed over `engine` (data-parallel ranks); a head node with internal load balancing shows ranks "
         "whose GPUs are on other nodes. Gauges move only with an engine step and may keep their value after "
-        "a mass abort (vllm#22545, #29928). Several API servers leave out process_start_time_seconds."
+        "a mass abort (vllm#22545, #29928). Several API servers leave out process_start_time_seconds, and "
+        "their counters outlive a restart if PROMETHEUS_MULTIPROC_DIR is set and not emptied. Elastic expert "
+        "parallelism starts all counters anew without a restart. A request that its client gives up ends in "
+        "no counter (vllm#31503), but its tokens count. A prompt counts once for each of its n completions. "
+        "A prefill instance is not told from others: its prompts count again where they decode."
     ),
 )

@@ -13,6 +13,7 @@ class MetricType(StrEnum):
 
     GAUGE = "gauge"
     COUNTER = "counter"
+    HISTOGRAM = "histogram"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,9 @@ class Metric:
     doc: str
 
 
-_G, _C = MetricType.GAUGE, MetricType.COUNTER
+_G, _C, _H = MetricType.GAUGE, MetricType.COUNTER, MetricType.HISTOGRAM
 _ENGINE = ("engine", "engine_instance", "model")
+_DEPLOYMENT = ("deployment", "model")
 
 CATALOGUE: tuple[Metric, ...] = (
     Metric("build_info", _G, ("version", "revision"), "1; the running version of rackwatt."),
@@ -84,6 +86,13 @@ CATALOGUE: tuple[Metric, ...] = (
         "How wrong a live figure may be, as a share of it, because engines take time to answer.",
     ),
     Metric("gpu_info", _G, ("gpu", "uuid", "product", "serial", "pci", "driver"), "1; who a GPU is."),
+    Metric(
+        "gpu_owner_info",
+        _G,
+        ("gpu", "mig", "namespace", "pod", "job_id"),
+        "1; who uses a GPU, by the control groups of its processes: a pod (by its UID where the cluster is "
+        "not asked), a Slurm job. A row for each of several; join it to other series by `gpu`.",
+    ),
     Metric("gpu_up", _G, ("gpu",), "1 while a known GPU answers its driver."),
     Metric(
         "gpu_state",
@@ -190,9 +199,47 @@ CATALOGUE: tuple[Metric, ...] = (
         (*_ENGINE, "kind"),
         "Upper estimate of tokens produced but never seen, because the engine restarted after its last page.",
     ),
-    Metric("engine_tokens_per_second", _G, (*_ENGINE, "kind"), "Live rate over the window."),
+    Metric(
+        "engine_tokens_per_second",
+        _G,
+        (*_ENGINE, "kind"),
+        "Live rate over the window (engine_window_seconds).",
+    ),
+    Metric(
+        "engine_rate_live",
+        _G,
+        _ENGINE,
+        "1 while the output rate is live. 0: output tokens are counted when a request ends, so that none in "
+        "a window is no stall, and the window is longer.",
+    ),
+    Metric(
+        "engine_window_seconds",
+        _G,
+        _ENGINE,
+        "Interval that engine_tokens_per_second speaks of: three of the slowest readings, or of the longest "
+        "time for which the output counter stood still while requests ran, at most five minutes.",
+    ),
     Metric("engine_restarts_total", _C, _ENGINE, "Counter resets seen: restarts of the engine."),
     Metric("engine_requests", _G, (*_ENGINE, "state"), "Requests in the engine: running, waiting."),
+    Metric(
+        "engine_arrivals_total",
+        _C,
+        _ENGINE,
+        "Requests that arrived since the engine was first seen; absent where it does not count them.",
+    ),
+    Metric(
+        "engine_requests_finished_total",
+        _C,
+        (*_ENGINE, "outcome"),
+        "Requests that ended: succeeded (also cut at the longest length), failed or aborted, as far as the "
+        "engine counts each. Requests that their clients gave up are in none of them with some engines.",
+    ),
+    Metric(
+        "engine_preemptions_total",
+        _C,
+        _ENGINE,
+        "Requests that were put off, or begun anew, for want of KV cache.",
+    ),
     Metric("engine_kv_cache_usage_ratio", _G, _ENGINE, "Share of the KV cache in use."),
     Metric(
         "engine_page_first_byte_seconds",
@@ -201,6 +248,13 @@ CATALOGUE: tuple[Metric, ...] = (
         "Time until the engine began its page: what being watched costs it, and how late its values are.",
     ),
     Metric("engine_page_bytes", _G, _ENGINE, "Size of the engine's page."),
+    Metric(
+        "engine_counted",
+        _G,
+        (*_ENGINE, "kind"),
+        "1 while these tokens enter the figures of node, model and rack; 0 where another instance counts the "
+        "same ones (a gateway in front of engines, the prompts of a decoder), or the configuration says so.",
+    ),
     Metric(
         "model_tokens_total",
         _C,
@@ -218,6 +272,117 @@ CATALOGUE: tuple[Metric, ...] = (
         _G,
         ("model", "kind", "boundary"),
         "Tokens per joule of one model over the window. Absent unless the node serves nothing else.",
+    ),
+    Metric(
+        "model_energy_joules_total",
+        _C,
+        ("model", "boundary"),
+        "Energy of the GPUs that worked for one model and nothing else; survives restarts. At the module "
+        "boundary only while all GPUs of its modules did.",
+    ),
+    Metric(
+        "deployment_gpu_info", _G, (*_DEPLOYMENT, "gpu"), "1; a GPU that the instances of a deployment hold."
+    ),
+    Metric(
+        "gpu_attribution",
+        _G,
+        ("gpu", "state"),
+        "1 for whose a GPU is: attributed to one deployment, shared by several, unattributed (something "
+        "computes on it that no known engine claims), free, unknown.",
+    ),
+    Metric(
+        "deployment_tokens_per_second",
+        _G,
+        (*_DEPLOYMENT, "kind"),
+        "Live rate over the window of the instances that serve one model together: named as configured, else "
+        "after the model.",
+    ),
+    Metric(
+        "deployment_tokens_per_joule",
+        _G,
+        (*_DEPLOYMENT, "kind", "boundary"),
+        "Tokens per joule over the window, of the deployment's own GPUs. Absent unless all of them are "
+        "known, on this node and no one else's.",
+    ),
+    Metric(
+        "deployment_power_watts", _G, (*_DEPLOYMENT, "boundary"), "Power now of the deployment's own GPUs."
+    ),
+    Metric(
+        "deployment_energy_joules_total",
+        _C,
+        (*_DEPLOYMENT, "boundary", "state"),
+        "Energy of the deployment's own GPUs by what it did meanwhile: serving, idle (asleep included), or "
+        "unknown; survives restarts. A shared GPU's is nobody's.",
+    ),
+    Metric(
+        "model_time_to_first_token_seconds",
+        _H,
+        ("model",),
+        "From a request's arrival to its first output token, over all engines of this node that tell, at the "
+        "bounds that all of them have. Begins at 0 when rackwatt starts.",
+    ),
+    Metric(
+        "model_inter_token_latency_seconds",
+        _H,
+        ("model",),
+        "Between two outputs of a request, likewise: an engine that hands out several tokens at once counts "
+        "them once.",
+    ),
+    Metric(
+        "model_request_duration_seconds",
+        _H,
+        ("model",),
+        "From a request's arrival to its last token, likewise.",
+    ),
+    Metric(
+        "model_queue_time_seconds",
+        _H,
+        ("model",),
+        "From a request's arrival to the first work on it, likewise.",
+    ),
+    Metric(
+        "model_latency_quantile_seconds",
+        _G,
+        ("model", "latency", "percentile"),
+        "Latency that 50, 90 or 99 % stayed within over model_latency_window_seconds, as PromQL's "
+        "histogram_quantile reckons it. Absent above the engine's highest bound; below its lowest (10 ms "
+        "between tokens with vLLM) it is spread evenly from 0, and the mean says more.",
+    ),
+    Metric(
+        "model_latency_mean_seconds",
+        _G,
+        ("model", "latency"),
+        "Mean latency over the same window.",
+    ),
+    Metric("model_latency_window_seconds", _G, ("model",), "Interval that the figures of service speak of."),
+    Metric(
+        "model_slo_attained_ratio",
+        _G,
+        ("model", "latency"),
+        "Share within its limit (slo) over the same window: of requests, and for inter_token of gaps between "
+        "tokens. Exact when the limit is a bound of the engine's buckets, else spread evenly inside one; "
+        "absent when the limit is above the highest and some took longer.",
+    ),
+    Metric(
+        "model_goodput_ratio",
+        _G,
+        ("model", "bound"),
+        "Share of requests that met every limit they have one time of (first_token, end_to_end, queue): "
+        "between lower and upper, for histograms do not tell which request missed which. lower: no request "
+        "missed two; upper: all that missed one missed the hardest as well. First tokens are counted when "
+        "they come, the rest when requests end.",
+    ),
+    Metric(
+        "model_cached_prompt_ratio",
+        _G,
+        ("model",),
+        "Share of prompt tokens that came from a cache, over the same window; of engines that count both.",
+    ),
+    Metric(
+        "model_speculative_accepted_ratio",
+        _G,
+        ("model",),
+        "Share of tokens guessed by speculative decoding that the model took, over the same window.",
     ),
     Metric(
         "rack_tokens_per_second",
@@ -283,6 +448,19 @@ CATALOGUE: tuple[Metric, ...] = (
         _G,
         ("rack",),
         "Valid member-seconds over expected member-seconds of rack_tokens_per_second's window.",
+    ),
+    Metric(
+        "rack_deployment_tokens_per_second",
+        _G,
+        ("rack", *_DEPLOYMENT, "kind"),
+        "Live rate of one deployment over the members that are covered.",
+    ),
+    Metric(
+        "rack_deployment_tokens_per_joule",
+        _G,
+        ("rack", *_DEPLOYMENT, "kind", "boundary"),
+        "Tokens per joule of one deployment: ratio of sums over its GPUs on all members. Absent below 95 % "
+        "of the members that serve it.",
     ),
     Metric("rack_nodes_expected", _G, ("rack",), "Nodes that should report; drained ones are not expected."),
     Metric("rack_nodes_reporting", _G, ("rack",), "Nodes in duty that answered the last poll."),

@@ -52,9 +52,9 @@ def window_of(members: Sequence[Member], window_seconds: float, now: float) -> W
     """
     end, slowest = float("inf"), 0.0
     for series, cadence in members:
-        last = series.last if series is not None else None
-        if last is not None and now - last.seconds <= max_gap_seconds(cadence):
-            end, slowest = min(end, last.seconds), max(slowest, cadence)
+        newest = float("-inf") if series is None else series.newest
+        if now - newest <= max_gap_seconds(cadence):
+            end, slowest = min(end, newest), max(slowest, cadence)
     if end == float("inf"):
         return None
     return Window(end - max(window_seconds, CADENCES_PER_WINDOW * slowest), end)
@@ -95,8 +95,9 @@ def _why_not(member: Member, window: Window | None, nobody: Invalid) -> Invalid 
     """Tell why a member cannot be read over a window; None when it can be tried."""
     if member.series is None:
         return Invalid.MEMBER_MISSING
-    if member.series.first is None:
+    oldest = member.series.oldest
+    if oldest == float("inf"):
         return nobody
     if window is None:
         return Invalid.GAP
-    return Invalid.WARMING_UP if member.series.first.seconds > window.start else None
+    return Invalid.WARMING_UP if oldest > window.start else None

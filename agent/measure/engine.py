@@ -111,6 +111,8 @@ class EngineReading:
     """Raw live counter that stands in for an output counter which moves on finish (T21)."""
     live: bool = True
     """Whether the output rate can be live: the counter is, or a substitute answered."""
+    counts_output: bool = True
+    """False: it ends requests and shows no counter of output tokens, so that their number is unknown."""
     page_bytes: int = 0
     role: Role = Role.UNIFIED
     drafted_tokens: float | None = None
@@ -125,3 +127,5 @@ class EngineReading:
     """UUIDs of the GPUs that its processes hold here; None is unknown."""
     spans_nodes: bool | None = None
     """Whether it has GPUs on other nodes too (T24); None is unknown."""
+    counted: bool | None = None
+    """Whether its tokens enter the figures of node, model and rack, as configured; None: by rule (T13)."""

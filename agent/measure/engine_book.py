@@ -6,13 +6,21 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from agent.measure.counters import Change
+from agent.measure.efficiency import CADENCES_PER_WINDOW
 from agent.measure.engine import TokenKind
+from agent.measure.engine_activity import ActivityBook
 from agent.measure.engine_tokens import MAX_SERIES_PER_INSTANCE, PROCESS, EngineTokens, prefix_of
+from agent.measure.engine_work import ACCEPTED, DRAFTED, EngineWork
+from agent.measure.finish_period import FinishPeriod
+from agent.measure.latency_book import LatencyBook
+from agent.measure.live_output import LiveOutput
 from agent.measure.series import Point, Series, max_gap_seconds
 from agent.measure.snapshot import Activity, EngineFigures, TokenFigures
 
 if TYPE_CHECKING:
+    from agent.measure.counting import Kinds
     from agent.measure.engine import EngineReading
+    from agent.measure.latency_book import ModelLatencies
     from agent.measure.ledger import Ledger
     from agent.measure.model_tokens import ModelTokens
     from agent.measure.reading import Moment
@@ -29,13 +37,19 @@ class EngineBook:
     """What is remembered of one engine instance between readings."""
 
     def __init__(
-        self, instance: str, ledger: Ledger, horizon: Horizon, models: ModelTokens | None = None
+        self,
+        instance: str,
+        ledger: Ledger,
+        horizon: Horizon,
+        models: ModelTokens | None = None,
+        latencies: ModelLatencies | None = None,
     ) -> None:
         self.instance = instance
         self.engine = UNKNOWN
         self.model = UNKNOWN
         self.reading: EngineReading | None = None
         self.cadence_seconds = 1.0
+        """How often it is read; or how rarely its output counter moves, if that is longer."""
         self.series: dict[TokenKind, Series] = {}
         self.reset_monotonic_seconds: float | None = None
         self.note = ""
@@ -44,10 +58,13 @@ class EngineBook:
         self._horizon = horizon
         self._prefix = prefix_of(instance)
         self._totals = EngineTokens(instance, ledger, models)
-        self._pending = 0.0
-        """Output tokens of requests that were unfinished on the last page."""
-        self._hidden = 0.0
-        """Output tokens that were only ever seen as pending, because the engine restarted on them."""
+        self._live = LiveOutput(self.total(TokenKind.OUTPUT))
+        self._finishes = FinishPeriod()
+        self._work = EngineWork(instance, ledger)
+        self._activity = ActivityBook()
+        self.latencies = LatencyBook(latencies)
+        self.speculation: tuple[Series, Series] | None = None
+        """Tokens that were guessed and taken, and all that were guessed; None while it tells of none."""
         self._cadences: deque[tuple[float, float]] = deque()
         """When a cadence was last in force, and that cadence."""
 
@@ -61,18 +78,37 @@ class EngineBook:
         if process is Change.FOREIGN:
             self.reading = None
             return False
-        self.reading = reading
-        self._note_cadence(reading.at.monotonic_seconds, cadence_seconds)
+        seen_again, self.reading = self.reading is None, reading
         self.engine, self.model = reading.engine, reading.model
         restarted = self._count(reading, process)
-        self._pending = reading.pending_output_tokens or 0.0
+        if process in {Change.RESET, Change.ADOPTED}:
+            self.latencies.restart(adopted=process is Change.ADOPTED)
+        self.latencies.take(reading)
+        self._work.take(reading, process)
+        self._activity.take(reading, self.live_output(), seen_again=seen_again)
+        period_seconds = self._finishes.take(reading, self.total(TokenKind.OUTPUT))
+        self._note_cadence(reading.at.monotonic_seconds, max(cadence_seconds, period_seconds))
         self._extend_series(reading)
         return restarted
 
     def miss(self) -> None:
         """Note that its source failed: nothing is known of it now."""
         self.reading = None
+        self._finishes.miss()
         self.note = ""
+
+    @property
+    def counted(self) -> Kinds:
+        """Kinds that enter the figures of node, model and rack (T13)."""
+        return self._totals.counted
+
+    @counted.setter
+    def counted(self, kinds: Kinds) -> None:
+        self._totals.counted = kinds
+
+    def begin_counting(self) -> None:
+        """Count from the next page on: until then others have counted its tokens."""
+        self._totals.begin_counting()
 
     def prune(self) -> None:
         """Forget what the engine no longer shows."""
@@ -81,6 +117,7 @@ class EngineBook:
     def figures(self, now: Moment, window_seconds: float) -> EngineFigures:
         """Return what outputs may see."""
         reading = self.reading
+        window_seconds = max(window_seconds, CADENCES_PER_WINDOW * self.cadence_seconds)
         return EngineFigures(
             engine=self.engine,
             instance=self.instance,
@@ -93,19 +130,15 @@ class EngineBook:
             live={kind: series.last for kind, series in self.series.items() if series.last is not None},
             cadence_seconds=self.cadence_seconds,
             reset_monotonic_seconds=self.reset_monotonic_seconds,
+            window_seconds=window_seconds,
+            counted=self.counted,
+            work=self._work.totals,
         )
 
     def activity(self) -> Activity:
         """Tell serving from idle, asleep and unknown (T4)."""
         reading = self.reading
-        if reading is None:
-            return Activity.UNKNOWN
-        demand = reading.demand
-        if demand.asleep:
-            return Activity.ASLEEP
-        if demand.running or demand.waiting or self._moved():
-            return Activity.SERVING
-        return Activity.UNKNOWN if demand.running is None else Activity.IDLE
+        return Activity.UNKNOWN if reading is None else self._activity.activity(reading, self.cadence_seconds)
 
     def total(self, kind: TokenKind) -> float:
         """Return the exact total of one kind over all models."""
@@ -113,7 +146,7 @@ class EngineBook:
 
     def live_output(self) -> float:
         """Return output tokens up to now: the exact total and what unfinished requests have produced."""
-        return self.total(TokenKind.OUTPUT) + self._hidden + self._pending
+        return self._live.total
 
     def _believe(self, reading: EngineReading) -> bool:
         """Refuse a page of more series than can be remembered: a part of them would be a wrong total."""
@@ -142,6 +175,9 @@ class EngineBook:
             restarted=fell and reading.epoch is None,
             adopted=adopted,
         )
+        lost = self._live.take(reading, self.total(TokenKind.OUTPUT), process, restarted=restarted)
+        if lost > 0.0:
+            self._ledger.add(f"{self._prefix}unobserved/{TokenKind.OUTPUT}", lost, reading.at)
         return restarted
 
     def _note_reset(self, reading: EngineReading, *, adopted: bool) -> None:
@@ -157,11 +193,10 @@ class EngineBook:
             if adopted:
                 bound += sum(counter.value for counter in reading.counters if counter.kind is kind)
             self._ledger.add(f"{self._prefix}unobserved/{kind}", bound, reading.at)
-        self._hidden += self._pending
 
     def _unseen(self, kind: TokenKind, until: float) -> float:
         """Estimate from above what the old process made since its last page: its steepest rate went on."""
-        pending = self._pending if kind is TokenKind.OUTPUT else 0.0
+        pending = self._live.pending if kind is TokenKind.OUTPUT else 0.0
         series = self.series.get(kind)
         if series is None or series.last is None:
             return pending
@@ -183,11 +218,22 @@ class EngineBook:
     def _extend_series(self, reading: EngineReading) -> None:
         spread = reading.at.monotonic_seconds - reading.asked_monotonic_seconds
         idle = reading.demand.running == 0 and not reading.demand.waiting
-        for kind in {TokenKind.OUTPUT, *(counter.kind for counter in reading.counters)}:
+        kinds = {counter.kind for counter in reading.counters}
+        for kind in kinds | {TokenKind.OUTPUT} if reading.counts_output else kinds:
             value = self.live_output() if kind is TokenKind.OUTPUT else self.total(kind)
             series = self.series.setdefault(kind, Series(self._horizon))
             step = 0.0 if idle else sum(c.resolution for c in reading.counters if c.kind is kind)
             series.add(Point(reading.at.monotonic_seconds, value, spread, step))
+        self._extend_speculation(reading, spread)
+
+    def _extend_speculation(self, reading: EngineReading, spread_seconds: float) -> None:
+        if reading.drafted_tokens is None or reading.accepted_tokens is None:
+            self.speculation = None
+            return
+        self.speculation = self.speculation or (Series(self._horizon), Series(self._horizon))
+        for series, name in zip(self.speculation, (ACCEPTED, DRAFTED), strict=True):
+            total = self._work.totals[name]
+            series.add(Point(reading.at.monotonic_seconds, total, spread_seconds))
 
     def _tokens(self, reading: EngineReading, now: Moment, window_seconds: float) -> tuple[TokenFigures, ...]:
         """Return the figures of every model and kind on the page; what they share is reckoned once a kind."""
@@ -236,14 +282,6 @@ class EngineBook:
         steepest = self.series[kind].peak_slope(end - window_seconds, end)
         if steepest is None:
             return None
-        pending = self._pending if kind is TokenKind.OUTPUT else 0.0
+        pending = self._live.pending if kind is TokenKind.OUTPUT else 0.0
         unseen_seconds = now.monotonic_seconds - reading.asked_monotonic_seconds + self.cadence_seconds
         return pending + steepest * unseen_seconds
-
-    def _moved(self) -> bool:
-        """Tell whether output tokens came since the sample before the last."""
-        series = self.series.get(TokenKind.OUTPUT)
-        if series is None or series.last is None:
-            return False
-        end = series.last.seconds
-        return bool(series.peak_slope(end, end))

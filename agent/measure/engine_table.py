@@ -18,6 +18,8 @@ class Term:
     name: str
     where: Mapping[str, str] = field(default_factory=dict)
     """Patterns that labels match whole, like `=~` of PromQL."""
+    unless: str = ""
+    """A family that says the same: where it is on the page, this one counts nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class Count:
 
     Without them it stands where one of its terms is on the page.
     """
+    needs: tuple[Term, ...] = ()
+    """Series that must all be on the page besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +86,20 @@ class EngineTable:
     """A page that fits several tables is of the highest: a container before the engine inside it."""
     delegates: tuple[str, ...] = ()
     """Engines whose series the page passes through: what this table does not say is taken from theirs."""
+    until_delegate: tuple[str, ...] = ()
+    """Fields that say less than the engine's own: they stand as long as its series are not on the page."""
+    silent_when_fresh: bool = False
+    """Its page is empty until the first request: where it alone has that path, it is known even so (T25)."""
+    destructive_path: str = ""
+    """A page of the same server that must never be asked for: what it hands out is gone for everyone else."""
+    owner: str = ""
+    """Whom /v1/models of such a server names as the owner of its models, even when its page is off."""
+    uncounted: str = ""
+    """What to do when it counts no output tokens, or not in this version: one phrase."""
     unsupported: str = ""
     """Why it cannot be read at all; such a table only gives a name to what was found."""
+    late: bool = False
+    """Its counters come in steps of seconds, though the engine's own are live."""
     gateway: bool = False
     """It passes requests on to engines, whose tokens it counts once more (T13)."""
     model_label: str | None = None
@@ -106,6 +122,8 @@ class EngineTable:
     live_output: tuple[tuple[Term, ...], ...] = ()
     """Live counters that stand in for an output counter that moves on finish (T21): the first alternative
     of which all terms are on the page is summed."""
+    live_output_when: tuple[str, ...] = ()
+    """Prefixes of names: where the page has one, the first alternative stands, what is absent is 0."""
     live_substitute: LiveSubstitute | None = None
     running: tuple[Term, ...] = ()
     """Requests being served; like the terms below, summed over those present."""

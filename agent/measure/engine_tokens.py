@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
+from agent.measure.counting import ALL, NONE
 from agent.measure.engine import TokenKind
 from agent.measure.reading import Moment
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
+    from agent.measure.counting import Kinds
     from agent.measure.engine import TokenCounter
     from agent.measure.ledger import Ledger
     from agent.measure.model_tokens import ModelTokens
@@ -78,6 +80,10 @@ class EngineTokens:
         """Models that have a name of their own."""
         self._seen: Moment | None = None
         """When a page was last counted in this run."""
+        self.counted = ALL
+        """Kinds that enter the totals of models (T13)."""
+        self._counted: Kinds | None = None
+        """Kinds that entered the totals of models with the last page."""
         self._recall()
 
     def __getitem__(self, pair: tuple[str, TokenKind]) -> float:
@@ -134,10 +140,11 @@ class EngineTokens:
             )
             self._raws[counter.kind, counter.series] = raw_key
             added[pair] = added.get(pair, 0.0) + step.delta
-        for pair, tokens in added.items():
-            self._totals[pair] = self._ledger.add(self._total_key(pair), tokens, at)
-            if self._models is not None:
-                self._models.add(*pair, tokens, at)
+        self._book(added, at)
+
+    def begin_counting(self) -> None:
+        """Leave what is new on the next page out of the totals of models."""
+        self._counted = NONE
 
     def restart(self) -> None:
         """Note that the process is a new one: no series of it was forgotten yet."""
@@ -155,6 +162,15 @@ class EngineTokens:
                 ],
                 seen,
             )
+
+    def _book(self, added: Mapping[tuple[str, TokenKind], float], at: Moment) -> None:
+        """Grow the totals; those of models by kinds that count now and did when the last page was read."""
+        both = self.counted if self._counted is None else self.counted & self._counted
+        self._counted = self.counted
+        for pair, tokens in added.items():
+            self._totals[pair] = self._ledger.add(self._total_key(pair), tokens, at)
+            if self._models is not None and pair[1] in both:
+                self._models.add(*pair, tokens, at)
 
     def _name(self, model: str) -> str:
         if model != OTHER and len(self._labels) < MAX_MODELS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agent.measure.attribution import Claim
 from agent.measure.energy import Verdict
 from agent.measure.gpu import GpuState
 from agent.measure.reading import Reason
@@ -31,7 +32,19 @@ WORDS: Mapping[type[StrEnum], Mapping[StrEnum, str]] = {
         Invalid.COUNTER_POWER_MISMATCH: "A GPU's energy counter and its integrated power disagree: see "
         "gpu_energy_crosscheck.",
         Invalid.LOW_COVERAGE: "Less than 95 % of the rack's member-seconds are valid: see rack_coverage_ratio.",
+        Invalid.SPANS_NODES: "Tokens that count here are made with GPUs of other nodes too, or the other way round: "
+        "only the rack's figure has both.",
+        Invalid.UNATTRIBUTED: "Not all GPUs of the deployment are known, or another holds one of them too: see "
+        "gpu_attribution.",
         Invalid.ZERO_ENERGY: "The meter shows no energy at all over the window, so nothing can be divided by it.",
+    },
+    Claim: {
+        Claim.ATTRIBUTED: "The instances of one deployment hold it: its joules are that deployment's.",
+        Claim.SHARED: "The instances of several deployments hold it: its joules are nobody's.",
+        Claim.UNATTRIBUTED: "Something computes on it that no known engine claims: read that engine, or name its "
+        "GPUs under collectors.engines.targets.",
+        Claim.FREE: "Nothing computes on it.",
+        Claim.UNKNOWN: "It is not known what computes on it: the driver does not list processes, or hides them.",
     },
     Flag: {
         Flag.COUNTER_RESET: "An engine restarted inside the window.",

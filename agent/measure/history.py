@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from array import array
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from agent.measure.engine import TokenKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agent.measure.rack_snapshot import RackSnapshot
+    from agent.measure.reading import Moment
 
 SCHEMA = 1
 KEPT_SECONDS = 900.0
@@ -23,6 +23,34 @@ CAPACITY = int(KEPT_SECONDS / LEAST_SPACING_SECONDS) + 1
 MOST_BOUNDARIES = 8
 """Boundaries are a short closed list; what comes beyond that is not kept."""
 NAN = math.nan
+
+
+class Told(Protocol):
+    """What a point is made of: a rack's snapshot has it, and so has the point of a node."""
+
+    @property
+    def at(self) -> Moment:
+        """Of which moment it speaks."""
+
+    @property
+    def tokens_per_second(self) -> Mapping[TokenKind, float]:
+        """Rates by kind of token."""
+
+    @property
+    def power_watts(self) -> Mapping[str, float]:
+        """By boundary."""
+
+    @property
+    def tokens_per_joule(self) -> Mapping[tuple[TokenKind, str], float]:
+        """By kind and boundary."""
+
+    @property
+    def coverage(self) -> float | None:
+        """Of the rate's window; None when nobody is expected."""
+
+    @property
+    def valid(self) -> bool:
+        """Whether nothing speaks against the rate of output tokens."""
 
 
 class History:
@@ -44,8 +72,8 @@ class History:
         self.version = 0
         """Grows with every point, so that an encoded form can be kept until then."""
 
-    def take(self, rack: RackSnapshot) -> None:
-        """Keep a snapshot, unless the last point is less than a second old."""
+    def take(self, rack: Told) -> None:
+        """Keep what is told, unless the last point is less than a second old."""
         now = rack.at.monotonic_seconds
         if self._newest is not None:
             elapsed = now - self._newest[0]
@@ -75,7 +103,7 @@ class History:
             "valid": [None if math.isnan(self._valid[i]) else self._valid[i] == 1.0 for i in order],
         }
 
-    def _append(self, stamp: float, rack: RackSnapshot | None) -> None:
+    def _append(self, stamp: float, rack: Told | None) -> None:
         at = self._next
         self._stamps[at] = stamp
         self._rate[at] = NAN if rack is None else rack.tokens_per_second.get(TokenKind.OUTPUT, NAN)
@@ -109,7 +137,7 @@ def _put(columns: dict[str, array[float]], at: int, values: Mapping[str, float])
         column[at] = values.get(name, NAN)
 
 
-def _output(rack: RackSnapshot) -> dict[str, float]:
+def _output(rack: Told) -> dict[str, float]:
     """Efficiency of output tokens by boundary."""
     return {
         boundary: ratio

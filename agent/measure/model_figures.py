@@ -22,12 +22,19 @@ def models_of(
     engines: Sequence[EngineFigures],
     node: NodeFigures,
     totals: Mapping[tuple[str, TokenKind], float],
+    ratios: Mapping[str, Mapping[tuple[TokenKind, str], float]],
 ) -> tuple[ModelFigures, ...]:
-    """Return every model by name. One that shares an engine with another has no rate of its own."""
+    """Return every model by name. One that shares an engine with another has no rate of its own.
+
+    Beside other models it has the `ratios` of its deployment, whose GPUs are its own.
+    """
+    books = [book for book in books if book.counted]  # what a gateway shows is shown by its engines
+    engines = [engine for engine in engines if engine.counted]
     served = [served_by(engine) for engine in engines]
     names = sorted({model for model, _ in totals}.union(*served))
     return tuple(
-        _figures(name, list(zip(books, served, strict=True)), engines, node, totals) for name in names
+        _figures(name, list(zip(books, served, strict=True)), engines, node, totals, ratios.get(name, {}))
+        for name in names
     )
 
 
@@ -44,13 +51,15 @@ def _figures(
     engines: Sequence[EngineFigures],
     node: NodeFigures,
     totals: Mapping[tuple[str, TokenKind], float],
+    own_ratios: Mapping[tuple[TokenKind, str], float],
 ) -> ModelFigures:
     mine = [(book, served) for book, served in books if name in served]
-    alone = bool(mine) and len(mine) == len(books) and all(len(served) == 1 for _, served in mine)
+    apart = bool(mine) and all(len(served) == 1 for _, served in mine)
+    alone = apart and len(mine) == len(books)
     if alone:  # the node is this model
         rates = dict(node.tokens_per_second)
-    elif all(len(served) == 1 for _, served in mine):
-        rates = _rates([book for book, _ in mine], node)
+    elif apart:
+        rates = rates_of([book for book, _ in mine], node)
     else:
         rates = {}
     told = [
@@ -62,18 +71,22 @@ def _figures(
         model=name,
         tokens_per_second=rates,
         tokens_total={kind: total for (model, kind), total in totals.items() if model == name},
-        tokens_per_joule=dict(node.tokens_per_joule) if alone else {},
+        tokens_per_joule=dict(node.tokens_per_joule if alone else own_ratios if apart else {}),
         nodes=1 if mine else 0,
         running=_sum([demand.running for demand in told]),
         waiting=_sum([demand.waiting for demand in told]),
     )
 
 
-def _rates(books: Sequence[EngineBook], node: NodeFigures) -> dict[TokenKind, float]:
+def rates_of(books: Sequence[EngineBook], node: NodeFigures) -> dict[TokenKind, float]:
     """Reckon the rate of some engines over the node's own window."""
     rates = {}
     for kind, window in node.windows.items():
-        members = [Member(book.series[kind], book.cadence_seconds) for book in books if kind in book.series]
+        members = [
+            Member(book.series[kind], book.cadence_seconds)
+            for book in books
+            if kind in book.series and kind in book.counted
+        ]
         amount = sum_over(members, window, Invalid.NO_ENGINES).amount if members else None
         if amount is not None and window is not None:
             rates[kind] = amount / window.seconds

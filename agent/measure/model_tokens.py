@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
@@ -57,5 +58,6 @@ class ModelTokens:
                 self.add(unquote(parts[4]), TokenKind(parts[3]), self._ledger.total(key) or 0.0, newest)
 
 
+@functools.lru_cache(maxsize=MAX_MODEL_SERIES)
 def _key(model: str, kind: TokenKind) -> str:
     return f"{MODELS}{kind}/{quote(model, safe='')}"

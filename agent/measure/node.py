@@ -6,23 +6,33 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from agent.measure.attribution import Claim
+from agent.measure.deployment_books import DeploymentBooks, state_of
+from agent.measure.deployment_figures import NodeView, deployments_of, ratios_of_models
 from agent.measure.engine_book import EngineBook
 from agent.measure.engine_tokens import forget_unexpected
+from agent.measure.latency_book import ModelLatencies
 from agent.measure.ledger import Ledger
 from agent.measure.model_figures import models_of
 from agent.measure.model_tokens import ModelTokens
 from agent.measure.node_boundaries import boundaries_of
+from agent.measure.node_counting import NodeCounting, recalled
 from agent.measure.node_figures import figures_of
 from agent.measure.node_gpus import NodeGpus
 from agent.measure.series import Horizon
+from agent.measure.service import services_of
+from agent.measure.slo import NO_PROMISES
 from agent.measure.snapshot import Activity, NodeIdentity, Origin, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from agent.measure.node_figures import NodeFigures
-    from agent.measure.rack_snapshot import RackSnapshot
+    from agent.measure.node_gpus import Added
+    from agent.measure.owner import GpuOwner
+    from agent.measure.rack_snapshot import DeploymentFigures, RackSnapshot
     from agent.measure.reading import Cost, Moment, Outcome, Reading
+    from agent.measure.slo import Slo
 
 ENGINES_PREFIX = "engines/"
 HORIZON_WINDOWS = 3.0
@@ -43,6 +53,7 @@ class NodeReckoner:
         run: str,
         version: str = "",
         ledger: str = "",
+        slo: Slo = NO_PROMISES,
     ) -> None:
         """Start empty.
 
@@ -58,10 +69,14 @@ class NodeReckoner:
         self._ledger = Ledger()
         self._gpus = NodeGpus(self._ledger, self._horizon, epoch, run)
         self._models = ModelTokens(self._ledger)
+        self._counting = NodeCounting()
+        self._deployments = DeploymentBooks(self._ledger)
+        self._latencies, self._slo = ModelLatencies(), slo
         self._engines: dict[str, EngineBook] = {}
         self._engine_names: dict[str, tuple[str, str]] = {}
         self._costs: dict[str, Mapping[str, Cost]] = {}
         self._notes: dict[str, tuple[str, ...]] = {}
+        self._owners: dict[str, tuple[GpuOwner, ...]] = {}
         self._sequence = 0
 
     def dump(self) -> dict[str, Any]:
@@ -72,7 +87,7 @@ class NodeReckoner:
         self._engine_names = {name: pair for name, pair in self._engine_names.items() if name in kept}
         names = {instance: list(pair) for instance, pair in self._engine_names.items()}
         names |= {instance: [book.engine, book.model] for instance, book in self._engines.items()}
-        own = {"ledger": self._origin.ledger, "drained": self.drained}
+        own = {"ledger": self._origin.ledger, "drained": self.drained, "counting": self._counting.dump()}
         return {"counters": self._ledger.dump(), "engines": names} | own | self._gpus.dump()
 
     def load(self, kept: Mapping[str, Any]) -> None:
@@ -86,11 +101,14 @@ class NodeReckoner:
             for instance, (engine, model) in dict(kept["engines"]).items()
         }
         origins = _origins(kept["gpu_origins"]) if "gpu_origins" in kept else None
+        counting = recalled(kept.get("counting", {}))
         ledger, drained = str(kept.get("ledger") or self._origin.ledger), kept.get("drained")
         self._ledger.load(kept["counters"])
         self._origin = replace(self._origin, ledger=ledger)
         self.drained = None if drained is None else str(drained)
         self._models.recall()
+        self._counting.recall(counting)
+        self._deployments.recall()
         self._engine_names = names
         self._gpus.load(numbers, origins)
 
@@ -102,36 +120,47 @@ class NodeReckoner:
         offered = set(sources)
         instances = {s.removeprefix(ENGINES_PREFIX) for s in offered if s.startswith(ENGINES_PREFIX)}
         for instance in instances - self._engines.keys():
-            book = EngineBook(instance, self._ledger, self._horizon, self._models)
+            book = EngineBook(instance, self._ledger, self._horizon, self._models, self._latencies)
             book.engine, book.model = self._engine_names.get(instance, (book.engine, book.model))
             self._engines[instance] = book
         for instance in self._engines.keys() - instances:
             gone = self._engines.pop(instance)
             self._engine_names[instance] = (gone.engine, gone.model)
         self._gpus.expect(offered)
-        for told in (self._costs, self._notes):
+        self._counting.expect(
+            {name: book.model for name, book in self._engines.items()}, offered, self._gpus.computing
+        )
+        self._count()
+        for told in (self._costs, self._notes, self._owners):
             for source in told.keys() - offered:
                 del told[source]
 
     def take(self, reading: Reading, cadence_seconds: float) -> bool:
         """Book one reading of a source that is read at this cadence; tell whether an engine restarted."""
-        self._gpus.take(reading, cadence_seconds)
+        added = self._gpus.take(reading, cadence_seconds)
+        if self._counting.learn(reading, self._gpus.computing if reading.gpus else None):
+            self._count()
+        self._book(added, reading)
         restarted = False
         for engine in reading.engines:
             if engine.instance in self._engines:
                 restarted |= self._engines[engine.instance].take(engine, cadence_seconds)
         self._costs[reading.source] = reading.costs
         self._notes[reading.source] = reading.notes
+        self._owners[reading.source] = reading.owners
         return restarted
 
     def miss(self, source: str) -> None:
         """Note that a source failed: what it told is no longer known (T15)."""
         self._notes.pop(source, None)
+        self._owners.pop(source, None)
         if source.startswith(ENGINES_PREFIX):
             book = self._engines.get(source.removeprefix(ENGINES_PREFIX))
             if book is not None:
                 book.miss()
         self._gpus.miss(source)
+        if self._counting.miss(source, self._gpus.computing):
+            self._count()
 
     def snapshot(
         self,
@@ -143,14 +172,13 @@ class NodeReckoner:
         """Reckon everything that is known now; the rack, if there is one, is shown beside it."""
         self._sequence += 1
         self._gpus.forget(now)
-        engines = sorted(self._engines.values(), key=lambda book: book.instance)
-        self._horizon.follow(max([self._gpus.cadence_seconds, *(book.cadence_seconds for book in engines)]))
+        engines = self._in_order()
         figures = self._figures(engines, now)
+        deployments = self._deployments_of(figures, now)
         told = tuple(book.figures(now, self._window_seconds) for book in engines)
         return Snapshot(
             sequence=self._sequence,
             at=now,
-            node=self._identity(),
             activity=self._activity(),
             gpus=tuple(book.figures() for book in self._gpus.books),
             engines=told,
@@ -160,14 +188,44 @@ class NodeReckoner:
             validity=figures.validity,
             outcomes=outcomes,
             costs=dict(self._costs),
-            notes=self._all_notes(),
             self_gauges=self_gauges,
-            version=self._version,
-            origin=self._origin,
-            models=models_of(engines, told, figures, self._models.totals),
+            models=models_of(engines, told, figures, self._models.totals, ratios_of_models(deployments)),
+            deployments=deployments,
+            claims=self._claims(),
+            model_energy=dict(self._deployments.model_energy),
             rack=rack,
-            drained=self.drained,
+            services=services_of(engines, self._latencies.histograms, self._slo, now.monotonic_seconds),
+            **self._facts(),
         )
+
+    def _facts(self) -> dict[str, Any]:
+        """Return what is told of the node, and not reckoned."""
+        return {
+            "node": self._identity(),
+            "notes": self._all_notes(),
+            "owners": tuple(owner for owners in self._owners.values() for owner in owners),
+            "version": self._version,
+            "origin": self._origin,
+            "drained": self.drained,
+            "zeros": self._counting.now.zeros,
+            "spans_nodes": self._counting.now.spans_nodes,
+        }
+
+    def _book(self, added: Added | None, reading: Reading) -> None:
+        """Give the joules of a reading to the deployments that hold the GPUs."""
+        books, at = self._deployments, reading.at
+        books.learn(self._counting, at.monotonic_seconds)
+        if added is not None:
+            groups = books.attribution.instances.items()
+            doing = {g: state_of(self._engines[name].activity() for name in names) for g, names in groups}
+            books.book(added, doing, at)
+
+    def _count(self) -> None:
+        """Have every instance count as was decided last."""
+        for instance, book in self._engines.items():
+            book.counted = self._counting.now.kinds[instance]
+            if instance in self._counting.fresh:
+                book.begin_counting()
 
     def _figures(self, engines: list[EngineBook], now: Moment) -> NodeFigures:
         return figures_of(
@@ -177,14 +235,40 @@ class NodeReckoner:
             self._gpus.cadence_seconds,
             self._window_seconds,
             now.monotonic_seconds,
+            spans_nodes=self._counting.now.spans_nodes,
         )
+
+    def _in_order(self) -> list[EngineBook]:
+        """Return every engine by name, and keep series for as long as the slowest of them needs."""
+        books = sorted(self._engines.values(), key=lambda book: book.instance)
+        self._horizon.follow(max([self._gpus.cadence_seconds, *(book.cadence_seconds for book in books)]))
+        return books
+
+    def _claims(self) -> dict[int, Claim]:
+        claims = self._deployments.attribution.claims
+        return {book.gpu: claims.get(book.uuid, Claim.UNKNOWN) for book in self._gpus.books}
+
+    def _deployments_of(self, figures: NodeFigures, now: Moment) -> tuple[DeploymentFigures, ...]:
+        self._deployments.learn(self._counting, now.monotonic_seconds)
+        view = NodeView(
+            self._deployments,
+            self._engines,
+            self._counting.instances,
+            self._gpus,
+            figures,
+            self._window_seconds,
+            now.monotonic_seconds,
+        )
+        return deployments_of(view)
 
     def _all_notes(self) -> tuple[str, ...]:
         of_sources = [note for notes in self._notes.values() for note in notes]
-        return (*of_sources, *(book.note for book in self._engines.values() if book.note))
+        of_engines = [book.note for book in self._engines.values() if book.note]
+        return (*of_sources, *of_engines, *self._counting.now.notes)
 
     def _activity(self) -> Activity:
-        activities = {book.activity() for book in self._engines.values()}
+        counted = [book for book in self._engines.values() if book.counted]
+        activities = {book.activity() for book in counted or self._engines.values()}
         for activity in (Activity.SERVING, Activity.UNKNOWN, Activity.IDLE):
             if activity in activities:
                 return activity

@@ -10,7 +10,7 @@ from agent.measure.snapshot import BoundaryFigures
 from agent.measure.validity import Flag, Invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from agent.measure.gpu import GpuReading
     from agent.measure.gpu_book import GpuBook, ModuleBook
@@ -24,20 +24,20 @@ GPU, MODULE = "gpu", "module"
 def boundaries_of(gpus: NodeGpus, ledger: Ledger) -> tuple[BoundaryFigures, ...]:
     """Sum each boundary over the members that report; absent when none does."""
     books, modules = gpus.books, gpus.modules
-    watts = [power for book in books if (power := _gpu_watts(book.reading)) is not None]
+    watts = [power for book in books if (power := gpu_watts(book.reading)) is not None]
     module_watts = [module.power_watts for module in modules if module.power_watts is not None]
     energies = [book.energy for book in books if _reports(book)]
     found = []
     if watts:
         holes = [book.energy for book in books if book.integrated_only]
-        reasons = gpu_reasons(books) | _missing(energies, len(books))
-        found.append(_figures(GPU, gpus, ledger, watts, (energies, holes), reasons, gpu_flags(books)))
+        reasons = gpu_reasons(books) | missing(energies, len(books))
+        joules, flags = ledger.total(f"boundary/{GPU}"), gpu_flags(books)
+        found.append(boundary_of(GPU, gpus, joules, sum(watts), (energies, holes), reasons, flags))
     if module_watts:
         told = [module.energy for module in modules if module.power_watts is not None]
-        reasons = module_reasons(books, modules) | _missing(told, len(modules))
-        found.append(
-            _figures(MODULE, gpus, ledger, module_watts, (told, told), reasons, frozenset({Flag.INTEGRATED}))
-        )
+        reasons = module_reasons(books, modules) | missing(told, len(modules))
+        joules, flags = ledger.total(f"boundary/{MODULE}"), frozenset({Flag.INTEGRATED})
+        found.append(boundary_of(MODULE, gpus, joules, sum(module_watts), (told, told), reasons, flags))
     return tuple(found)
 
 
@@ -64,31 +64,34 @@ def module_reasons(gpus: Sequence[GpuBook], modules: Sequence[ModuleBook]) -> fr
     return frozenset(() if whole else {Invalid.MEMBER_MISSING})
 
 
-def _figures(
+def boundary_of(
     boundary: str,
     gpus: NodeGpus,
-    ledger: Ledger,
-    watts: Iterable[float],
+    joules: float | None,
+    watts: float | None,
     series: tuple[Sequence[Series], Sequence[Series]],
     reasons: frozenset[Invalid],
     flags: frozenset[Flag],
+    *,
+    since: float | None = None,
 ) -> BoundaryFigures:
+    """Return one boundary: `series` of all its meters, and of those with holes; all of it is new `since`."""
     moments = [each.last.seconds for each in series[0] if each.last is not None]
     holes = [each.began for each in series[1] if each.began is not None]
     return BoundaryFigures(
         boundary=boundary,
         source=gpus.source,
-        power_watts=sum(watts),
-        energy_joules_total=ledger.total(f"boundary/{boundary}"),
+        power_watts=watts,
+        energy_joules_total=joules,
         at_monotonic_seconds=sum(moments) / len(moments) if moments else None,
-        since_monotonic_seconds=max(holes, default=None),
+        since_monotonic_seconds=max(holes if since is None else [*holes, since], default=None),
         cadence_seconds=gpus.cadence_seconds,
         reasons=reasons,
         flags=flags,
     )
 
 
-def _missing(energies: Sequence[Series], expected: int) -> frozenset[Invalid]:
+def missing(energies: Sequence[Series], expected: int) -> frozenset[Invalid]:
     """Tell whether the energy of any member is not known now."""
     if len(energies) < expected:
         return frozenset({Invalid.MEMBER_MISSING})
@@ -99,7 +102,7 @@ def _reports(book: GpuBook) -> bool:
     return book.reading is not None and book.reading.state is GpuState.OK
 
 
-def _gpu_watts(reading: GpuReading | None) -> float | None:
+def gpu_watts(reading: GpuReading | None) -> float | None:
     """Return the one-second mean of a GPU, or its instant power where there is no mean."""
     if reading is None or reading.state is not GpuState.OK:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from agent.measure.efficiency import Member, Sum, Window, sum_over, tokens_per_joule, window_of
@@ -33,21 +33,29 @@ class NodeFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class _Sums:
+    """What some members gave, by window: kinds of token and boundaries ask for the same ones."""
+
+    members: list[Member]
+    nobody: Invalid
+    """The reason when there is none."""
+    known: dict[Window | None, Sum] = field(default_factory=dict)
+
+    def over(self, window: Window | None) -> Sum:
+        """Return the sum over a window."""
+        if window not in self.known:
+            self.known[window] = sum_over(self.members, window, self.nobody)
+        return self.known[window]
+
+
+@dataclass(frozen=True, slots=True)
 class _Meter:
     """One boundary's energy, and what is known against it."""
 
     boundary: str
-    members: list[Member]
+    energy: _Sums
     reasons: frozenset[Invalid]
     flags: frozenset[Flag]
-    sums: dict[Window | None, Sum] = field(default_factory=dict)
-    """Joules by window: every kind of token asks for the same ones."""
-
-    def joules(self, window: Window | None) -> Sum:
-        """Return the energy over a window."""
-        if window not in self.sums:
-            self.sums[window] = sum_over(self.members, window, Invalid.NO_METER)
-        return self.sums[window]
 
 
 def figures_of(
@@ -57,24 +65,29 @@ def figures_of(
     gpu_cadence_seconds: float,
     window_seconds: float,
     now: float,
+    *,
+    spans_nodes: bool = False,
 ) -> NodeFigures:
     """Reckon the node's rate and its efficiency at every boundary that is measured."""
-    kinds = [kind for kind in TokenKind if kind is TokenKind.OUTPUT or any(kind in e.series for e in engines)]
+    engines = [book for book in engines if book.counted]
+    kinds = [kind for kind in TokenKind if kind is TokenKind.OUTPUT or _any_counts(engines, kind)]
     meters = _meters(gpus, modules, gpu_cadence_seconds)
+    if spans_nodes:
+        meters = [replace(meter, reasons=meter.reasons | {Invalid.SPANS_NODES}) for meter in meters]
     rates: dict[TokenKind, float] = {}
     ratios: dict[tuple[TokenKind, str], float] = {}
     windows: dict[TokenKind, Window | None] = {}
     standing: list[Validity] = []
     for kind in kinds:
-        members = _token_members(engines, kind)
-        windows[kind] = window = window_of(members, window_seconds, now)
-        tokens = sum_over(members, window, Invalid.NO_ENGINES)
+        counted = _Sums(_token_members(engines, kind), Invalid.NO_ENGINES)
+        windows[kind] = window = window_of(counted.members, window_seconds, now)
+        tokens = counted.over(window)
         if tokens.amount is not None and window is not None:
             rates[kind] = tokens.amount / window.seconds
         if kind is TokenKind.OUTPUT:
             standing.append(_standing(RATE, window, window_seconds, tokens, _engine_flags(engines, window)))
         for meter in meters:
-            ratio, validity = _efficiency(engines, members, meter, window_seconds, now)
+            ratio, validity = _efficiency(engines, counted, meter, window_seconds, now)
             if ratio is not None:
                 ratios[kind, meter.boundary] = ratio
             if kind is TokenKind.OUTPUT:
@@ -83,20 +96,22 @@ def figures_of(
 
 
 def _meters(gpus: Sequence[GpuBook], modules: Sequence[ModuleBook], cadence: float) -> list[_Meter]:
-    meters = [_Meter("gpu", _gpu_members(gpus, cadence), gpu_reasons(gpus), gpu_flags(gpus))]
+    of_gpus = _Sums(_gpu_members(gpus, cadence), Invalid.NO_METER)
+    meters = [_Meter("gpu", of_gpus, gpu_reasons(gpus), gpu_flags(gpus))]
     if modules:
         told = [Member(m.energy if m.power_watts is not None else None, cadence) for m in modules]
-        meters.append(_Meter("module", told, module_reasons(gpus, modules), frozenset({Flag.INTEGRATED})))
+        of_modules = _Sums(told, Invalid.NO_METER)
+        reasons = module_reasons(gpus, modules)
+        meters.append(_Meter("module", of_modules, reasons, frozenset({Flag.INTEGRATED})))
     return meters
 
 
 def _efficiency(
-    engines: Sequence[EngineBook], tokens_from: list[Member], meter: _Meter, window_seconds: float, now: float
+    engines: Sequence[EngineBook], counted: _Sums, meter: _Meter, window_seconds: float, now: float
 ) -> tuple[float | None, Validity]:
     """Divide two sums over the same window and the same node; any reason makes the ratio absent."""
-    window = window_of([*tokens_from, *meter.members], window_seconds, now)
-    tokens = sum_over(tokens_from, window, Invalid.NO_ENGINES)
-    joules = meter.joules(window)
+    window = window_of([*counted.members, *meter.energy.members], window_seconds, now)
+    tokens, joules = counted.over(window), meter.energy.over(window)
     reasons = tokens.reasons | joules.reasons | meter.reasons
     ratio = None
     if not reasons and tokens.amount is not None and joules.amount is not None:
@@ -117,12 +132,16 @@ def _standing(
 
 
 def _token_members(engines: Sequence[EngineBook], kind: TokenKind) -> list[Member]:
-    """Every engine that counts this kind; for output every engine that there is."""
+    """Every engine of which this kind counts and is shown; for output also those that did not tell yet."""
     return [
         Member(book.series.get(kind) if book.reading is not None else None, book.cadence_seconds)
         for book in engines
-        if kind is TokenKind.OUTPUT or kind in book.series
+        if kind in book.counted and (kind is TokenKind.OUTPUT or kind in book.series)
     ]
+
+
+def _any_counts(engines: Sequence[EngineBook], kind: TokenKind) -> bool:
+    return any(kind in book.series and kind in book.counted for book in engines)
 
 
 def _gpu_members(gpus: Sequence[GpuBook], cadence: float) -> list[Member]:

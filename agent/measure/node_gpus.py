@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from agent.measure.gpu import PowerScope
+from agent.measure.gpu import GpuState, PowerScope
 from agent.measure.gpu_book import GpuBook, ModuleBook
 
 if TYPE_CHECKING:
@@ -20,6 +20,17 @@ FORGET_SECONDS = 7 * 86400.0
 """A GPU that was not seen for so long was taken out, not lost: a week covers a repair at the vendor's."""
 FIRST_SOURCE = "nvml"
 """Files of the first version do not say who told of a GPU; there was only this one."""
+
+
+class Added(NamedTuple):
+    """The joules that one reading added."""
+
+    gpus: Mapping[str, float]
+    """By UUID."""
+    modules: Mapping[str, float]
+    """By board serial."""
+    boards: Mapping[str, str]
+    """Board serial of each GPU that tells one, by UUID."""
 
 
 @dataclass(slots=True)
@@ -71,6 +82,16 @@ class NodeGpus:
         """The slowest cadence at which they are read."""
         return max(self._cadences.values(), default=1.0)
 
+    @property
+    def boards(self) -> dict[str, str]:
+        """Return the board serial of each GPU that tells one, by UUID."""
+        return {uuid: book.serial for uuid, book in self._books.items() if book.serial}
+
+    @property
+    def computing(self) -> dict[str, bool | None]:
+        """Tell of each GPU whether processes compute on it."""
+        return {uuid: _computes(book.reading) for uuid, book in self._books.items()}
+
     def dump(self) -> dict[str, Any]:
         """Return what must survive a restart, as plain values."""
         origins = {uuid: [origin.source, origin.unix_seconds] for uuid, origin in self._origins.items()}
@@ -100,19 +121,26 @@ class NodeGpus:
             if origin.source in sources:
                 self._book(uuid)
 
-    def take(self, reading: Reading, cadence_seconds: float) -> None:
-        """Book what one source says of GPUs; one of its GPUs that it does not name is missing."""
+    def take(self, reading: Reading, cadence_seconds: float) -> Added | None:
+        """Book what one source says of GPUs; one of its GPUs that it does not name is missing.
+
+        Return what that added; None when it says nothing of GPUs.
+        """
         if not reading.gpus and all(origin.source != reading.source for origin in self._origins.values()):
-            return
+            return None
         self._cadences[reading.source] = cadence_seconds
         self._horizon.stretch(cadence_seconds)
         told = {gpu.identity.uuid for gpu in reading.gpus}
         self._miss_books(reading.source, told)
+        joules = {}
         for gpu in reading.gpus:
             uuid = gpu.identity.uuid
             self._origins[uuid] = _Origin(reading.source, gpu.at.unix_seconds, gpu.at.monotonic_seconds)
-            self._ledger.add("boundary/gpu", self._book(uuid).take(gpu, self._epoch, self._run), gpu.at)
-        self._take_modules(reading)
+            more = self._book(uuid).take(gpu, self._epoch, self._run)
+            self._ledger.add("boundary/gpu", more, gpu.at)
+            if gpu.state is GpuState.OK:
+                joules[uuid] = more
+        return Added(joules, self._take_modules(reading), self.boards)
 
     def miss(self, source: str) -> None:
         """Note that a source failed: what it told is no longer known (T15)."""
@@ -137,17 +165,21 @@ class NodeGpus:
             self._books[uuid] = GpuBook(number, uuid, self._ledger, self._horizon)
         return self._books[uuid]
 
-    def _take_modules(self, reading: Reading) -> None:
+    def _take_modules(self, reading: Reading) -> dict[str, float]:
+        """Book the power of superchips; return the joules that each adds."""
         by_serial: dict[str, list[GpuReading]] = {}
         for gpu in reading.gpus:
             if gpu.identity.serial and PowerScope.MODULE in gpu.power:
                 by_serial.setdefault(gpu.identity.serial, []).append(gpu)
         self._miss_modules(reading.source, by_serial.keys())
+        joules = {}
         for serial, pair in by_serial.items():
             if serial not in self._modules:
                 self._modules[serial] = ModuleBook(serial, self._ledger, self._horizon)
             self._module_sources[serial] = reading.source
-            self._ledger.add("boundary/module", self._modules[serial].take(tuple(pair)), reading.at)
+            joules[serial] = self._modules[serial].take(tuple(pair))
+            self._ledger.add("boundary/module", joules[serial], reading.at)
+        return joules
 
     def _miss_books(self, source: str, but: Collection[str]) -> None:
         for uuid, book in self._books.items():
@@ -158,3 +190,15 @@ class NodeGpus:
         for serial, of in self._module_sources.items():
             if of == source and serial not in but:
                 self._modules[serial].miss()
+
+
+def _computes(reading: GpuReading | None) -> bool | None:
+    """Tell whether processes compute on a GPU; None is unknown.
+
+    A GPU that is busy without one hides them: they are of another namespace.
+    """
+    if reading is None or reading.processes is None:
+        return None
+    if not reading.processes and reading.utilization_ratio:
+        return None
+    return bool(reading.processes)

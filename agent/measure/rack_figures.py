@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from agent.measure.efficiency import CADENCES_PER_WINDOW, Window, tokens_per_joule
 from agent.measure.engine import TokenKind
+from agent.measure.rack_deployments import deployments_of
 from agent.measure.rack_snapshot import EFFICIENCY, RATE
 from agent.measure.series import max_gap_seconds
 from agent.measure.validity import Flag, Invalid, Validity
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
 
     from agent.measure.rack_member import MemberSums, RackMember, Reach
+    from agent.measure.rack_snapshot import DeploymentFigures
 
 MEMBERS_PER_STEP = 50
 """Reckoned without a pause: 1,000 members in one piece would keep whoever reckons from all else for long."""
@@ -37,6 +39,7 @@ class RackFigures:
     by_model: dict[tuple[str, TokenKind], float] = field(default_factory=dict)
     """Tokens per second."""
     model_ratios: dict[tuple[str, TokenKind, str], float] = field(default_factory=dict)
+    deployments: tuple[DeploymentFigures, ...] = ()
     coverage: float | None = None
     validity: tuple[Validity, ...] = ()
     rates: dict[str, MemberSums] = field(default_factory=dict)
@@ -68,6 +71,8 @@ def figures_in_steps(
         standing.append(_efficiency(figures, boundary, expected, ratio_seconds))
         yield
         _model_ratios(figures, members, boundary)
+    yield
+    figures.deployments = deployments_of(members, figures.rates, figures.ratios, figures.window_seconds)
     yield
     figures.validity = tuple(standing)
     _model_rates(figures, members)
@@ -104,6 +109,8 @@ def _rate(figures: RackFigures, expected: int) -> Validity:
     for sums in members:
         for kind, tokens in sums.tokens.items():
             totals[kind] = totals.get(kind, 0.0) + tokens
+        if TokenKind.OUTPUT in sums.zeros:
+            totals.setdefault(TokenKind.OUTPUT, 0.0)
     figures.tokens_per_second = {kind: tokens / seconds for kind, tokens in totals.items()}
     covered = sum(sums.valid_ratio for sums in members)
     figures.coverage = None if expected <= 0 else min(1.0, covered / expected)
@@ -126,7 +133,7 @@ def _efficiency(figures: RackFigures, boundary: str, expected: int, seconds: flo
         coverage = None if of <= 0 else min(1.0, len(both) / of)
         why = [_why_not(sums, kind, boundary) for sums in counting]
         reasons = _reasons(coverage, why, of - len(counting))
-        tokens = sum(sums.tokens[kind] for sums in both)
+        tokens = sum(sums.tokens.get(kind, 0.0) for sums in both)
         ratio = tokens_per_joule(tokens, sum(sums.joules[boundary] for sums in both))
         if not reasons and ratio is None:
             reasons = frozenset({Invalid.ZERO_ENERGY})
@@ -139,7 +146,7 @@ def _efficiency(figures: RackFigures, boundary: str, expected: int, seconds: flo
 
 def _counts(sums: MemberSums, kind: TokenKind) -> bool:
     """Whether a member counts a kind at all; every member is asked for output."""
-    return kind is TokenKind.OUTPUT or kind in sums.tokens or kind in sums.reasons
+    return kind is TokenKind.OUTPUT or kind in sums.tokens or kind in sums.reasons or kind in sums.zeros
 
 
 def _why_not(sums: MemberSums, kind: TokenKind, boundary: str) -> set[Invalid]:
@@ -183,16 +190,17 @@ def _model_rates(figures: RackFigures, members: Sequence[RackMember]) -> None:
 
 
 def _model_ratios(figures: RackFigures, members: Sequence[RackMember], boundary: str) -> None:
-    """Divide each model's sums over the members that serve nothing else: their joules are its own.
+    """Divide each model's sums over the members that work for nothing else: their joules are its own.
 
     As with the rack's own ratio, it is absent when too few of these members are in it (T10).
     """
+    owners = _owners(members)
     tokens: dict[tuple[str, TokenKind], float] = {}
     joules: dict[tuple[str, TokenKind], float] = {}
     inside: Counter[tuple[str, TokenKind]] = Counter()
     expected: Counter[tuple[str, TokenKind]] = Counter()
     for member in members:
-        model, sums = only_model(member), figures.ratios.get(member.url)
+        model, sums = owners.get(member.url), figures.ratios.get(member.url)
         if model is None or sums is None:
             continue
         for kind in filter(partial(_counts, sums), TokenKind):
@@ -200,12 +208,30 @@ def _model_ratios(figures: RackFigures, members: Sequence[RackMember], boundary:
             expected[pair] += 1
             if boundary in sums.joules and sums.whole(kind):
                 inside[pair] += 1
-                tokens[pair] = tokens.get(pair, 0.0) + sums.tokens[kind]
+                if kind in sums.tokens:
+                    tokens[pair] = tokens.get(pair, 0.0) + sums.tokens[kind]
                 joules[pair] = joules.get(pair, 0.0) + sums.joules[boundary]
     for pair, amount in tokens.items():
         ratio = tokens_per_joule(amount, joules[pair])
         if ratio is not None and inside[pair] >= LEAST_COVERAGE * expected[pair]:
             figures.model_ratios[*pair, boundary] = ratio
+
+
+def _owners(members: Sequence[RackMember]) -> dict[str, str]:
+    """Return, by address, the one model that each member works for.
+
+    Workers without an engine of their own belong to the one model whose engines span nodes. Where several
+    do, nobody knows whose they are, and none of these models has joules (T24).
+    """
+    owners = {member.url: model for member in members if (model := only_model(member)) is not None}
+    spanning = [member for member in members if member.totals is not None and member.totals.spans_nodes]
+    workers = [member.url for member in spanning if member.totals is not None and not member.totals.engines]
+    models = {owners[member.url] for member in spanning if member.url in owners}
+    if not workers:
+        return owners
+    if len(models) == 1:
+        return owners | dict.fromkeys(workers, models.pop())
+    return {url: model for url, model in owners.items() if model not in models}
 
 
 def only_model(member: RackMember) -> str | None:

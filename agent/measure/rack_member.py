@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from agent.measure.efficiency import Window
     from agent.measure.rack_ledger import Key
     from agent.measure.series import Grown, Horizon
-    from agent.measure.totals import BoundaryTotals, EngineTotals, MemberReading, NodeTotals
+    from agent.measure.totals import BoundaryTotals, DeploymentTotals, EngineTotals, MemberReading, NodeTotals
 
 SLOWEST_SECONDS = 120.0
 """A source that is read more rarely does not stretch the rack's window; it is not covered."""
@@ -34,6 +34,20 @@ class Reach(NamedTuple):
 
     last: float
     cadence_seconds: float
+
+
+@dataclass(slots=True)
+class PartSums:
+    """What one deployment gives that is a part of what its member has."""
+
+    tokens: dict[TokenKind, float] = field(default_factory=dict)
+    joules: dict[str, float] = field(default_factory=dict)
+    reasons: dict[TokenKind, set[Invalid]] = field(default_factory=dict)
+    away: bool = False
+
+    def whole(self, kind: TokenKind) -> bool:
+        """Whether every series of a kind is in; a kind that none of its instances counts has none."""
+        return not self.away and not self.reasons.get(kind)
 
 
 @dataclass(slots=True)
@@ -56,10 +70,16 @@ class MemberSums:
     """Share of the window for which its output series are known."""
     flags: set[Flag] = field(default_factory=set)
     joule_flags: dict[str, frozenset[Flag]] = field(default_factory=dict)
+    zeros: set[TokenKind] = field(default_factory=set)
+    """Kinds of which it makes none for certain over the whole window."""
+    parts: dict[int, PartSums] = field(default_factory=dict)
+    """By place among its deployments: those that are not all that it has."""
+    young: set[int] = field(default_factory=set)
+    """Places of those that got or lost instances or GPUs within the window."""
 
     def whole(self, kind: TokenKind) -> bool:
-        """Whether every series of a kind is in."""
-        return kind in self.tokens and not self.reasons.get(kind)
+        """Whether every series of a kind is in, or there is none because none of it is made."""
+        return (kind in self.tokens or kind in self.zeros) and not self.reasons.get(kind)
 
 
 class RackMember:
@@ -87,6 +107,10 @@ class RackMember:
         self._reset_seconds: float | None = None
         self._tokens: dict[tuple[str, TokenKind], Series] = {}
         self._energy: dict[str, Series] = {}
+        self._shares: dict[tuple[str, str, str], Series] = {}
+        """Energy of deployments that are a part of the node, by deployment, model and boundary."""
+        self._zeros: dict[TokenKind, float] = {}
+        """Kinds of which it makes none, and since when it says so."""
         self._token_reach: list[Reach] = []
         self._energy_reach: list[Reach] = []
 
@@ -113,7 +137,7 @@ class RackMember:
         if previous is not None and previous.origin.ledger != totals.origin.ledger:
             self._reset_seconds, same = answered, False
         if not same:
-            self._tokens, self._energy = {}, {}
+            self._tokens, self._energy, self._shares, self._zeros = {}, {}, {}, {}
         elif previous is not None and previous.origin.run != totals.origin.run:
             self._forget_fallen(totals)
         self.totals, self.seen_seconds, self._cadence_seconds = totals, answered, cadence_seconds
@@ -164,14 +188,18 @@ class RackMember:
         found = MemberSums()
         if self.totals is None or window is None:
             away = Invalid.GAP if self.up else Invalid.MEMBER_MISSING
-            none = self.totals is not None and not self.totals.engines
+            none = self.totals is not None and not _counting_output(self.totals)
             found.reasons[TokenKind.OUTPUT] = {Invalid.NO_ENGINES if none else away}
             return found
         shift = self.clock.shift_seconds
         start, end = window.start - shift, window.end - shift
+        self._begin_parts(self.totals, start, found)
         self._sum_tokens(self.totals, start, end, found)
+        self._sum_zeros(self.totals, start, found)
         for at in self.totals.boundaries:
             self._sum_joules(at, start, end, found)
+        for place, part in found.parts.items():
+            self._sum_part(self.totals.deployments[place], start, end, part)
         if self._reset_seconds is not None and self._reset_seconds >= window.start:
             found.flags.add(Flag.COUNTER_RESET)
         if not self.up:
@@ -179,46 +207,73 @@ class RackMember:
                 reasons.add(Invalid.MEMBER_MISSING)
         return found
 
+    def _begin_parts(self, totals: NodeTotals, start: float, found: MemberSums) -> None:
+        for place, told in enumerate(totals.deployments):
+            if told.since_seconds > start:
+                found.young.add(place)
+            if not told.whole:
+                found.parts[place] = PartSums(away=not self.up)
+
     def _sum_tokens(self, totals: NodeTotals, start: float, end: float, found: MemberSums) -> None:
         valid, known = 0, 0.0
         for engine in totals.engines:
             gap = max_gap_seconds(self._seen_cadence(engine.cadence_seconds))
-            for kind in {TokenKind.OUTPUT, *engine.live}:
+            for kind in {TokenKind.OUTPUT, *engine.live} if engine.counts_output else engine.live:
                 series = self._tokens.get((engine.instance, kind)) if engine.up else None
                 output = kind is TokenKind.OUTPUT
                 grown = None if series is None else _grown(series, start, end, gap, bounded=output)
                 why_not = _why_not(series, grown, start)
                 if why_not is not None:
-                    found.reasons.setdefault(kind, set()).add(why_not)
+                    _doubt(engine, kind, why_not, found)
                 elif grown is not None:
-                    self._add(engine, kind, grown, found)
+                    _add(engine, kind, grown, found)
                 if output and why_not is None:
                     valid, known = valid + 1, known + 1.0
                 elif output and series is not None:
                     known += series.known_seconds(start, end, gap) / (end - start)
             _note_flags(engine, start, found)
-        if not totals.engines:
-            found.reasons[TokenKind.OUTPUT] = {Invalid.NO_ENGINES}
-        number = max(1, len(totals.engines))
+        number = max(1, _counting_output(totals))
         found.valid_ratio, found.known_ratio = valid / number, min(1.0, known / number)
 
-    def _add(self, engine: EngineTotals, kind: TokenKind, grown: Grown, found: MemberSums) -> None:
-        found.tokens[kind] = found.tokens.get(kind, 0.0) + grown.amount
-        if kind is TokenKind.OUTPUT:
-            found.uncertainty += grown.uncertainty
-        if len(engine.models) == 1:
-            pair = (engine.models[0], kind)
-            found.by_model[pair] = found.by_model.get(pair, 0.0) + grown.amount
+    def _sum_zeros(self, totals: NodeTotals, start: float, found: MemberSums) -> None:
+        """Tell which kinds are zero for certain, and of those that nothing counts there why they are not."""
+        uncounted = not _counting_output(totals)
+        for kind in {TokenKind.OUTPUT, *self._zeros} if uncounted else self._zeros:
+            doubts = self._why_not_zero(kind, start)
+            if doubts:
+                found.reasons.setdefault(kind, set()).update(doubts)
+            else:
+                found.zeros.add(kind)
+        if uncounted and TokenKind.OUTPUT in found.zeros:
+            found.valid_ratio = found.known_ratio = 1.0
+
+    def _why_not_zero(self, kind: TokenKind, start: float) -> set[Invalid]:
+        """Tell why a kind that nothing counts there is not known to be zero since `start`; empty: it is."""
+        since = self._zeros.get(kind)
+        if since is None:
+            return {Invalid.NO_ENGINES}
+        if not self.up:
+            return {Invalid.MEMBER_MISSING}
+        return {Invalid.WARMING_UP} if since > start else set()
 
     def _sum_joules(self, at: BoundaryTotals, start: float, end: float, found: MemberSums) -> None:
-        gap = max_gap_seconds(self._seen_cadence(at.cadence_seconds))
         series = self._energy.get(at.boundary)
-        grown = None if series is None else _grown(series, start, end, gap, bounded=False)
+        grown = self._joules(series, at, start, end)
         why_not = _why_not(series, grown, start)
         found.joule_reasons[at.boundary] = at.reasons | (frozenset() if why_not is None else {why_not})
         found.joule_flags[at.boundary] = at.flags
         if grown is not None and not found.joule_reasons[at.boundary]:
             found.joules[at.boundary] = grown.amount
+
+    def _sum_part(self, told: DeploymentTotals, start: float, end: float, part: PartSums) -> None:
+        for at in told.energies:
+            grown = self._joules(self._shares.get(_share(told, at)), at, start, end)
+            if grown is not None and not at.reasons:
+                part.joules[at.boundary] = grown.amount
+
+    def _joules(self, series: Series | None, at: BoundaryTotals, start: float, end: float) -> Grown | None:
+        gap = max_gap_seconds(self._seen_cadence(at.cadence_seconds))
+        return None if series is None else _grown(series, start, end, gap, bounded=False)
 
     def _extend(self, totals: NodeTotals) -> None:
         """Add the newest points; series of engines that are gone are forgotten."""
@@ -234,10 +289,14 @@ class RackMember:
         energy = dict(self._energy) if len(self._energy) <= MOST_BOUNDARIES else {}
         for at in totals.boundaries:
             self._horizon.stretch(self._seen_cadence(at.cadence_seconds))
-            energy[at.boundary] = series = self._energy_series(at)
-            if not at.reasons:  # a sum that lacks a GPU is no edge: what it used then comes later, at once
-                series.add(Point(at.at_seconds, at.joules))
+            energy[at.boundary] = self._extended(energy.get(at.boundary), at)
+        self._shares = {
+            _share(told, at): self._extended(self._shares.get(_share(told, at)), at)
+            for told in totals.deployments
+            for at in told.energies
+        }
         self._tokens, self._energy = tokens, energy
+        self._zeros = {kind: self._zeros.get(kind, totals.reckoned_seconds) for kind in totals.zeros}
         shift = self.clock.shift_seconds
         self._token_reach = [
             Reach(tokens[engine.instance, kind].newest + shift, self._seen_cadence(engine.cadence_seconds))
@@ -257,18 +316,42 @@ class RackMember:
         joules = {at.boundary: at.joules for at in totals.boundaries}
         self._tokens = {key: each for key, each in self._tokens.items() if not _fell(each, told.get(key))}
         self._energy = {key: each for key, each in self._energy.items() if not _fell(each, joules.get(key))}
+        self._shares = {}
 
-    def _energy_series(self, at: BoundaryTotals) -> Series:
-        """Return the energy of a boundary, begun anew after a hole in it."""
-        known = self._energy.get(at.boundary)
-        if known is None or known.last is None:
-            return Series(self._horizon)
-        hole = at.since_seconds is not None and at.since_seconds > known.last.seconds
-        return Series(self._horizon) if hole else known
+    def _extended(self, known: Series | None, at: BoundaryTotals) -> Series:
+        """Return the energy of a boundary with its newest point, begun anew after a hole in it."""
+        hole = known is not None and known.last is not None and (at.since_seconds or 0.0) > known.last.seconds
+        series = Series(self._horizon) if known is None or hole else known
+        if not at.reasons:  # a sum that lacks a GPU is no edge: what it used then comes later, at once
+            series.add(Point(at.at_seconds, at.joules))
+        return series
 
     def _seen_cadence(self, cadence_seconds: float) -> float:
         """Return how far apart samples of a source are here: it is read there, then polled."""
         return min(cadence_seconds, SLOWEST_SECONDS) + self._cadence_seconds
+
+
+def _share(told: DeploymentTotals, at: BoundaryTotals) -> tuple[str, str, str]:
+    return (told.deployment, told.model, at.boundary)
+
+
+def _doubt(engine: EngineTotals, kind: TokenKind, why: Invalid, found: MemberSums) -> None:
+    found.reasons.setdefault(kind, set()).add(why)
+    part = found.parts.get(-1 if engine.deployment is None else engine.deployment)
+    if part is not None:
+        part.reasons.setdefault(kind, set()).add(why)
+
+
+def _add(engine: EngineTotals, kind: TokenKind, grown: Grown, found: MemberSums) -> None:
+    found.tokens[kind] = found.tokens.get(kind, 0.0) + grown.amount
+    if kind is TokenKind.OUTPUT:
+        found.uncertainty += grown.uncertainty
+    if len(engine.models) == 1:
+        pair = (engine.models[0], kind)
+        found.by_model[pair] = found.by_model.get(pair, 0.0) + grown.amount
+    part = found.parts.get(-1 if engine.deployment is None else engine.deployment)
+    if part is not None:
+        part.tokens[kind] = part.tokens.get(kind, 0.0) + grown.amount
 
 
 def _fell(series: Series, value: float | None) -> bool:
@@ -297,6 +380,10 @@ def _note_flags(engine: EngineTotals, start: float, found: MemberSums) -> None:
         found.flags.add(Flag.ON_FINISH)
     if engine.reset_seconds is not None and engine.reset_seconds >= start:
         found.flags.add(Flag.COUNTER_RESET)
+
+
+def _counting_output(totals: NodeTotals) -> int:
+    return sum(engine.counts_output for engine in totals.engines)
 
 
 def _told_seconds(totals: NodeTotals) -> float | None:

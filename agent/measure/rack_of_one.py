@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agent.measure.engine import TokenKind
@@ -16,10 +16,36 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent.measure.rack import RackPlan
+    from agent.measure.reading import Moment
     from agent.measure.snapshot import Snapshot
     from agent.measure.validity import Validity
 
 DEFAULT_WINDOW_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What a rack of one has for its history: the same as its snapshot says, for a tenth of the work."""
+
+    at: Moment
+    tokens_per_second: Mapping[TokenKind, float]
+    power_watts: Mapping[str, float]
+    tokens_per_joule: Mapping[tuple[TokenKind, str], float]
+    coverage: float | None
+    valid: bool
+
+
+def point_of(snapshot: Snapshot) -> Point:
+    """Return this node's point of the history; the whole rack of one is made when somebody looks."""
+    rate = next((standing for standing in snapshot.validity if standing.figure == NODE_RATE), None)
+    return Point(
+        at=snapshot.at,
+        tokens_per_second=snapshot.tokens_per_second,
+        power_watts=_power_watts(snapshot),
+        tokens_per_joule=snapshot.tokens_per_joule,
+        coverage=_coverage(rate) if snapshot.drained is None else None,
+        valid=rate is None or rate.valid,
+    )
 
 
 def rack_of_one(snapshot: Snapshot, plan: RackPlan) -> RackSnapshot:
@@ -56,6 +82,7 @@ def rack_of_one(snapshot: Snapshot, plan: RackPlan) -> RackSnapshot:
         gpus_expected=len(snapshot.gpus) if in_duty else 0,
         gpus_reporting=sum(gpu.up for gpu in member.gpus) if in_duty else 0,
         models=snapshot.models,
+        deployments=tuple(each for each in snapshot.deployments if each.nodes),
         members=(member,),
         record=record_of(plan.record, snapshot.models, output),
     )
@@ -69,16 +96,25 @@ def _member(snapshot: Snapshot, rate: Validity | None) -> MemberFigures:
         drained=snapshot.drained is not None,
         why=snapshot.drained or "",
         age_seconds=0.0,
-        coverage=float(rate is not None and rate.valid),
+        coverage=_coverage(rate),
         state=snapshot.activity,
         models=tuple(model.model for model in snapshot.models if model.nodes),
         tokens_per_second=snapshot.tokens_per_second,
-        power_watts={at.boundary: at.power_watts for at in snapshot.boundaries if at.power_watts is not None},
+        power_watts=_power_watts(snapshot),
         tokens_per_joule=snapshot.tokens_per_joule,
         gpus=tuple(gpu_of(gpu) for gpu in snapshot.gpus),
         version=snapshot.version,
         tokens_total=_totals(snapshot),
+        spans_nodes=snapshot.spans_nodes,
     )
+
+
+def _coverage(rate: Validity | None) -> float:
+    return float(rate is not None and rate.valid)
+
+
+def _power_watts(snapshot: Snapshot) -> Mapping[str, float]:
+    return {at.boundary: at.power_watts for at in snapshot.boundaries if at.power_watts is not None}
 
 
 def _totals(snapshot: Snapshot) -> Mapping[TokenKind, float]:

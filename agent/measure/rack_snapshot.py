@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
     from agent.measure.engine import TokenKind
     from agent.measure.reading import Moment
-    from agent.measure.validity import Validity
+    from agent.measure.snapshot import BoundaryFigures
+    from agent.measure.validity import Invalid, Validity
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ class MemberFigures:
     version: str = ""
     tokens_total: Mapping[TokenKind, float] = field(default_factory=dict)
     """What it has contributed to the rack's totals; stays while it is away."""
+    spans_nodes: bool = False
+    """Its tokens and its joules belong together only over several nodes (T24)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,43 @@ class ModelFigures:
     running: float | None = None
     """Requests in its engines."""
     waiting: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentFigures:
+    """The instances and GPUs that serve one model together, on one node or over a rack (T13)."""
+
+    deployment: str
+    model: str
+    gpus: int = 0
+    nodes: int = 1
+    tokens_per_second: Mapping[TokenKind, float] = field(default_factory=dict)
+    tokens_per_joule: Mapping[tuple[TokenKind, str], float] = field(default_factory=dict)
+    """Of its own GPUs; absent while some are not known, or not its own."""
+    power_watts: Mapping[str, float] = field(default_factory=dict)
+    """By boundary."""
+    running: float | None = None
+    waiting: float | None = None
+    reasons: frozenset[Invalid] = frozenset()
+    """What speaks against dividing its tokens by its joules here."""
+    gpu_numbers: tuple[int, ...] = ()
+    """On a node: its GPUs."""
+    energy_joules_total: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """On a node: by boundary and what it did meanwhile (serving, idle, unknown)."""
+    kv_cache_usage_ratio: float | None = None
+    """On a node: of its fullest instance."""
+    instances: tuple[str, ...] = ()
+    """On a node: those that count."""
+    one_model: bool = True
+    """Whether none of its instances serves another model beside."""
+    whole: bool = False
+    """On a node: all that counts there and every GPU is its own, and so is the energy of the node."""
+    split: bool = False
+    """On a node: one half of its prefill and decode instances is elsewhere, and its GPUs with it."""
+    since_monotonic_seconds: float = 0.0
+    """On a node: since when it has had these instances and GPUs."""
+    energies: tuple[BoundaryFigures, ...] = ()
+    """On a node of which it is a part: its energy as a rack reads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +171,8 @@ class RackSnapshot:
     models: tuple[ModelFigures, ...]
     members: tuple[MemberFigures, ...]
     record: RecordFigures | None = None
+    deployments: tuple[DeploymentFigures, ...] = ()
+    """Every deployment that is served now."""
     window_end_monotonic_seconds: float | None = None
     """When the window of the rates ended, on the clock of `at`; None while there is none."""
 

@@ -63,7 +63,6 @@ def snapshot_in_steps(
     """Return the rack at one moment; members must stand still between the steps."""
     duty = [place for place in places if place.drained is None and not place.same_as]
     members = yield from _with_ratios((yield from _members(places, now, figures, ledger)))
-    yield
     return RackSnapshot(
         sequence=sequence,
         at=now,
@@ -88,6 +87,7 @@ def snapshot_in_steps(
         models=(models := _models(places, figures, ledger)),
         members=members,
         window_end_monotonic_seconds=figures.window_end_seconds,
+        deployments=figures.deployments,
         record=record_of(plan.record, models, _valid_rate(figures)),
     )
 
@@ -156,10 +156,11 @@ def _member(
             else {}
         ),
         power_watts=_watts_of(member) if totals is not None else {},
-        tokens_per_joule={} if totals is None or ratios is None else _ratios(ratios),
+        tokens_per_joule={} if totals is None or totals.spans_nodes or ratios is None else _ratios(ratios),
         gpus=() if place.same_as else _gpus(place),
         version=member.totals.version if member.totals is not None else "",
         tokens_total={} if place.same_as or member.key is None else by_node.get(member.key[0], {}),
+        spans_nodes=totals is not None and totals.spans_nodes,
     )
 
 
@@ -182,19 +183,31 @@ def _gpus(place: Place) -> tuple[MemberGpu, ...]:
 
 
 def _with_ratios(members: Sequence[MemberFigures]) -> Generator[None, None, tuple[MemberFigures, ...]]:
-    """Set every member beside the median member, and every GPU beside the median GPU, in duty."""
+    """Set every member beside the median member, and every GPU beside the median GPU, in duty.
+
+    One whose engines use GPUs of other nodes is compared with its like only.
+    """
     duty = [member for member in members if member.up and not member.drained]
-    rates = [r for m in duty if (r := m.tokens_per_second.get(TokenKind.OUTPUT)) is not None]
+    rates = {
+        spans: [r for m in duty if m.spans_nodes is spans and (r := _output(m)) is not None]
+        for spans in (False, True)
+    }
     watts = [gpu.power_watts for m in duty for gpu in m.gpus if gpu.power_watts is not None]
-    middle_rate, middle_watts = _median(rates), _median(watts)
+    middle_rates = {spans: _median(told) for spans, told in rates.items()}
+    middle_watts = _median(watts)
     compared = []
     for number, member in enumerate(members):
         if number % MEMBERS_PER_STEP == 0:
             yield
-        ratio = _over(member.tokens_per_second.get(TokenKind.OUTPUT), middle_rate)
+        ratio = _over(_output(member), middle_rates[member.spans_nodes])
         gpus = tuple([_beside(gpu, middle_watts) for gpu in member.gpus])
         compared.append(replace(member, rate_to_median_ratio=ratio, gpus=gpus))
+    yield
     return tuple(compared)
+
+
+def _output(member: MemberFigures) -> float | None:
+    return member.tokens_per_second.get(TokenKind.OUTPUT)
 
 
 def _beside(gpu: MemberGpu, middle_watts: float | None) -> MemberGpu:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from agent.measure.engine import EngineReading
     from agent.measure.gpu import GpuReading
+    from agent.measure.owner import GpuOwner
     from agent.measure.totals import MemberReading
 
 
@@ -64,6 +65,11 @@ class Reading:
     engines: tuple[EngineReading, ...] = ()
     member: MemberReading | None = None
     """Another node's totals, for the rack."""
+    serves_elsewhere: bool = False
+    """Processes here work for an engine whose tokens another node shows (T24): vLLM's headless nodes, workers
+    of Ray."""
+    owners: tuple[GpuOwner, ...] = ()
+    """Who uses which GPU."""
     costs: Mapping[str, Cost] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     """Permanent findings a person should know once ("ECC counters need root"), not failures."""

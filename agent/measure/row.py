@@ -14,6 +14,8 @@ class Row(NamedTuple):
     metric: str
     labels: tuple[str, ...]
     value: float
+    part: str = ""
+    """Of a histogram: _bucket (its bound follows the labels), _sum or _count."""
 
 
 def known(metric: str, labels: tuple[str, ...], value: float | None) -> Iterator[Row]:

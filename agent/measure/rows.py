@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agent.measure.deployment_rows import counted_rows, deployment_rows
 from agent.measure.energy import Verdict
+from agent.measure.engine_work import OUTCOMES
 from agent.measure.gpu import RECOVERY_ACTIONS, GpuState, PowerScope
 from agent.measure.rack_rows import model_rows, rack_rows
 from agent.measure.reading import Reason
 from agent.measure.row import Row, known
+from agent.measure.service_rows import service_rows
 from agent.measure.snapshot import Activity
 from agent.measure.validity import Flag, Invalid
 
@@ -43,11 +46,15 @@ def rows_of(snapshot: Snapshot) -> Iterator[Row]:
     yield from _validity_rows(snapshot)
     for gpu in snapshot.gpus:
         yield from _gpu_rows(gpu)
+    yield from _owner_rows(snapshot)
     for engine in snapshot.engines:
         yield from _engine_rows(engine)
+    yield from counted_rows(snapshot.engines)
+    yield from deployment_rows(snapshot)
     yield from _collector_rows(snapshot.outcomes)
     yield from _cost_rows(snapshot.costs)
     yield from model_rows(snapshot.models)
+    yield from service_rows(snapshot.services)
     for name, value in snapshot.self_gauges.items():
         yield Row(name, (), value)
     if snapshot.rack is not None:
@@ -106,6 +113,13 @@ def _gpu_rows(figures: GpuFigures) -> Iterator[Row]:
         yield from _health_rows(gpu, reading)
 
 
+def _owner_rows(snapshot: Snapshot) -> Iterator[Row]:
+    numbers = {gpu.uuid: str(gpu.gpu) for gpu in snapshot.gpus}
+    for who in snapshot.owners:
+        if who.uuid in numbers:
+            yield Row("gpu_owner_info", (numbers[who.uuid], who.mig, who.namespace, who.pod, who.job_id), 1)
+
+
 def _power_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:
     whole, memory = reading.power.get(PowerScope.GPU), reading.power.get(PowerScope.MEMORY)
     if whole is not None:
@@ -157,12 +171,18 @@ def _engine_rows(figures: EngineFigures) -> Iterator[Row]:
         yield Row("engine_tokens_unobserved_total", series, tokens.unobserved)
         yield from known("engine_tokens_uncertainty", series, tokens.uncertainty)
         yield from known("engine_tokens_per_second", series, tokens.per_second)
+    yield from known("engine_arrivals_total", who, figures.work.get("arrivals"))
+    yield from known("engine_preemptions_total", who, figures.work.get("preemptions"))
+    for outcome in OUTCOMES:
+        yield from known("engine_requests_finished_total", (*who, outcome), figures.work.get(outcome))
     reading = figures.reading
     if reading is None:
         return
     yield from known("engine_requests", (*who, "running"), reading.demand.running)
     yield from known("engine_requests", (*who, "waiting"), reading.demand.waiting)
     yield from known("engine_kv_cache_usage_ratio", who, reading.kv_cache_usage_ratio)
+    yield Row("engine_rate_live", who, reading.live)
+    yield Row("engine_window_seconds", who, figures.window_seconds)
     first_byte = reading.at.monotonic_seconds - reading.asked_monotonic_seconds
     yield Row("engine_page_first_byte_seconds", who, first_byte)
     yield Row("engine_page_bytes", who, reading.page_bytes)

@@ -101,6 +101,11 @@ class Series:
             del column[:count]
 
     @property
+    def oldest(self) -> float:
+        """Moment of the oldest sample still kept; plus infinity without one."""
+        return self._seconds[0] if self._seconds else float("inf")
+
+    @property
     def first(self) -> Point | None:
         """The oldest sample still kept."""
         return self._point(0) if self._seconds else None
@@ -120,21 +125,25 @@ class Series:
 
     def at(self, seconds: float, max_gap_seconds: float) -> Point | None:
         """Interpolate at one edge; None when it is outside, or its neighbours are too far apart."""
+        edge = self._edge(seconds, max_gap_seconds)
+        return None if edge is None else Point(seconds, *edge)
+
+    def _edge(self, seconds: float, max_gap_seconds: float) -> tuple[float, float, float] | None:
+        """Return value, spread and step at one edge: a plain tuple, for a node asks for 160 a second."""
         stamps = self._seconds
         place = bisect_left(stamps, seconds)
         if place == len(stamps):
             return None
         after = stamps[place]
+        values, spreads, steps = self._values, self._spreads, self._steps
         if after == seconds:
-            return self._point(place)
+            return values[place], spreads[place], steps[place]
         before = place - 1
         if before < 0 or after - stamps[before] > max_gap_seconds:
             return None
-        values, spreads, steps = self._values, self._spreads, self._steps
         share = (seconds - stamps[before]) / (after - stamps[before])
         value = values[before] + share * (values[place] - values[before])
-        spread = max(spreads[before], spreads[place])
-        return Point(seconds, value, spread, max(steps[before], steps[place]))
+        return value, max(spreads[before], spreads[place]), max(steps[before], steps[place])
 
     def grown(
         self, start: float, end: float, max_gap_seconds: float, *, bounded: bool = True
@@ -143,11 +152,12 @@ class Series:
 
         How wrong it may be is only told when it is to be `bounded`: that walks the whole window.
         """
-        left, right = self.at(start, max_gap_seconds), self.at(end, max_gap_seconds)
+        left, right = self._edge(start, max_gap_seconds), self._edge(end, max_gap_seconds)
         if left is None or right is None:
             return None
-        amount, step = right.value - left.value, max(left.step, right.step)
-        spread = max(left.spread_seconds, right.spread_seconds)
+        (left_value, left_spread, left_step), (right_value, right_spread, right_step) = left, right
+        amount, step = right_value - left_value, max(left_step, right_step)
+        spread = max(left_spread, right_spread)
         slope = self.peak_slope(start, end) or 0.0 if bounded and spread > 0.0 else 0.0
         return Grown(amount, slope * spread + step, below_step=amount < step)
 

@@ -6,15 +6,20 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from agent.measure.counting import ALL, NONE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from agent.measure.attribution import Claim
     from agent.measure.energy import Verdict
     from agent.measure.engine import EngineReading, TokenKind
     from agent.measure.gpu import GpuReading, GpuState
-    from agent.measure.rack_snapshot import ModelFigures, RackSnapshot
+    from agent.measure.owner import GpuOwner
+    from agent.measure.rack_snapshot import DeploymentFigures, ModelFigures, RackSnapshot
     from agent.measure.reading import Cost, Moment, Outcome
     from agent.measure.series import Point
+    from agent.measure.service import ServiceFigures
     from agent.measure.validity import Flag, Invalid, Validity
 
 
@@ -98,9 +103,15 @@ class EngineFigures:
     live: Mapping[TokenKind, Point] = field(default_factory=dict)
     """Newest point of each live series: for output, with what unfinished requests have produced."""
     cadence_seconds: float = 1.0
-    """How often it is read."""
+    """How often it is read; or how rarely its output counter moves, if that is longer."""
     reset_monotonic_seconds: float | None = None
     """When it was last seen to have restarted."""
+    window_seconds: float = 10.0
+    """Interval that its rates speak of."""
+    counted: frozenset[TokenKind] = ALL
+    """Kinds that enter the figures of node, model and rack (T13)."""
+    work: Mapping[str, float] = field(default_factory=dict)
+    """Totals of requests, by how they ended and otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +151,8 @@ class Snapshot:
     costs: Mapping[str, Mapping[str, Cost]]
     """By source and function."""
     notes: tuple[str, ...] = ()
+    owners: tuple[GpuOwner, ...] = ()
+    """Who uses which GPU."""
     self_gauges: Mapping[str, float] = field(default_factory=dict)
     """What the daemon says of itself, by metric name."""
     version: str = ""
@@ -153,3 +166,15 @@ class Snapshot:
     """The rack as this daemon last reckoned it; None without members."""
     drained: str | None = None
     """Why this node was taken out on purpose; None while it is in duty."""
+    zeros: frozenset[TokenKind] = NONE
+    """Kinds of which it makes none for certain."""
+    deployments: tuple[DeploymentFigures, ...] = ()
+    """Every deployment that is served here, and the energy of those that were."""
+    claims: Mapping[int, Claim] = field(default_factory=dict)
+    """Whether each GPU belongs to a deployment, by number."""
+    model_energy: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """Joules of each model by model and boundary, of GPUs that worked for nothing else."""
+    spans_nodes: bool = False
+    """Its tokens and its joules belong together only over several nodes (T24)."""
+    services: tuple[ServiceFigures, ...] = ()
+    """How well each model is served."""

@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from agent.measure.counting import NONE
+from agent.measure.engine import TokenKind
 from agent.measure.gpu import GpuState, Power, PowerScope
 from agent.measure.model_figures import served_by
 from agent.measure.rack_snapshot import MemberGpu
+from agent.measure.validity import Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agent.measure.engine import TokenKind
     from agent.measure.gpu import GpuReading
+    from agent.measure.rack_snapshot import DeploymentFigures
     from agent.measure.reading import Moment
     from agent.measure.series import Point
     from agent.measure.snapshot import (
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
         Origin,
         Snapshot,
     )
-    from agent.measure.validity import Flag, Invalid
+    from agent.measure.validity import Flag
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,11 @@ class EngineTotals:
     running: float | None
     waiting: float | None
     live: Mapping[TokenKind, Point]
-    """Newest point of each series; for output with what unfinished requests have produced."""
+    """Newest point of each series that counts; for output with what unfinished requests have produced."""
+    counts_output: bool = True
+    """False where another instance counts the output tokens of its requests (T13)."""
+    deployment: int | None = None
+    """Place of its deployment among those of the node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,23 @@ class BoundaryTotals:
     power_watts: float | None
     reasons: frozenset[Invalid]
     flags: frozenset[Flag]
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentTotals:
+    """What one deployment has on this node."""
+
+    deployment: str
+    model: str
+    gpus: int
+    whole: bool
+    """All that counts here and every GPU is its own: its energy is that of the node."""
+    since_seconds: float = 0.0
+    """Since when it has had these instances and GPUs."""
+    energies: tuple[BoundaryTotals, ...] = ()
+    """Its energy where it is a part of the node's."""
+    reasons: frozenset[Invalid] = frozenset()
+    """What speaks against dividing its tokens by its joules here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +110,12 @@ class NodeTotals:
     engines: tuple[EngineTotals, ...]
     boundaries: tuple[BoundaryTotals, ...]
     gpus: tuple[MemberGpu, ...]
+    zeros: frozenset[TokenKind] = NONE
+    """Kinds of which it makes none for certain: its joules count in a ratio all the same (T5)."""
+    spans_nodes: bool = False
+    """Its tokens and its joules belong together only over several nodes (T24)."""
+    deployments: tuple[DeploymentTotals, ...] = ()
+    """Those that are served now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +129,8 @@ class MemberReading:
 
 def totals_of(snapshot: Snapshot, now: Moment) -> NodeTotals:
     """Return what a node tells its rack at this moment."""
+    deployments = [each for each in snapshot.deployments if each.nodes]
+    places = {instance: place for place, each in enumerate(deployments) for instance in each.instances}
     return NodeTotals(
         node=snapshot.node,
         version=snapshot.version,
@@ -113,9 +145,12 @@ def totals_of(snapshot: Snapshot, now: Moment) -> NodeTotals:
             for model in snapshot.models
             for kind, total in model.tokens_total.items()
         },
-        engines=tuple(_engine(engine) for engine in snapshot.engines),
+        engines=tuple(_engine(each, places.get(each.instance)) for each in snapshot.engines if each.counted),
         boundaries=tuple(told for at in snapshot.boundaries if (told := _boundary(at)) is not None),
         gpus=tuple(gpu_of(gpu) for gpu in snapshot.gpus),
+        zeros=snapshot.zeros,
+        spans_nodes=snapshot.spans_nodes,
+        deployments=tuple(_deployment(each) for each in deployments),
     )
 
 
@@ -137,7 +172,19 @@ def gpu_of(figures: GpuFigures) -> MemberGpu:
     )
 
 
-def _engine(figures: EngineFigures) -> EngineTotals:
+def _deployment(figures: DeploymentFigures) -> DeploymentTotals:
+    return DeploymentTotals(
+        deployment=figures.deployment,
+        model=figures.model,
+        gpus=figures.gpus,
+        whole=figures.whole,
+        since_seconds=figures.since_monotonic_seconds,
+        energies=tuple(told for at in figures.energies if (told := _boundary(at)) is not None),
+        reasons=figures.reasons - {Invalid.SPANS_NODES} if figures.split else figures.reasons,
+    )
+
+
+def _engine(figures: EngineFigures, deployment: int | None) -> EngineTotals:
     reading = figures.reading
     return EngineTotals(
         engine=figures.engine,
@@ -150,7 +197,9 @@ def _engine(figures: EngineFigures) -> EngineTotals:
         reset_seconds=figures.reset_monotonic_seconds,
         running=None if reading is None else reading.demand.running,
         waiting=None if reading is None else reading.demand.waiting,
-        live=figures.live,
+        live={kind: point for kind, point in figures.live.items() if kind in figures.counted},
+        counts_output=TokenKind.OUTPUT in figures.counted,
+        deployment=deployment,
     )
 
 

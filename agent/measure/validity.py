@@ -17,6 +17,8 @@ class Invalid(StrEnum):
     MEMBER_MISSING = "member_missing"  # a known GPU or engine does not report
     COUNTER_POWER_MISMATCH = "counter_power_mismatch"  # T9
     LOW_COVERAGE = "low_coverage"  # less than 95 % of the rack's member-seconds are valid (T10)
+    SPANS_NODES = "spans_nodes"  # its tokens are made with GPUs of other nodes too: see the rack's (T24)
+    UNATTRIBUTED = "unattributed"  # a deployment's GPUs are not known, or not its own
     ZERO_ENERGY = "zero_energy"  # a meter that shows no energy at all cannot be divided by
 
 

@@ -85,6 +85,11 @@ def instances(pages: Sequence[str], usual_paths: Sequence[str]) -> tuple[str, ..
     return tuple(place if plain[place] == path else place + path for place, path in seen)
 
 
+def names(page: str) -> tuple[str, str]:
+    """Return host and port of a page, and the same with its path."""
+    return _place(page), _place(page) + _path_and_query(page)
+
+
 def _place(url: str) -> str:
     """Return host and port: in lower case, the port always written."""
     parts = urlsplit(url)

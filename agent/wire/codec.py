@@ -109,10 +109,12 @@ def _engine(figures: EngineFigures) -> dict[str, Any]:
         "state": figures.activity,
         "restarts_total": figures.restarts,
         "tokens": [asdict(tokens) for tokens in figures.tokens],
+        "counted": sorted(figures.counted),
     }
     reading = figures.reading
     if reading is not None:
         plain |= {
+            "role": reading.role,
             "requests": {"running": reading.demand.running, "waiting": reading.demand.waiting},
             "kv_cache_usage_ratio": reading.kv_cache_usage_ratio,
             "page_first_byte_seconds": reading.at.monotonic_seconds - reading.asked_monotonic_seconds,

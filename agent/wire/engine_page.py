@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from agent.measure.counters import START_PREFIX
-from agent.measure.engine import Demand, Histogram, Role, TokenCounter
+from agent.measure.engine import Demand, Histogram, Role, TokenCounter, TokenKind
 from agent.wire.engine_plan import CACHED_PART, Plan, plan
 from agent.wire.page import Page, PageLimits, PageReader, printed_number
 
@@ -25,6 +25,7 @@ _ROLES = {role.value: role for role in Role}
 
 def reader(table: EngineTable, limits: PageLimits, *, latencies: bool = False) -> PageReader:
     """Return a reader that keeps what the table asks for; histograms, most of a page, only on demand."""
+    ways = [count for counts in table.tokens.values() for count in counts]
     counters = [
         *table.preemptions,
         *table.arrivals,
@@ -36,9 +37,16 @@ def reader(table: EngineTable, limits: PageLimits, *, latencies: bool = False) -
         *table.drafted,
         *table.accepted,
         *(term for terms in table.live_output for term in terms),
-        *(term for counts in table.tokens.values() for count in counts for term in count.terms),
+        *(term for count in ways for term in count.terms),
     ]
-    gauges = [*table.running, *table.waiting, *table.kv_cache_usage, *([table.awake] if table.awake else [])]
+    needed = [term for count in ways for term in count.needs]
+    gauges = [
+        *needed,
+        *table.running,
+        *table.waiting,
+        *table.kv_cache_usage,
+        *([table.awake] if table.awake else []),
+    ]
     names = _names(gauges) | ({table.start_time} if table.start_time else set())
     parts = _histogram_names(table) if latencies else frozenset()
     return PageReader(names | parts, _names(counters), limits)
@@ -62,6 +70,9 @@ def demand(plan: Plan, page: Page, stale_seconds: float = 0.0) -> Demand:
     """Return what the page says about the work before the engine."""
     awake = total(page, plan.places("awake"))
     told = {name: total(page, plan.places(name)) for name in DEMANDS}
+    idle, workers = told["idle_seconds"], len(plan.places("idle_seconds"))
+    if idle is not None:  # the mean of its workers: only when all are idle it goes with the clock
+        told["idle_seconds"] = idle / workers
     return Demand(**told, asleep=None if awake is None else awake == 0, stale_seconds=stale_seconds)
 
 
@@ -79,9 +90,17 @@ DEMANDS = (
 """Fields of Demand and of the table alike."""
 
 
+def counts_output(plan: Plan, page: Page, table: EngineTable) -> bool:
+    """Tell whether output tokens are counted: one that ended requests without a counter does not (T25)."""
+    if any(share.kind is TokenKind.OUTPUT for share in plan.shares):
+        return True
+    return TokenKind.OUTPUT in table.tokens and not total(page, plan.places("succeeded"))
+
+
 def live_output(plan: Plan, page: Page) -> float | None:
     """Return the counter that stands in for one which moves on finish."""
-    return total(page, plan.places("live_output"))
+    places = plan.places("live_output")
+    return 0.0 if plan.live_output_from_zero and not places else total(page, places)
 
 
 def latencies(
@@ -145,7 +164,7 @@ def printed_resolution(text: bytes, digits: int) -> float:
 
 
 def _names(terms: Iterable[Term]) -> frozenset[str]:
-    return frozenset(term.name for term in terms)
+    return frozenset(name for term in terms for name in (term.name, term.unless) if name)
 
 
 def _histogram_names(table: EngineTable) -> frozenset[str]:

@@ -62,8 +62,12 @@ class Plan:
     """Whether the page is of the table's engine at all."""
     live: bool
     """Whether the counter of output tokens moves with every step."""
+    live_output_from_zero: bool
+    """Whether the live counter that stands in for it is 0 as long as none of its series are there."""
     shares: tuple[Share, ...]
     histograms: tuple[HistogramShare, ...]
+    model: str | None
+    """The first that a label names, be it one of a token series or not."""
     found: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """By the name of the table's field."""
 
@@ -80,19 +84,24 @@ def plan(table: EngineTable, series: tuple[Series, ...]) -> Plan:
     if table.cached_outside_prompt:
         shares += [_as_prompt(share) for share in shares if share.kind is TokenKind.PROMPT_CACHED]
     if table.only_models_with_tokens:
-        once = once.of_models({share.model for share in shares})
+        models = {share.model for share in shares} or _working(table, once)
+        once = once.of_models(models) if models else once
     found = {name: once.places(getattr(table, name)) for name in SUMMED}
     found |= {name: once.first_present(getattr(table, name)) for name in CHOSEN}
     found["awake"] = once.places([table.awake] if table.awake else [])
     found["start_time"] = once.places([Term(table.start_time)] if table.start_time else [])
-    found["live_output"] = _live_output(table, once)
     output = counts.get(TokenKind.OUTPUT)
+    stands_in = not table.late and not (output and output.live)
+    first_stands = stands_in and _has(table.live_output_when, series)
+    found["live_output"] = _live_output(table, once, first_stands=first_stands) if stands_in else ()
     return Plan(
         series=series,
         identified=_identified(table, series),
-        live=output is not None and output.live,
+        live=output is not None and output.live and not table.late,
+        live_output_from_zero=first_stands,
         shares=tuple(shares),
         histograms=tuple(_histograms(table, once)),
+        model=next((name for name in (*_models(shares), *_labelled(table, once.kept())) if name), None),
         found=found,
     )
 
@@ -102,7 +111,7 @@ def _identified(table: EngineTable, series: Sequence[Series]) -> bool:
     if table.delegates:
         return False
     if table.detect:
-        return any(one.name.startswith(table.detect) for one in series)
+        return _has(table.detect, series)
     return any(one.name != table.start_time for one in series)
 
 
@@ -125,9 +134,14 @@ class _Once:
         }
         return _Once(self._table, self.series, self._left_out | others)
 
+    def kept(self) -> Iterable[Series]:
+        """Yield the series that are not left out."""
+        return (one for index, one in enumerate(self.series) if index not in self._left_out)
+
     def places(self, terms: Iterable[Term]) -> tuple[int, ...]:
         """Return where the series of any of the terms are."""
-        wanted = tuple(terms)
+        names = {one.name for one in self.series}
+        wanted = tuple(term for term in terms if term.unless not in names)
         return tuple(
             index
             for index, one in enumerate(self.series)
@@ -163,12 +177,18 @@ def _rank(text: str) -> tuple[int, int, str]:
 def _standing(choices: tuple[Count, ...], series: Sequence[Series]) -> Count | None:
     """Return the first way to count that stands on this page."""
     for count in choices:
-        if count.when:
-            if any(one.name.startswith(count.when) for one in series):
-                return count
-        elif any(_matches(term, one) for term in count.terms for one in series):
+        there = _has(count.when, series) if count.when else _any_matches(count.terms, series)
+        if there and all(_any_matches([term], series) for term in count.needs):
             return count
     return None
+
+
+def _has(prefixes: tuple[str, ...], series: Sequence[Series]) -> bool:
+    return any(one.name.startswith(prefixes) for one in series)
+
+
+def _any_matches(terms: Iterable[Term], series: Sequence[Series]) -> bool:
+    return any(_matches(term, one) for term in terms for one in series)
 
 
 def _shares(table: EngineTable, kind: TokenKind, count: Count, once: _Once) -> list[Share]:
@@ -179,9 +199,22 @@ def _shares(table: EngineTable, kind: TokenKind, count: Count, once: _Once) -> l
     return found
 
 
+def _working(table: EngineTable, once: _Once) -> set[str | None]:
+    """Return the models that tell of running requests: where no tokens are counted, they are the engine's."""
+    return {_model(table, once.series[index]) for index in once.places(table.running)}
+
+
 def _model(table: EngineTable, series: Series) -> str | None:
     label = table.model_label
     return printable(series.labels.get(label, "")) or None if label else None
+
+
+def _models(shares: Iterable[Share]) -> Iterable[str | None]:
+    return (share.model for share in shares)
+
+
+def _labelled(table: EngineTable, series: Iterable[Series]) -> Iterable[str | None]:
+    return (_model(table, one) for one in series)
 
 
 def _as_prompt(share: Share) -> Share:
@@ -190,7 +223,9 @@ def _as_prompt(share: Share) -> Share:
     return Share(share.index, identity, TokenKind.PROMPT, share.model, share.significant_digits)
 
 
-def _live_output(table: EngineTable, once: _Once) -> tuple[int, ...]:
+def _live_output(table: EngineTable, once: _Once, *, first_stands: bool) -> tuple[int, ...]:
+    if first_stands:
+        return once.places(table.live_output[0])
     for terms in table.live_output:
         places = [once.places([term]) for term in terms]
         if all(places):

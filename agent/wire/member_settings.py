@@ -6,6 +6,7 @@ from dataclasses import MISSING, dataclass
 
 from agent.measure.settings import Seconds, setting
 from agent.wire import address
+from agent.wire.discovery_settings import FileSd, HttpSd  # noqa: TC001  (settings are read by their types)
 from agent.wire.http_config import HttpConfig
 
 
@@ -23,25 +24,6 @@ class Member(HttpConfig):
         address.require_http(self.url, "url")
         if address.carries_login(self.url):
             raise ValueError("url: write name and password under basic_auth, not into the url")
-
-
-@dataclass(frozen=True, slots=True)
-class FileSd:
-    """Files in the form of Prometheus' `file_sd_configs`."""
-
-    files: tuple[str, ...] = setting((), "JSON or YAML files of target groups; `*` in the last part.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpSd(HttpConfig):
-    """A server in the form of Prometheus' `http_sd_configs`."""
-
-    url: str = setting(MISSING, "Address that answers with target groups as JSON.")
-
-    def __post_init__(self) -> None:
-        """Refuse an address that can never be asked for."""
-        HttpConfig.__post_init__(self)
-        address.require_http(self.url, "url")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,9 @@ RETRY_FIRST_SECONDS = 1.0  # what failed is asked for again after this long …
 RETRY_CEILING_SECONDS = 60.0  # … and after waits that double up to this
 ENGINE_SHARE = 0.01  # of one core: the most that our scrapes may cost an engine (T26)
 COST_PAGES = 30  # the quickest of so many shows its own cost: a busy event loop makes the others slower
-COLD_FACTOR = 1.5  # and the rarer a page is rendered, the colder its caches: 40 ms where the quickest took 27
+COLD_FACTOR = (
+    2.0  # rarely rendered means cold, and sending costs, too: 10.3 ms where the quickest first byte took 6.6
+)
 COST_FIRST_PAGES = 5  # until so many were read nothing is known
 INTERVAL_CEILING_SECONDS = 10.0  # an engine is read at least this often, whatever it costs
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from agent.measure.engine import TokenKind
     from agent.measure.rack_snapshot import (
+        DeploymentFigures,
         MemberFigures,
         MemberGpu,
         ModelFigures,
@@ -60,6 +61,7 @@ def to_plain(rack: RackSnapshot) -> dict[str, Any]:
         },
         "gpus": {"expected": rack.gpus_expected, "reporting": rack.gpus_reporting},
         "models": [_model(model) for model in rack.models],
+        "deployments": [_deployment(each) for each in rack.deployments],
         "record": None if rack.record is None else _record(rack.record),
         "members": [_member(member) for member in rack.members],
     }
@@ -89,6 +91,20 @@ def _model(model: ModelFigures) -> dict[str, Any]:
     }
 
 
+def _deployment(each: DeploymentFigures) -> dict[str, Any]:
+    return {
+        "deployment": each.deployment,
+        "model": each.model,
+        "nodes": each.nodes,
+        "gpus": each.gpus,
+        "tokens_per_second": dict(each.tokens_per_second),
+        "tokens_per_joule": _by_boundary(each.tokens_per_joule),
+        "power_watts": dict(each.power_watts),
+        "requests": {"running": each.running, "waiting": each.waiting},
+        "reasons": sorted(each.reasons),
+    }
+
+
 def _record(record: RecordFigures) -> dict[str, Any]:
     return {
         "name": record.name,
@@ -111,6 +127,7 @@ def _member(member: MemberFigures) -> dict[str, Any]:
         "coverage": member.coverage,
         "state": member.state,
         "models": list(member.models),
+        "spans_nodes": member.spans_nodes,
         "tokens_per_second": dict(member.tokens_per_second),
         "power_watts": dict(member.power_watts),
         "tokens_per_joule": _by_boundary(member.tokens_per_joule),

@@ -3,14 +3,16 @@
 Rows are positional, so that four GPUs and two engines stay below 4 KB. A later version may append to a
 row; what is appended is not read. Moments are on the node's own monotonic clock, in seconds.
 
-    node        [name, rack, chassis, tray, domain]
+    node        [name, rack, chassis, tray, domain, spans nodes, [kind of which it makes none, ...]]
     origin      [boot id, run, ledger]
     now         [monotonic, Unix, monotonic moment of the snapshot]
     tokens      [model, kind, total]
     engines     [engine, instance, [model, ...], up, activity, on finish, cadence, reset moment, running,
-                waiting, [[kind, moment, value, spread, step], ...]]
+                waiting, [[kind, moment, value, spread, step], ...], counts output,
+                place of its deployment]
     boundaries  [boundary, source, joules, moment, hole's end, cadence, watts, [reason, ...], [flag, ...]]
     gpus        [gpu, uuid, up, watts, limit watts, celsius, utilization ratio, sm hertz, [reason, ...]]
+    deployments [deployment, model, gpus, whole, since, [reason, ...], [boundary row, ...]]
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from agent.measure.rack_snapshot import MemberGpu
 from agent.measure.reading import Moment, Reason, SourceError
 from agent.measure.series import Point
 from agent.measure.snapshot import Activity, NodeIdentity, Origin
-from agent.measure.totals import BoundaryTotals, EngineTotals, NodeTotals
+from agent.measure.totals import BoundaryTotals, DeploymentTotals, EngineTotals, NodeTotals
 from agent.measure.validity import Flag, Invalid
 from agent.wire.text import LABEL_CHARACTERS, printable, words
 
@@ -52,7 +54,10 @@ def to_json(totals: NodeTotals) -> bytes:
     return orjson.dumps(
         {
             "schema": SCHEMA,
-            "node": [node.name, node.rack, node.chassis, node.tray, node.domain],
+            "node": [
+                *(node.name, node.rack, node.chassis, node.tray, node.domain),
+                *(totals.spans_nodes, sorted(totals.zeros)),
+            ],
             "version": totals.version,
             "origin": [origin.boot_id, origin.run, origin.ledger],
             "sequence": totals.sequence,
@@ -63,6 +68,7 @@ def to_json(totals: NodeTotals) -> bytes:
             "engines": [_engine_row(engine) for engine in totals.engines],
             "boundaries": [_boundary_row(at) for at in totals.boundaries],
             "gpus": [_gpu_row(gpu) for gpu in totals.gpus],
+            "deployments": [_deployment_row(each) for each in totals.deployments],
         }
     )
 
@@ -84,6 +90,8 @@ def _engine_row(engine: EngineTotals) -> list[Any]:
         engine.running,
         engine.waiting,
         live,
+        engine.counts_output,
+        engine.deployment,
     ]
 
 
@@ -99,6 +107,12 @@ def _boundary_row(at: BoundaryTotals) -> list[Any]:
         sorted(at.reasons),
         sorted(at.flags),
     ]
+
+
+def _deployment_row(each: DeploymentTotals) -> list[Any]:
+    energies = [_boundary_row(at) for at in each.energies]
+    about = [each.deployment, each.model, each.gpus, each.whole, each.since_seconds]
+    return [*about, sorted(each.reasons), energies]
 
 
 def _gpu_row(gpu: MemberGpu) -> list[Any]:
@@ -143,7 +157,8 @@ def _totals(plain: dict[str, Any]) -> NodeTotals:
     if not ledger:
         raise _WrongError("origin: names no ledger")
     latest = at.monotonic_seconds + CLOCK_SLACK_SECONDS
-    name, rack, chassis, tray, domain = (_text(each, "node") for each in _row(plain.get("node"), "node", 5))
+    *names, spans, zeros = _row(plain.get("node"), "node", 5, (False, []))
+    name, rack, chassis, tray, domain = (_text(each, "node") for each in names)
     if not name:
         raise _WrongError("node: has no name")
     return NodeTotals(
@@ -156,9 +171,16 @@ def _totals(plain: dict[str, Any]) -> NodeTotals:
         activity=_activity(plain.get("activity")),
         drained=None if drained is None else _text(drained, "drained"),
         tokens=_tokens(plain.get("tokens")),
-        engines=tuple(_engine(row, latest) for row in _rows(plain.get("engines"), "engines", 11)),
+        engines=tuple(
+            _engine(row, latest) for row in _rows(plain.get("engines"), "engines", 11, (True, None))
+        ),
         boundaries=tuple(_boundary(row, latest) for row in _rows(plain.get("boundaries"), "boundaries", 9)),
         gpus=tuple(_gpu(row) for row in _rows(plain.get("gpus"), "gpus", 9)),
+        zeros=frozenset(_KINDS[kind] for kind in _texts(zeros, "node") if kind in _KINDS),
+        spans_nodes=_flag(spans, "node"),
+        deployments=tuple(
+            _deployment(row, latest) for row in _rows(plain.get("deployments", []), "deployments", 7)
+        ),
     )
 
 
@@ -171,7 +193,21 @@ def _tokens(plain: Any) -> dict[tuple[str, TokenKind], float]:
 
 
 def _engine(row: list[Any], latest: float) -> EngineTotals:
-    engine, instance, models, up, activity, on_finish, cadence, reset, running, waiting, live = row
+    (
+        engine,
+        instance,
+        models,
+        up,
+        activity,
+        on_finish,
+        cadence,
+        reset,
+        running,
+        waiting,
+        live,
+        output,
+        place,
+    ) = row
     return EngineTotals(
         engine=_text(engine, "engines"),
         instance=_text(instance, "engines"),
@@ -193,6 +229,8 @@ def _engine(row: list[Any], latest: float) -> EngineTotals:
             for kind, seconds, value, spread, step in _rows(live, "engines", 5)
             if kind.__class__ is str and kind in _KINDS
         },
+        counts_output=_flag(output, "engines"),
+        deployment=None if place is None else int(_number(place, "engines")),
     )
 
 
@@ -207,9 +245,27 @@ def _boundary(row: list[Any], latest: float) -> BoundaryTotals:
         since_seconds=_maybe(since, where),
         cadence_seconds=_number(cadence, where),
         power_watts=_maybe(watts, where),
-        reasons=frozenset(_REASONS.get(reason, Invalid.MEMBER_MISSING) for reason in _texts(reasons, where)),
+        reasons=_reasons(reasons, where),
         flags=frozenset(_FLAGS[flag] for flag in _texts(flags, where) if flag in _FLAGS),
     )
+
+
+def _deployment(row: list[Any], latest: float) -> DeploymentTotals:
+    deployment, model, gpus, whole, since, reasons, energies = row
+    where = "deployments"
+    return DeploymentTotals(
+        deployment=_text(deployment, where),
+        model=_text(model, where),
+        gpus=int(_number(gpus, where)),
+        whole=_flag(whole, where),
+        since_seconds=_number(since, where),
+        reasons=_reasons(reasons, where),
+        energies=tuple(_boundary(each, latest) for each in _rows(energies, where, 9)),
+    )
+
+
+def _reasons(value: Any, where: str) -> frozenset[Invalid]:
+    return frozenset(_REASONS.get(reason, Invalid.MEMBER_MISSING) for reason in _texts(value, where))
 
 
 def _gpu(row: list[Any]) -> MemberGpu:
@@ -238,14 +294,15 @@ def _texts(value: Any, where: str) -> list[str]:
     return [_text(each, where) for each in _list(value, where)]
 
 
-def _row(value: Any, where: str, length: int) -> list[Any]:
+def _row(value: Any, where: str, length: int, appended: tuple[Any, ...] = ()) -> list[Any]:
+    """Return the values of a row; those `appended` later have a default for nodes that do not tell them."""
     if value.__class__ is not list or len(value) < length:
         raise _WrongError(f"{where}: not a row of {length} values")
-    return value[:length]
+    return [*value[: length + len(appended)], *appended[max(0, len(value) - length) :]]
 
 
-def _rows(value: Any, where: str, length: int) -> list[list[Any]]:
-    return [_row(each, where, length) for each in _list(value, where)]
+def _rows(value: Any, where: str, length: int, appended: tuple[Any, ...] = ()) -> list[list[Any]]:
+    return [_row(each, where, length, appended) for each in _list(value, where)]
 
 
 def _text(value: Any, where: str) -> str:

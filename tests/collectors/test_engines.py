@@ -15,6 +15,7 @@ import pytest
 from fakes.engines.llamacpp import LlamaCpp
 from fakes.page_server import Answer, PageServer
 
+from agent import plugins
 from agent.collectors.engines import Settings, Target, build, examine
 from agent.measure.engine import EngineReading, TokenKind
 from agent.measure.finding import Level
@@ -23,9 +24,7 @@ from agent.wire.http_config import Authorization
 
 TESTS = Path(__file__).parents[1]
 GOLDENS = TESTS / "golden" / "engines"
-CAPTURES = sorted(
-    path for path in (TESTS / "captures").glob("*.prom") if path.name.startswith(("vllm-", "llamacpp-"))
-)
+CAPTURES = sorted((TESTS / "captures").glob("*.prom"))
 VLLM = Answer((TESTS / "captures" / "vllm-0.32.0-busy.prom").read_bytes())
 LLAMACPP = Answer(
     (TESTS / "captures" / "llamacpp-b11549-busy.prom").read_bytes(),
@@ -37,6 +36,7 @@ SLOTS = Answer(
     b'{"id":1,"is_processing":false,"next_token":[{"n_decoded":50}]},'
     b'{"id":2,"is_processing":true,"next_token":{"n_decoded":5}},{"id":3,"is_processing":false}]'
 )
+INFO = Answer(b'{"model_id":"tiny-random","sha":null}')
 LLAMACPP_SERVER = {"/metrics": LLAMACPP, "/slots": SLOTS, "/v1/models": MODELS}
 
 
@@ -68,7 +68,7 @@ async def refusal(url: str, **target) -> SourceError:
 def written(reading: EngineReading) -> str:
     """Write down what was read, without what differs from run to run."""
     demand = reading.demand
-    lines = [f"{reading.engine} serving {reading.model}, process {reading.epoch}"]
+    lines = [f"{reading.engine} serving {reading.model} as {reading.role}, process {reading.epoch}"]
     lines += [
         f"{one.kind} {one.value!r} of {one.model}, resolution {one.resolution!r}: {one.series}"
         for one in reading.counters
@@ -76,9 +76,17 @@ def written(reading: EngineReading) -> str:
     lines += [
         f"running {demand.running} waiting {demand.waiting} arrivals {demand.arrivals}",
         f"heartbeat {demand.heartbeat} preemptions {demand.preemptions} asleep {demand.asleep}",
+        f"succeeded {demand.succeeded} failed {demand.failed} aborted {demand.aborted}",
+        f"idle seconds {demand.idle_seconds} gauges up to {demand.stale_seconds} s old",
+        f"drafted {reading.drafted_tokens} accepted {reading.accepted_tokens}",
         f"kv cache {reading.kv_cache_usage_ratio} live {reading.live}",
-        f"pending {reading.pending_output_tokens}",
+        f"pending {reading.pending_output_tokens} live output {reading.live_output_tokens}",
+        *([] if reading.counts_output else ["output tokens unknown"]),
         f"page {reading.page_bytes} bytes",
+    ]
+    lines += [
+        f"{latency} of {model}: {histogram.counts[-1]} in {histogram.sum_seconds} s"
+        for (model, latency), histogram in (reading.latencies or {}).items()
     ]
     return "\n".join(lines) + "\n"
 
@@ -86,12 +94,15 @@ def written(reading: EngineReading) -> str:
 @pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: path.stem)
 async def test_recorded_page_is_read_as_its_golden_says(capture):
     page = Answer(capture.read_bytes(), headers=LLAMACPP.headers)
-    async with PageServer({**LLAMACPP_SERVER, "/metrics": page}) as server:
-        (engine,) = (await read(server.url)).engines
+    table = plugins.load(plugins.ENGINES, capture.stem.partition("-")[0]).TABLE
+    beside = {"/slots": SLOTS, "/v1/models": MODELS, "/info": INFO}
+    async with PageServer({table.path: page, **beside}) as server:
+        (engine,) = (await read(server.url + table.path)).engines
     golden = GOLDENS / f"{capture.stem}.txt"
     if os.environ.get("RACKWATT_UPDATE_GOLDENS"):
         golden.write_text(written(engine))
 
+    assert engine.engine == table.engine
     assert written(engine) == golden.read_text()
 
 
@@ -119,7 +130,7 @@ async def test_T3_moment_is_that_of_the_first_byte_on_both_clocks():  # noqa: N8
 
 async def test_url_with_a_path_is_asked_for_as_it_is():
     async with PageServer({"/gateway/metrics": VLLM}) as server:
-        await read(server.url + "/gateway/metrics")
+        await read(server.url + "/gateway/metrics", engine="vllm")
 
         assert [request.path for request in server.requests] == ["/gateway/metrics"]
 
@@ -134,7 +145,7 @@ async def test_pages_beside_the_metrics_are_behind_the_same_prefix_and_query():
 
 async def test_T21_substitute_tells_the_tokens_of_unfinished_requests():  # noqa: N802 - the rule's name
     async with PageServer(LLAMACPP_SERVER) as server:
-        reading = await read(server.url)
+        reading = await read(server.url, engine="llamacpp")
         paths = [request.path for request in server.requests]
 
     assert reading.engines[0].pending_output_tokens == 12.0
@@ -187,7 +198,7 @@ async def test_hanging_substitute_costs_only_itself():
 
 
 async def test_model_is_asked_once_for_each_process():
-    async with PageServer(LLAMACPP_SERVER) as server, source_of(server.url) as source:
+    async with PageServer(LLAMACPP_SERVER) as server, source_of(server.url, engine="llamacpp") as source:
         models = [(await source.collect(now(), None)).engines[0].model for _ in range(2)]
         server.answers["/metrics"] = Answer(LLAMACPP.body, headers={"Process-Start-Time-Unix": "99"})
         server.answers["/v1/models"] = Answer(b'{"data":[{"id":"new-model"}]}')
@@ -205,7 +216,7 @@ async def test_model_is_asked_once_for_each_process():
 async def test_model_that_cannot_be_learned_is_unknown_and_a_note_says_so(answer):
     async with (
         PageServer({**LLAMACPP_SERVER, "/v1/models": answer}) as server,
-        source_of(server.url) as source,
+        source_of(server.url, engine="llamacpp") as source,
     ):
         for _ in range(3):
             reading = await source.collect(now(), None)
@@ -218,7 +229,7 @@ async def test_model_that_cannot_be_learned_is_unknown_and_a_note_says_so(answer
 
 async def test_configured_model_wins_and_nobody_is_asked():
     async with PageServer(LLAMACPP_SERVER) as server:
-        (engine,) = (await read(server.url, model="mine")).engines
+        (engine,) = (await read(server.url, engine="llamacpp", model="mine")).engines
         paths = [request.path for request in server.requests]
 
     assert {counter.model for counter in engine.counters} == {engine.model} == {"mine"}
@@ -237,6 +248,15 @@ async def test_engine_that_changes_behind_a_port_is_found_out():
         after = (await source.collect(now(), None)).engines[0].engine
 
     assert (before, after) == ("vllm", "llamacpp")
+
+
+async def test_configured_container_is_read_with_the_engine_inside():
+    body = b'dynamo_component_uptime_seconds 5\nvllm:generation_tokens_total{model_name="m"} 7\n'
+    async with PageServer({"/metrics": Answer(body)}) as server:
+        reading = await read(server.url, engine="dynamo_worker")
+
+    assert reading.engines[0].engine == "dynamo_worker"
+    assert output(reading) == 7.0
 
 
 async def test_configured_engine_refuses_the_page_of_another():
@@ -308,7 +328,6 @@ async def test_cancelled_collection_leaves_no_connection():
         ({"url": "http://a:1/\n"}, "^url: .* is not an http"),
         ({"url": "http://a/" + "x" * 2000}, "^url: longer than 1024 characters"),
         ({"url": "http://me:x@a"}, "^url: write name and password under basic_auth"),
-        ({"url": "http://a", "engine": "vlm"}, "^engine: no 'vlm'; there are: .*llamacpp, .*vllm"),
         ({"url": "http://a", "model": "a\x1bb"}, "^model: must be printable"),
         ({"url": "http://a", "proxy_url": "a:1"}, "^proxy_url: .* is not an http"),
     ],
@@ -316,6 +335,19 @@ async def test_cancelled_collection_leaves_no_connection():
 def test_target_that_can_never_be_read_is_refused_when_it_is_written_down(target, says):
     with pytest.raises(ValueError, match=says):
         Target(**target)
+
+
+@pytest.mark.parametrize(
+    ("url", "engine", "says"),
+    [
+        ("http://a", "vlm", r"^targets\[0\]\.engine: no 'vlm'; there are: .*llamacpp, .*vllm"),
+        ("http://a", "ollama", r"^targets\[0\]\.engine: Ollama has no page of metrics; .*llama-server"),
+        ("http://a/metrics", "trtllm", r"^targets\[0\]\.url: /metrics of trtllm is gone once it is read"),
+    ],
+)
+def test_target_of_an_engine_that_cannot_be_read_is_refused(url, engine, says):
+    with pytest.raises(ValueError, match=says):
+        Settings(targets=(Target(url=url, engine=engine),))
 
 
 def test_refusal_of_an_address_does_not_show_its_password():
@@ -351,7 +383,8 @@ def test_limit_that_lets_nothing_through_is_refused(key, value):
 
 def names(*urls: str) -> list[str]:
     settings = Settings(targets=tuple(Target(url=url) for url in urls))
-    return [source.name.removeprefix("engines/") for source in build(settings).sources(None)]
+    named = [source.name for source in build(settings).sources(None)]
+    return [name.removeprefix("engines/") for name in named if name.startswith("engines/")]
 
 
 def test_target_alone_at_its_address_is_named_by_host_and_port():

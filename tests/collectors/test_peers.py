@@ -156,10 +156,10 @@ async def test_a_changed_file_changes_the_members_and_an_unreadable_one_does_not
     path.write_text('[{"targets": ["t2:9744"]}]')
     second = await discovered(collector)
     path.write_text('[{"targets": "t')
-    with pytest.raises(SourceError, match=r"is not JSON .*; members stay"):
+    with pytest.raises(SourceError, match=r"is not JSON .*; what was known before stays"):
         await discovered(collector)
     path.unlink()
-    with pytest.raises(SourceError, match=r"cannot be read .*; the members known before stay"):
+    with pytest.raises(SourceError, match=r"cannot be read .*; what was known before stays"):
         await discovered(collector)
 
     assert (first, second) == (["peers/http://t1:9744", "peers/http://t2:9744"], ["peers/http://t2:9744"])

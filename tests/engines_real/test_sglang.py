@@ -28,7 +28,9 @@ def test_totals_equal_what_the_client_was_given(rig):
 
     assert after["output"] - before["output"] == sum(result.output_tokens for result in received)
     assert after["prompt"] - before["prompt"] == sum(result.prompt_tokens for result in received)
-    assert after["prompt_cached"] - before["prompt_cached"] == sum(result.cached_tokens for result in received)
+    assert after["prompt_cached"] - before["prompt_cached"] == sum(
+        result.cached_tokens for result in received
+    )
     assert received[1].cached_tokens > 0
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 
+from agent.measure.attribution import Claim
 from agent.measure.energy import Verdict
-from agent.measure.engine import Demand, EngineReading, TokenKind
+from agent.measure.engine import Demand, EngineReading, Histogram, Latency, TokenKind
 from agent.measure.gpu import (
     GpuIdentity,
     GpuProcess,
@@ -13,13 +14,17 @@ from agent.measure.gpu import (
     Power,
     PowerScope,
 )
+from agent.measure.owner import GpuOwner
 from agent.measure.rack_snapshot import (
+    DeploymentFigures,
     MemberFigures,
     ModelFigures,
     RackSnapshot,
     RecordFigures,
 )
 from agent.measure.reading import Cost, Moment, Outcome, Reason
+from agent.measure.series import Point
+from agent.measure.service import LatencyFigures, ServiceFigures
 from agent.measure.snapshot import (
     Activity,
     BoundaryFigures,
@@ -116,6 +121,9 @@ def serving_engine():
             TokenFigures(model, TokenKind.PROMPT, 9_000_000.0, None, 0.0, None),
         ),
         restarts=1.0,
+        live={kind: Point(1000.0, 1e6) for kind in (TokenKind.OUTPUT, TokenKind.PROMPT)},
+        counted=frozenset({TokenKind.OUTPUT}),
+        work={"arrivals": 120.0, "succeeded": 97.0, "failed": 0.0, "aborted": 3.0, "preemptions": 5.0},
     )
 
 
@@ -169,17 +177,52 @@ def rack():
             MemberFigures("tray-03", "http://tray-03:9744", up=True, drained=True),
         ),
         record=RecordFigures("azure-gb300-llama2-70b", "Azure", 1_100_948.3, 0.0545),
+        deployments=(
+            DeploymentFigures(
+                "chat",
+                "llama",
+                gpus=8,
+                nodes=2,
+                tokens_per_second={output: 60_000.5},
+                tokens_per_joule={(output, "gpu"): 12.5},
+            ),
+        ),
     )
 
 
 @pytest.fixture
-def snapshot(rack, well_gpu, lost_gpu, silent_gpu, serving_engine, silent_engine):
+def service():
+    """A model whose clients wait."""
+    bounds, inf = (0.01, 0.025, 1.0), float("inf")
+    first = Histogram((*bounds, inf), (2.0, 50.0, 99.0, 100.0), 12.5)
+    return ServiceFigures(
+        model='meta/"llama"\\70b\nfp4',
+        window_seconds=60.0,
+        latencies=(
+            LatencyFigures(Latency.FIRST_TOKEN, 40.0, 0.125, {0.5: 0.025, 0.9: 0.8125}, 0.75),
+            LatencyFigures(Latency.END_TO_END, 40.0, None, {0.5: 8.0, 0.9: 12.5, 0.99: 14.75}, None),
+        ),
+        goodput_ratio=(0.5, 0.75),
+        cached_prompt_ratio=0.25,
+        speculative_accepted_ratio=0.625,
+        histograms={
+            Latency.FIRST_TOKEN: first,
+            Latency.INTER_TOKEN: Histogram((*bounds, inf), (0.0, 0.0, 0.0, 0.0), 0.0),
+            Latency.END_TO_END: Histogram((1.0, inf), (0.0, 97.0), None),
+            Latency.QUEUE: Histogram((1.0, inf), (97.0, 97.0), 0.5),
+        },
+    )
+
+
+@pytest.fixture
+def snapshot(rack, service, well_gpu, lost_gpu, silent_gpu, serving_engine, silent_engine):
     return Snapshot(
         sequence=7,
         at=AT,
         node=NodeIdentity("tray-07", "r12", "1821", "6", "0f0e.0"),
         activity=Activity.SERVING,
         gpus=(well_gpu, lost_gpu, silent_gpu),
+        owners=(GpuOwner("GPU-aa", namespace="serving", pod="llama-0"), GpuOwner("GPU-aa", job_id="4711")),
         engines=(serving_engine, silent_engine),
         boundaries=(
             BoundaryFigures("gpu", "nvml", 1033.5, 123_456.5),
@@ -222,5 +265,20 @@ def snapshot(rack, well_gpu, lost_gpu, silent_gpu, serving_engine, silent_engine
                 1,
             ),
         ),
+        deployments=(
+            DeploymentFigures(
+                "chat",
+                "llama",
+                gpus=1,
+                tokens_per_second={TokenKind.OUTPUT: 1500.5},
+                tokens_per_joule={(TokenKind.OUTPUT, "gpu"): 1.5},
+                power_watts={"gpu": 1033.5},
+                gpu_numbers=(0,),
+                energy_joules_total={("gpu", "serving"): 120_000.5, ("gpu", "idle"): 0.0},
+            ),
+        ),
+        claims={0: Claim.ATTRIBUTED, 1: Claim.UNKNOWN},
+        model_energy={("llama", "gpu"): 120_000.5},
         rack=rack,
+        services=(service,),
     )

@@ -11,6 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 import exporters.prometheus
 from agent.measure.catalogue import BY_NAME, CATALOGUE, PREFIX, MetricType
+from agent.measure.engine import Histogram, Latency
+from agent.measure.latency import nothing
 from agent.measure.row import Row
 from agent.measure.rows import rows_of
 from exporters.prometheus import Settings, build
@@ -146,7 +148,11 @@ def test_t17_every_row_of_the_catalogue_is_emitted_and_no_other(snapshot):
 
 
 def test_t17_every_row_has_a_value_for_each_label_of_its_metric(snapshot):
-    wrong = [row for row in rows_of(snapshot) if len(row.labels) != len(BY_NAME[row.metric].labels)]
+    wrong = [
+        row
+        for row in rows_of(snapshot)
+        if len(row.labels) != len(BY_NAME[row.metric].labels) + (row.part == "_bucket")
+    ]
 
     assert wrong == []
 
@@ -261,6 +267,42 @@ def test_new_values_are_written_as_prometheus_client_writes_them(renderer, snaps
         fresh, _ = build(Settings()).render(later, accept)
 
         assert body.partition(b"# HELP process_")[0] == fresh.partition(b"# HELP process_")[0]
+
+
+@pytest.mark.parametrize("accept", [TEXT, OPENMETRICS])
+def test_new_values_of_a_histogram_are_written_as_prometheus_client_writes_them(renderer, snapshot, accept):
+    service, bounds = snapshot.services[0], (0.001, 0.25, 640.0, math.inf)
+    whole = Histogram(bounds, (1.0, 2.0, 1234567.0, 2.0**53), 1e-7)
+    renderer.render(_with_histogram(snapshot, service, 8, nothing(bounds)), accept)
+    later = _with_histogram(snapshot, service, 9, whole)
+    body, _ = renderer.render(later, accept)
+    fresh, _ = build(Settings()).render(later, accept)
+
+    assert body.partition(b"# HELP process_")[0] == fresh.partition(b"# HELP process_")[0]
+
+
+def test_prometheus_client_reads_a_histogram(renderer, snapshot):
+    body, _ = renderer.render(snapshot, OPENMETRICS)
+    name = "rackwatt_model_queue_time_seconds"
+    told = next(family for family in parse_openmetrics(body.decode()) if family.name == name)
+
+    assert [(s.name.removeprefix(name), s.labels.get("le"), s.value) for s in told.samples] == [
+        ("_bucket", "1.0", 97.0),
+        ("_bucket", "+Inf", 97.0),
+        ("_sum", None, 0.5),
+        ("_count", None, 97.0),
+    ]
+
+
+def test_openmetrics_a_histogram_without_a_sum_has_no_count(snapshot):
+    rows = [row.part for row in rows_of(snapshot) if row.metric == "model_request_duration_seconds"]
+
+    assert rows == ["_bucket", "_bucket"]
+
+
+def _with_histogram(snapshot, service, sequence, whole):
+    changed = dataclasses.replace(service, histograms={Latency.QUEUE: whole})
+    return dataclasses.replace(snapshot, sequence=sequence, services=(changed,))
 
 
 def test_a_family_that_changed_shows_its_new_value(renderer, snapshot):

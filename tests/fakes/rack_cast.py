@@ -86,7 +86,7 @@ class Cast:
         **how: Any,
     ) -> RunningAgent:
         host, port = address or (LOOPBACK, self._reserved())
-        settings = node_settings(number, port, twin_url, engines)
+        settings = node_settings(number, port, twin_url, engines, gpus=4)
         settings["listen"] = f"{host}:{port}"
         node = RunningAgent(
             self._folder / settings["node"]["name"],

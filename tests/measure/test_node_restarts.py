@@ -103,6 +103,8 @@ def test_an_engine_that_is_down_after_a_restart_of_rackwatt_keeps_its_name(bench
         {"counters": {"k": [10**400, 1.0, None, 1.0, 0]}, "gpus": {}, "engines": {}},
         {"counters": {"k": [1.0]}, "gpus": {"GPU-1": 5}, "engines": {}},
         {"counters": {"k": [1.0, 1.0, None, 1.0, 0]}, "gpus": {}, "engines": {"a": ["vllm"]}},
+        {"counters": {}, "gpus": {}, "engines": {}, "counting": {"a": ["boss", True]}},
+        {"counters": {}, "gpus": {}, "engines": {}, "counting": {"a": True}},
     ],
 )
 def test_kept_state_that_is_something_else_is_refused_and_nothing_is_taken(bench, kept):
@@ -116,6 +118,7 @@ def test_kept_state_that_is_something_else_is_refused_and_nothing_is_taken(bench
         "engines": {"a:8000": ["unknown", "unknown"]},
         "ledger": "",
         "drained": None,
+        "counting": {},
     }
 
 

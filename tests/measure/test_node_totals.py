@@ -8,7 +8,7 @@ import pytest
 from agent.measure.engine import TokenKind
 from agent.measure.node import NodeReckoner
 from agent.measure.rack import RackPlan
-from agent.measure.rack_of_one import rack_of_one
+from agent.measure.rack_of_one import point_of, rack_of_one
 from agent.measure.records import BY_NAME
 from agent.measure.totals import totals_of
 from agent.measure.validity import Invalid
@@ -150,3 +150,18 @@ def test_a_node_of_which_an_engine_is_not_covered_has_no_share_of_a_record(bench
 
     assert rack_of_one(whole, plan).record.ratio == pytest.approx(1000.0 / 1_100_948.3)
     assert rack_of_one(part, plan).record.ratio is None
+
+
+HISTORY = ("at", "tokens_per_second", "power_watts", "tokens_per_joule", "coverage", "valid")
+
+
+@pytest.mark.parametrize("drained", [None, "broken fan"])
+@pytest.mark.parametrize("seconds", [1, 15])
+def test_a_node_s_point_of_the_history_is_that_of_its_rack_of_one(bench, seconds, drained):
+    for second in range(seconds):
+        bench.serve(float(second))
+    bench.node.drained = drained
+    node = bench.snapshot(seconds - 0.9)
+    point, rack = point_of(node), rack_of_one(node, RackPlan("r12"))
+
+    assert {name: getattr(point, name) for name in HISTORY} == {name: getattr(rack, name) for name in HISTORY}

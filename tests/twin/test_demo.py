@@ -34,6 +34,13 @@ def test_a_node_reads_its_tray_and_its_engines():
     assert parsed.collectors["engines"].targets[0].url == "http://127.0.0.1:40002/metrics"
 
 
+def test_the_engines_of_a_node_share_its_gpus_out_in_order():
+    settings = demo.node_settings(7, 40001, "http://h:9745", ["http://h:1/metrics", "http://h:2/metrics"], 4)
+    parsed = config.parse(str(settings), "demo")
+
+    assert [target.gpus for target in parsed.collectors["engines"].targets] == [(0, 1), (2, 3)]
+
+
 def test_a_line_tells_what_is_known_and_who_is_missing():
     assert demo.line(RACK) == (
         "  1,043,210 output tokens/s     88.1 kW at the GPUs    11.84 tokens/J   17/18 nodes   68/72 GPUs"

@@ -60,3 +60,36 @@ def test_container_keeps_looking_while_its_engine_does_not_show():
     found = identify(TABLES, frozenset({"component_busy"}))
 
     assert found == WORKER
+
+
+def test_field_that_the_engine_tells_better_stands_only_until_it_shows():
+    vllm = table("vllm", "vllm:", tokens=TOKENS, running=(Term("vllm:running"),))
+    worker = table(
+        "worker",
+        "component_",
+        precedence=2,
+        delegates=("vllm",),
+        until_delegate=("running",),
+        running=(Term("component_busy"),),
+    )
+    before = identify((vllm, worker), frozenset({"component_busy"}))
+    after = identify((vllm, worker), frozenset({"component_busy", "vllm:x"}))
+
+    assert before is not None
+    assert after is not None
+    assert (before.running, after.running) == (worker.running, vllm.running)
+
+
+def test_page_of_a_container_is_known_by_the_engine_inside():
+    found = identify(TABLES, frozenset({"component_busy", "vllm:x"}))
+
+    assert found is not None
+    assert found.detect == ("vllm:",)
+
+
+@pytest.mark.parametrize(("wanted", "found"), [("worker", "worker"), ("vllm", "vllm"), ("bare", None)])
+def test_engine_that_is_wanted_is_the_only_one_and_takes_from_the_others(wanted, found):
+    result = identify(TABLES, frozenset({"component_busy", "vllm:x"}), wanted)
+
+    assert (result and result.engine) == found
+    assert result is None or result.tokens == TOKENS

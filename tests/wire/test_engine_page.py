@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from agent.measure.engine import Demand, TokenKind
@@ -25,6 +27,7 @@ PLAIN = EngineTable(
     model_label="model",
     running=(Term("running"), Term("also_running")),
     kv_cache_usage=(Term("kv_new"), Term("kv_old")),
+    idle_seconds=(Term("idle_total"),),
     awake=Term("sleep_state", {"state": "awake"}),
     cached_outside_prompt=True,
     live_substitute=LiveSubstitute("/x", ("busy",), ("count",)),
@@ -79,6 +82,17 @@ def test_cached_tokens_left_out_of_the_prompt_are_counted_as_prompt_too():
 
 def test_demand_is_the_sum_over_series_and_terms():
     assert demand(b'running{e="0"} 1\nrunning{e="1"} 2\nalso_running 4\n').running == 7.0
+
+
+def test_term_counts_nothing_where_another_says_the_same():
+    table = replace(PLAIN, running=(Term("active"), Term("older", unless="active")))
+
+    assert engine_page.demand(*read(b"older 2\n", table)).running == 2.0
+    assert engine_page.demand(*read(b"older 2\nactive 3\n", table)).running == 3.0
+
+
+def test_idle_time_is_the_mean_of_workers_for_only_when_all_are_idle_it_goes_with_the_clock():
+    assert demand(b'idle_total{rank="0"} 10\nidle_total{rank="1"} 4\n').idle_seconds == 7.0
 
 
 def test_T4_demand_that_the_page_does_not_tell_is_unknown():  # noqa: N802 - the rule's name

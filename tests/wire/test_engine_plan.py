@@ -86,6 +86,45 @@ def test_live_counters_that_are_not_all_there_stand_in_for_nothing():
     assert engine_page.live_output(*read("x_steps_total 8\n")) is None
 
 
+def test_count_stands_only_beside_the_series_that_it_needs():
+    needing = Count((Term("x_steps_total"),), live=True, needs=(Term("x_busy", {"dp": ".+"}),))
+    table = replace(TABLE, tokens={OUTPUT: (needing, Count((Term("x_other_total"),), live=False))})
+
+    assert read('x_steps_total 8\nx_busy{dp="0"} 1\nx_other_total 9\n', table)[0].live
+    assert not read("x_steps_total 8\nx_busy 1\nx_other_total 9\n", table)[0].live
+
+
+def test_live_counter_is_zero_before_its_series_appear_where_its_condition_holds():
+    table = replace(TABLE, live_output_when=("x_front_",), running=(Term("x_front_end"),))
+
+    assert engine_page.live_output(*read("x_front_end 1\n", table)) == 0.0
+    assert engine_page.live_output(*read("x_front_end 1\nx_first_count 2\n", table)) == 2.0
+    assert engine_page.live_output(*read("x_front_end 1\n", replace(table, live_output_when=()))) is None
+
+
+def test_nothing_stands_in_for_a_counter_that_is_live_itself():
+    assert engine_page.live_output(*read("x_steps_total 8\nx_first_count 2\n")) is None
+
+
+def test_page_that_is_late_is_not_live_nor_is_what_would_stand_in():
+    late = replace(TABLE, late=True, live_output_when=("x_front_",), running=(Term("x_front_end"),))
+
+    assert not read("x_steps_total 8\n", late)[0].live
+    assert engine_page.live_output(*read("x_front_end 1\nx_steps_total 8\nx_first_count 2\n", late)) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "model"),
+    [
+        ('x_steps_total{model="a"} 1\n', "a"),
+        ('x_answers_total{model="b"} 1\n', "b"),
+        ("x_steps_total 1\n", None),
+    ],
+)
+def test_model_is_that_of_the_first_label_that_names_one(body, model):
+    assert read(body)[0].model == model
+
+
 @pytest.mark.parametrize(
     ("part", "role"), [("prefill", Role.PREFILL), ("decode", Role.DECODE), ("null", Role.UNIFIED)]
 )

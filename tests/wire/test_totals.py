@@ -13,6 +13,7 @@ from agent.measure.rack_snapshot import MemberGpu
 from agent.measure.reading import Reason, SourceError
 from agent.measure.series import Point
 from agent.measure.snapshot import NodeIdentity
+from agent.measure.totals import DeploymentTotals
 from agent.measure.validity import Flag, Invalid
 from agent.wire.totals import from_json, to_json
 
@@ -31,7 +32,8 @@ def totals():
         plain,
         node=NodeIdentity("tray-07.example.net", "r12", "1821924000123", "6", f"{UUID}.0"),
         tokens={(model, kind): 9_876_543_210.0 for kind in TokenKind},
-        engines=tuple(replace(engine, live=live) for engine in plain.engines),
+        engines=tuple(replace(engine, live=live, deployment=0) for engine in plain.engines),
+        deployments=(DeploymentTotals(model, model, 4, whole=True),),
         boundaries=tuple(
             replace(
                 plain.boundaries[0],
@@ -65,8 +67,33 @@ def test_what_is_written_is_read(totals):
     assert from_json(to_json(totals)) == totals
 
 
+def test_a_deployment_that_is_a_part_of_its_node_is_read_as_it_was_written(totals):
+    part = DeploymentTotals(
+        "chat",
+        "m",
+        2,
+        False,
+        7.5,
+        totals.boundaries[:2],
+        frozenset({Invalid.UNATTRIBUTED, Invalid.SPANS_NODES}),
+    )
+    changed = replace(totals, deployments=(part, part), spans_nodes=True, zeros=frozenset({OUTPUT}))
+
+    assert from_json(to_json(changed)) == changed
+
+
 def test_four_gpus_and_two_engines_stay_below_four_kilobytes(totals):
     assert len(to_json(totals)) <= 4096
+
+
+def test_four_gpus_and_two_engines_of_two_deployments_stay_below_four_kilobytes(totals):
+    well = [replace(at, reasons=frozenset()) for at in totals.boundaries[:2]]
+    parts = tuple(
+        DeploymentTotals(name, name, 2, whole=False, since_seconds=12_345.678_901, energies=tuple(well))
+        for name in ("meta-llama/Llama-2-70b-chat-hf", "Qwen/Qwen2.5-72B-Instruct")
+    )
+
+    assert len(to_json(replace(totals, deployments=parts))) <= 4096
 
 
 def test_another_schema_is_refused_with_both_versions(totals):

@@ -1,0 +1,167 @@
+"""How well models are served: latency, what was promised of it, what caches and guesses save."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from agent.measure.efficiency import Member, sum_over, window_of
+from agent.measure.engine import Latency, TokenKind
+from agent.measure.latency import mean_seconds, merged, quantile, share_within
+from agent.measure.latency_book import MAX_GAP_SECONDS, WINDOW_SECONDS
+from agent.measure.validity import Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from agent.measure.engine import Histogram
+    from agent.measure.engine_book import EngineBook
+    from agent.measure.series import Series
+    from agent.measure.slo import Slo
+
+QUANTILES = (0.5, 0.9, 0.99)
+PER_REQUEST = frozenset({Latency.FIRST_TOKEN, Latency.END_TO_END, Latency.QUEUE})
+"""Latencies that each request has one of; it has as many gaps between tokens as it has tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyFigures:
+    """One latency of one model over the window."""
+
+    latency: Latency
+    count: float
+    mean_seconds: float | None
+    quantiles: Mapping[float, float]
+    """By share; without those that nobody can tell."""
+    attained_ratio: float | None
+    """Share within the limit; None without a limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFigures:
+    """One model over the window, and its histograms since rackwatt started."""
+
+    model: str
+    window_seconds: float
+    latencies: tuple[LatencyFigures, ...] = ()
+    goodput_ratio: tuple[float, float] | None = None
+    """Least and most of the requests that can have met every limit that each of them has."""
+    cached_prompt_ratio: float | None = None
+    speculative_accepted_ratio: float | None = None
+    histograms: Mapping[Latency, Histogram] = field(default_factory=dict)
+
+
+def services_of(
+    books: Sequence[EngineBook],
+    wholes: Mapping[tuple[str, Latency], Histogram],
+    slo: Slo,
+    now: float,
+) -> tuple[ServiceFigures, ...]:
+    """Return every model that an engine serves alone, or whose latency was ever told, by name."""
+    up = [book for book in books if book.reading is not None]
+    alone: dict[str, list[EngineBook]] = {}
+    for book in up:
+        models = models_in(book)
+        if len(models) == 1:
+            alone.setdefault(next(iter(models)), []).append(book)
+    names = sorted({model for model, _ in wholes} | alone.keys())
+    return tuple(
+        service_of(name, up, alone.get(name, ()), wholes, slo.limits_of(name), now) for name in names
+    )
+
+
+def service_of(
+    model: str,
+    books: Sequence[EngineBook],
+    alone: Sequence[EngineBook],
+    wholes: Mapping[tuple[str, Latency], Histogram],
+    limits: Mapping[Latency, float],
+    now: float,
+) -> ServiceFigures:
+    """Reckon one model over some engines that report: all of a node, or those of one deployment.
+
+    `alone` are those of them that serve nothing else: their tokens are this model's.
+    """
+    latencies = tuple(
+        _figures(latency, window, limits.get(latency))
+        for latency in Latency
+        if (window := latency_over(books, model, latency, now)) is not None
+    )
+    attained = {each.latency: each.attained_ratio for each in latencies}
+    return ServiceFigures(
+        model=model,
+        window_seconds=WINDOW_SECONDS,
+        latencies=latencies,
+        goodput_ratio=goodput_ratio([attained.get(each) for each in limits if each in PER_REQUEST]),
+        cached_prompt_ratio=cached_prompt_ratio(alone, now),
+        speculative_accepted_ratio=speculative_accepted_ratio(alone, now),
+        histograms={latency: wholes[model, latency] for latency in Latency if (model, latency) in wholes},
+    )
+
+
+def latency_over(books: Sequence[EngineBook], model: str, latency: Latency, now: float) -> Histogram | None:
+    """Return what was counted in the window over all engines that tell, at the bounds that all have."""
+    key = (model, latency)
+    told = [book.latencies for book in books if now - book.latencies.newest(key) <= MAX_GAP_SECONDS]
+    if not told:
+        return None
+    end = min(each.newest(key) for each in told)
+    windows = [each.window(key, end - WINDOW_SECONDS, end) for each in told]
+    return merged([window for window in windows if window is not None])
+
+
+def goodput_ratio(attained: Sequence[float | None]) -> tuple[float, float] | None:
+    """Bound the share of requests that met every limit, from the share that met each.
+
+    Histograms do not tell which request it was. At least all that are left when each limit is missed by
+    requests of its own; at most those that met the limit which most missed (Fréchet). None without limits.
+    """
+    known = [share for share in attained if share is not None]
+    if not known or len(known) != len(attained):
+        return None
+    return max(0.0, 1.0 - sum(1.0 - share for share in known)), min(known)
+
+
+def cached_prompt_ratio(books: Sequence[EngineBook], now: float) -> float | None:
+    """Return the share of prompt tokens that came from a cache; over engines that count both."""
+    pairs = [
+        (book.series[TokenKind.PROMPT_CACHED], book.series[TokenKind.PROMPT], book.cadence_seconds)
+        for book in books
+        if TokenKind.PROMPT_CACHED in book.series and TokenKind.PROMPT in book.series
+    ]
+    return _ratio(pairs, now)
+
+
+def speculative_accepted_ratio(books: Sequence[EngineBook], now: float) -> float | None:
+    """Return the share of guessed tokens that the model took; over engines that count both."""
+    pairs = [(*book.speculation, book.cadence_seconds) for book in books if book.speculation is not None]
+    return _ratio(pairs, now)
+
+
+def models_in(book: EngineBook) -> frozenset[str]:
+    """Return the models of which an engine told tokens, else the one that it names."""
+    if book.reading is None:
+        return frozenset()
+    return frozenset(counter.model for counter in book.reading.counters) or frozenset({book.model})
+
+
+def _figures(latency: Latency, window: Histogram, limit: float | None) -> LatencyFigures:
+    quantiles = {share: quantile(window, share) for share in QUANTILES}
+    return LatencyFigures(
+        latency=latency,
+        count=window.counts[-1],
+        mean_seconds=mean_seconds(window),
+        quantiles={share: value for share, value in quantiles.items() if value is not None},
+        attained_ratio=None if limit is None else share_within(window, limit),
+    )
+
+
+def _ratio(pairs: Sequence[tuple[Series, Series, float]], now: float) -> float | None:
+    """Divide two sums over the same members and the same window (T5); None at zero below."""
+    parts = [Member(part, cadence) for part, _, cadence in pairs]
+    wholes = [Member(whole, cadence) for _, whole, cadence in pairs]
+    window = window_of([*parts, *wholes], WINDOW_SECONDS, now)
+    above, below = (sum_over(members, window, Invalid.NO_ENGINES) for members in (parts, wholes))
+    if above.reasons or below.reasons or above.amount is None or not below.amount:
+        return None
+    return min(1.0, above.amount / below.amount)

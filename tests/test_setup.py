@@ -1,0 +1,68 @@
+"""What scripts/setup.sh leaves in .venv: the command of this checkout, from wherever it is called."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent import __version__
+
+COMMAND = Path(sys.executable).parent / "rackwatt"
+
+
+def version_from(command, folder):
+    return subprocess.run(
+        [command, "--version"], cwd=folder, capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_the_command_runs_from_another_folder(tmp_path):
+    assert version_from(COMMAND, tmp_path) == f"rackwatt {__version__}\n"
+
+
+def test_the_command_runs_through_a_link(tmp_path):
+    link = tmp_path / "rackwatt"
+    link.symlink_to(COMMAND)
+
+    assert version_from(link, tmp_path) == f"rackwatt {__version__}\n"
+
+
+def test_a_foreign_folder_named_agent_is_not_taken_for_ours(tmp_path):
+    (tmp_path / "agent").mkdir()
+    (tmp_path / "agent" / "__init__.py").write_text("raise SystemExit('foreign')")
+
+    assert version_from(COMMAND, tmp_path) == f"rackwatt {__version__}\n"
+
+
+@pytest.mark.parametrize("what", ["", "all"])
+def test_setup_of_nothing_it_knows_says_what_there_is(what):
+    script = COMMAND.parents[2] / "scripts" / "setup.sh"
+    done = subprocess.run([script, what], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2
+    assert "usage: setup.sh run|top|test" in done.stderr
+
+
+def test_the_files_that_go_first_exist():
+    here = Path(__file__).parent
+    spec = importlib.util.spec_from_file_location("order_of_tests", here / "conftest.py")
+    order = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(order)
+
+    assert [name for name in order.LONGEST_FIRST if not (here / name).is_file()] == []
+
+
+def test_phases_are_told_with_their_seconds_and_end_at_the_first_that_fails(tmp_path):
+    (tmp_path / "Makefile").write_text("one two three:\n\t@echo did $@\nbroken:\n\t@false\n")
+    script = Path(__file__).parents[1] / "scripts" / "phases.sh"
+    done = subprocess.run(
+        [script, "one two", "broken", "three"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 2
+    assert {"did one", "did two"} <= set(done.stdout.splitlines())
+    assert "did three" not in done.stdout
+    assert re.search(r"^ +\d s  one two\n +\d s  broken\n +\d s  in all$", done.stdout, re.MULTILINE)
