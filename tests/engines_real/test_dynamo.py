@@ -4,6 +4,8 @@ import pytest
 from fakes.engines.installed import DYNAMO_FRONTEND, DYNAMO_WORKER, InstalledEngine
 from fakes.engines.watched import Watched
 
+SYSTEM_PORT = 9090
+"""Dynamo reads it as a signed number of 16 bits: no port above 32767 will do."""
 SHARED_BEGINNING = "a beginning that all prompts share " * 10
 
 
@@ -11,7 +13,7 @@ SHARED_BEGINNING = "a beginning that all prompts share " * 10
 def rig(tmp_path_factory):
     env = {"DYN_FILE_KV": str(tmp_path_factory.mktemp("found"))}
     with (
-        InstalledEngine(DYNAMO_WORKER, env=env) as worker,
+        InstalledEngine(DYNAMO_WORKER, env=env, port=SYSTEM_PORT) as worker,
         InstalledEngine(DYNAMO_FRONTEND, env=env) as frontend,
     ):
         targets = [{"url": frontend.url}, {"url": worker.url}]

@@ -101,9 +101,11 @@ class Family(Program):
 class InstalledEngine:
     """One running program of an engine; `restart` keeps the port."""
 
-    def __init__(self, recipe: Recipe, *flags: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, recipe: Recipe, *flags: str, env: Mapping[str, str] | None = None, port: int | None = None
+    ) -> None:
         """Take a recipe and what this one has on its command line and in its environment besides."""
-        self.port = free_port()
+        self.port = port or free_port()
         self.model = MODEL
         self._recipe = recipe
         self._path = INSTALLED / recipe.engine / "bin" / recipe.command[0]
