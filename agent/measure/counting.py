@@ -38,6 +38,8 @@ class Instance:
     """As configured."""
     model: str = ""
     """The first that it serves, as it writes it; empty while it has told none."""
+    tokenless: bool = False
+    """It shows no counter of output tokens: a gateway before it tells of them."""
 
     @property
     def kinds(self) -> Kinds:
@@ -87,6 +89,10 @@ def counting_of(
         kinds[name], why_not = _gateway(instance, others, around, (before or {}).get(name, NONE))
         if why_not:
             notes.append(f"{name} passes requests on and its tokens are not counted: {why_not}")
+    told = [each for name, each in instances.items() if each.role is Role.GATEWAY and kinds[name]]
+    for name, instance in instances.items():
+        if instance.tokenless and any(gateway.serves_with(instance) for gateway in told):
+            kinds[name] = NONE
     counts = [instance for name, instance in instances.items() if kinds[name]]
     return Counting(
         kinds=kinds,
@@ -103,7 +109,8 @@ def _gateway(
     if gateway.counted is False:
         return NONE, ""
     engines = [other for other in others if other.role is not Role.GATEWAY]
-    beside = [engine for engine in engines if engine.serves_with(gateway)]
+    here = [engine for engine in engines if engine.serves_with(gateway)]
+    beside = [engine for engine in here if not engine.tokenless]
     if gateway.counted:
         twice = any(engine.counted is not False for engine in beside)
         return (NONE, "its engines are counted; set `counted: false` for them") if twice else (ALL, "")
@@ -111,6 +118,8 @@ def _gateway(
         return NONE, ""  # as it should be: the engines are read
     if any(other.role is Role.GATEWAY and other.serves_with(gateway) for other in others):
         return NONE, "another gateway serves the same model; set `counted: true` for one of them"
+    if here:
+        return ALL, ""  # its engines are here and show no tokens
     unclaimed = _computes_unclaimed(engines, around)
     told = not engines or all((gateway.models, *(engine.models for engine in engines)))
     if unclaimed is None or not told:

@@ -106,6 +106,11 @@ class EngineBook:
     def counted(self, kinds: Kinds) -> None:
         self._totals.counted = kinds
 
+    @property
+    def begins(self) -> bool:
+        """Whether it counts from the next page on only."""
+        return self._totals.begins
+
     def begin_counting(self) -> None:
         """Count from the next page on: until then others have counted its tokens."""
         self._totals.begin_counting()

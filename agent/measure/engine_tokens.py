@@ -142,6 +142,11 @@ class EngineTokens:
             added[pair] = added.get(pair, 0.0) + step.delta
         self._book(added, at)
 
+    @property
+    def begins(self) -> bool:
+        """Whether it counts for models from the next page on only."""
+        return self._counted is not None and not self._counted
+
     def begin_counting(self) -> None:
         """Leave what is new on the next page out of the totals of models."""
         self._counted = NONE

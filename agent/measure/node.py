@@ -87,7 +87,8 @@ class NodeReckoner:
         self._engine_names = {name: pair for name, pair in self._engine_names.items() if name in kept}
         names = {instance: list(pair) for instance, pair in self._engine_names.items()}
         names |= {instance: [book.engine, book.model] for instance, book in self._engines.items()}
-        own = {"ledger": self._origin.ledger, "drained": self.drained, "counting": self._counting.dump()}
+        counting = self._counting.dump({name for name, book in self._engines.items() if book.begins})
+        own = {"ledger": self._origin.ledger, "drained": self.drained, "counting": counting}
         return {"counters": self._ledger.dump(), "engines": names} | own | self._gpus.dump()
 
     def load(self, kept: Mapping[str, Any]) -> None:

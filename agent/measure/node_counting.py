@@ -32,6 +32,8 @@ class NodeCounting:
         self._kept: dict[str, tuple[Role, bool]] = {}
         """By instance of an earlier run: its role, and whether it counted."""
         self._before: dict[str, Kinds] = {}
+        self._beginning: set[str] = set()
+        """Instances of an earlier run that had not begun to count when it ended."""
 
     @property
     def instances(self) -> Mapping[str, Instance]:
@@ -43,12 +45,15 @@ class NodeCounting:
         """Tell of each GPU whether processes compute on it."""
         return self._around.computing
 
-    def dump(self) -> dict[str, list[str | bool]]:
-        """Return what must survive a restart: a gateway that counted goes on to count meanwhile."""
+    def dump(self, beginning: Collection[str]) -> dict[str, list[str | bool]]:
+        """Return what must survive a restart: a gateway that counted goes on to count meanwhile.
+
+        Those that are `beginning` count from their next page on, and after a restart as well.
+        """
         return {
-            name: [instance.role, bool(self.now.kinds.get(name))]
+            name: [instance.role, bool(self.now.kinds.get(name)) and name not in beginning]
             for name, instance in self._instances.items()
-            if instance.role is not Role.UNIFIED
+            if instance.role is not Role.UNIFIED or name in beginning
         }
 
     def recall(self, kept: Mapping[str, tuple[Role, bool]]) -> None:
@@ -63,6 +68,8 @@ class NodeCounting:
         for name in models.keys() - self._instances.keys():
             role, counted = self._kept.get(name, (Role.UNIFIED, False))
             self._before[name] = ALL if counted else NONE
+            if name in self._kept and not counted:
+                self._beginning.add(name)
             self._instances = self._instances | {name: _recalled(role, models[name])}
         self._instances = {name: told for name, told in self._instances.items() if name in models}
         self._elsewhere &= set(sources)
@@ -108,7 +115,8 @@ class NodeCounting:
         ceased = [each for name, each in gateways.items() if before.get(name) and name not in counts]
         begun = {name for name in gateways if name in counts and not before.get(name)}
         heirs = {name for name in counts for each in ceased if self._instances[name].serves_with(each)}
-        self.fresh = frozenset(begun | heirs)
+        kept, self._beginning = self._beginning & counts, self._beginning - counts
+        self.fresh = frozenset(begun | heirs | kept)
 
 
 def recalled(kept: Any) -> dict[str, tuple[Role, bool]]:
@@ -129,6 +137,7 @@ def _told(engine: EngineReading) -> Instance:
         spans_nodes=engine.spans_nodes,
         deployment=engine.deployment,
         model="" if engine.model == UNKNOWN_MODEL else engine.model,
+        tokenless=engine.role is not Role.GATEWAY and not engine.counts_output,
     )
 
 

@@ -60,6 +60,22 @@ def test_t4_a_gateway_of_which_it_is_not_known_does_not_count_and_says_what_to_d
     assert "`counted: true`" in counting.notes[0]
 
 
+def test_t13_a_gateway_counts_before_engines_that_show_no_tokens():
+    silent = Instance(Role.UNIFIED, LLAMA, gpus=("g0",), tokenless=True)
+
+    assert kinds({"gw": GATEWAY, "e": silent}) == {"gw": ALL, "e": NONE}
+
+
+def test_t13_a_gateway_does_not_count_when_one_of_its_engines_shows_tokens():
+    silent = Instance(Role.UNIFIED, LLAMA, gpus=("g0",), tokenless=True)
+
+    assert kinds({"gw": GATEWAY, "e": silent, "f": ENGINE}) == {"gw": NONE, "e": ALL, "f": ALL}
+
+
+def test_an_engine_without_tokens_and_without_a_gateway_is_missed():
+    assert kinds({"e": Instance(Role.UNIFIED, LLAMA, tokenless=True)}) == {"e": ALL}
+
+
 def test_a_gateway_beside_its_engines_needs_no_note():
     assert counting_of({"gw": GATEWAY, "e": ENGINE}, BUSY).notes == ()
 

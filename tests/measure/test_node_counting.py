@@ -1,5 +1,7 @@
 """A node with gateways and pairs: its tokens are counted once, and no total falls (T1, T13, T24)."""
 
+from dataclasses import replace
+
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -70,6 +72,22 @@ def test_t13_a_pair_on_one_node_counts_its_output_once_and_its_prompts_once(new_
     assert snapshot.tokens_per_second == {OUTPUT: 1000.0, PROMPT: 3000.0}
     assert totals(snapshot) == {OUTPUT: 11_000.0, PROMPT: 33_000.0}
     assert snapshot.tokens_per_joule == {(OUTPUT, "gpu"): 2.0, (PROMPT, "gpu"): 6.0}
+
+
+def test_t13_an_engine_that_begins_to_show_tokens_takes_over_from_its_gateway_without_counting_them_again(
+    new_bench, serve, gpu, page
+):
+    bench = new_bench(engines=(GW, E))
+    for second in range(6):
+        serve(bench, float(second), {GW: Role.GATEWAY})
+        silent = page(float(second), 0.0, instance=E, counts_output=False)
+        bench.take_page(replace(silent, counters=()))
+    shown = totals(bench.snapshot(5.0))
+    for second in range(6, 12):
+        serve(bench, float(second), {GW: Role.GATEWAY, E: Role.UNIFIED})
+
+    assert shown == {OUTPUT: 5000.0, PROMPT: 15_000.0}
+    assert 10_000.0 <= totals(bench.snapshot(11.0))[OUTPUT] <= 11_000.0
 
 
 def test_t13_a_gateway_before_a_pair_counts_nothing(new_bench, serve):
@@ -205,7 +223,7 @@ def test_t1_an_engine_that_comes_back_does_not_count_again_what_its_gateway_coun
     assert totals(bench.snapshot(11.0))[OUTPUT] == 5000.0 + 2000.0 + 2000.0
 
 
-PAGES, OTHERS = ["gateway", "engine"], ["busy", "free", "hidden", "only_gateway", "both", "restart"]
+PAGES, OTHERS = ["gateway", "engine"], ["silent", "busy", "free", "hidden", "only_gateway", "both", "restart"]
 EVENTS = st.sampled_from([*PAGES * 3, *OTHERS])
 
 
@@ -225,10 +243,13 @@ def test_t1_whatever_is_learned_no_total_falls_or_exceeds_what_was_made(new_benc
         elif event in {"gateway", "engine"}:
             instance, role = (GW, Role.GATEWAY) if event == "gateway" else (E, Role.UNIFIED)
             bench.take_page(page(float(second), made, instance=instance, role=role))
+        elif event == "silent":
+            silent = page(float(second), made, instance=E, counts_output=False)
+            bench.take_page(replace(silent, counters=()))
         else:
             bench.engines = (GW,) if event == "only_gateway" else (GW, E)
             bench.node.expect(["nvml", *(f"engines/{each}" for each in bench.engines)])
         told = totals(bench.snapshot(float(second))).get(OUTPUT, 0.0)
 
-        assert highest <= told <= made
+        assert highest <= told <= made, " ".join(story)
         highest = told

@@ -22,8 +22,8 @@ ONE_SERVER = {
     RANKS: "each data-parallel rank is a server of its own: two instances, as on two nodes"
 } | NO_ROLE
 NO_RANKS = {RANKS: "it has no data-parallel ranks"} | NO_ROLE
-BESIDE = {GATEWAY: {"output": 0.0, "prompt": 0.0}}
-"""A gateway beside an engine that serves its model is not counted, though this one counts nothing itself."""
+BESIDE = {GATEWAY: {"output": 200.0, "prompt": 20.0, "activity": Activity.SERVING}}
+"""It shows no tokens itself: those of the gateway before it count."""
 SILENT = {"fresh": {"activity": Activity.UNKNOWN}}  # it does not tell its running requests yet
 ONE_PROCESS = {RANKS: "one process tells of all ranks, and names none"} | NO_ROLE
 
