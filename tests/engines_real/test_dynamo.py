@@ -18,6 +18,7 @@ def rig(tmp_path_factory):
     ):
         targets = [{"url": frontend.url}, {"url": worker.url}]
         with Watched(tmp_path_factory.mktemp("rig"), frontend, {"targets": targets}) as watched:
+            watched.serve(watched.client(), 4)  # before its first request the frontend tells of none
             yield watched
 
 
@@ -45,4 +46,5 @@ def test_the_live_rate_is_that_of_the_client(rig):
     ((node, rate),) = seen
 
     assert rate > 0
+    assert "output" in node["tokens_per_second"], (node["figures"], node["engines"], node["notes"])
     assert node["tokens_per_second"]["output"] == pytest.approx(rate, rel=0.15)
