@@ -155,6 +155,7 @@ def _gpu_members(gpus: Sequence[GpuBook], cadence: float) -> list[Member]:
 
 def _engine_flags(engines: Sequence[EngineBook], window: Window | None) -> frozenset[Flag]:
     flags = set()
+    engines = [book for book in engines if TokenKind.OUTPUT in book.counted]
     if any(book.reading is not None and not book.reading.live for book in engines):
         flags.add(Flag.ON_FINISH)
     resets = [book.reset_monotonic_seconds for book in engines]

@@ -97,13 +97,19 @@ def plan(table: EngineTable, series: tuple[Series, ...]) -> Plan:
     return Plan(
         series=series,
         identified=_identified(table, series),
-        live=output is not None and output.live and not table.late,
+        live=_is_live(table, output),
         live_output_from_zero=first_stands,
         shares=tuple(shares),
         histograms=tuple(_histograms(table, once)),
         model=next((name for name in (*_models(shares), *_labelled(table, once.kept())) if name), None),
         found=found,
     )
+
+
+def _is_live(table: EngineTable, output: Count | None) -> bool:
+    """Tell whether output moves with every step; before its series appear, whether it always would (T25)."""
+    choices = (output,) if output is not None else table.tokens.get(TokenKind.OUTPUT, ())
+    return bool(choices) and all(count.live for count in choices) and not table.late
 
 
 def _identified(table: EngineTable, series: Sequence[Series]) -> bool:

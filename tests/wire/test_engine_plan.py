@@ -82,6 +82,14 @@ def test_count_whose_condition_does_not_hold_is_passed_over():
     assert plan.live
 
 
+@pytest.mark.parametrize(("live", "told"), [((True, True), True), ((True, False), False), ((), False)])
+def test_T25_output_that_is_not_there_yet_is_live_if_it_always_is(live, told):  # noqa: N802 - the rule's name
+    counts = tuple(Count((Term("x_later_total"),), live=one) for one in live)
+    plan, _ = read("x_front_end 1\n", replace(TABLE, tokens={OUTPUT: counts}, running=(Term("x_front_end"),)))
+
+    assert plan.live is told
+
+
 def test_live_counters_that_are_not_all_there_stand_in_for_nothing():
     assert engine_page.live_output(*read("x_steps_total 8\n")) is None
 

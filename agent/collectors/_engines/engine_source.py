@@ -100,7 +100,7 @@ class EngineSource:
             kv_cache_usage_ratio=engine_page.kv_cache_usage_ratio(plan, page),
             pending_output_tokens=pending,
             live_output_tokens=(live := engine_page.live_output(plan, page)),
-            live=pending is not None or live is not None or plan.live,
+            live=pending is not None or live is not None or (plan.live and counts),
             counts_output=counts,
             page_bytes=len(fetched.body),
             role=self._target.role or engine_page.role(plan, dialect.table),
