@@ -46,5 +46,4 @@ def test_the_live_rate_is_that_of_the_client(rig):
     ((node, rate),) = seen
 
     assert rate > 0
-    assert "output" in node["tokens_per_second"], (node["figures"], node["engines"], node["notes"])
     assert node["tokens_per_second"]["output"] == pytest.approx(rate, rel=0.15)
