@@ -54,6 +54,27 @@ def test_the_model_is_named(rig):
     assert (engine["engine"], engine["model"], engine["state"]) == ("vllm", "tiny", "idle")
 
 
+def test_it_is_found_without_configuration_and_joined_to_its_gpus(rig, tmp_path):
+    """The driver lists the child that holds the GPUs; the page is its parent's."""
+    with Watched(tmp_path, rig.engine, {}) as watched:
+        core = next(pid for pid, name in rig.engine.family.members().items() if "EngineCore" in name)
+        for gpu in (2, 3):
+            watched.driver.process(gpu, core, 2**30)
+        watched.agent.wait_for(lambda node: [e["up"] for e in node["engines"]] == [True], 60.0)
+        before = watched.totals()
+        received = watched.serve(watched.client(), 60)
+        after = watched.totals()
+        held = {
+            gpu: watched.agent.value("rackwatt_deployment_gpu_info", deployment="tiny", gpu=gpu)
+            for gpu in "0123"
+        }
+
+        assert watched.agent.node()["engines"][0]["engine_instance"] == f"127.0.0.1:{rig.engine.port}"
+        assert after["output"] - before["output"] == received.output_tokens
+        assert after["prompt"] - before["prompt"] == received.prompt_tokens
+        assert held == {"0": None, "1": None, "2": 1.0, "3": 1.0}
+
+
 def test_the_live_rate_is_that_of_the_client(rig):
     seen = []
     client = rig.client(stream_share=1.0)
