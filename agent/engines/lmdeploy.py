@@ -18,6 +18,7 @@ TABLE = EngineTable(
         TokenKind.PROMPT: (Count((Term("lmdeploy:prompt_tokens_total"),), live=True),),
         TokenKind.PROMPT_CACHED: (Count((Term("lmdeploy:cached_tokens_total"),), live=False),),  # from 0.14
     },
+    counters_from_start=True,
     model_label="model_name",
     running=(Term("lmdeploy:num_requests_running"),),
     # In the engine, and before it where all its handles are taken (from 0.12): no request is in both.

@@ -22,6 +22,7 @@ TABLE = EngineTable(
             Count((Term("vllm:prefix_cache_hits_total"),), live=True),
         ),
     },
+    counters_from_start=True,
     model_label="model_name",
     running=(Term("vllm:num_requests_running"),),
     # num_requests_waiting_by_reason (from 0.20) says the same once more.

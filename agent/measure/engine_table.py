@@ -119,6 +119,8 @@ class EngineTable:
     """Response header that changes when the process restarts."""
     cached_outside_prompt: bool = False
     """True when the prompt counter leaves cached tokens out; ours includes them."""
+    counters_from_start: bool = False
+    """Its counters are there at 0 from the start: one that is not on the page is never counted."""
     live_output: tuple[tuple[Term, ...], ...] = ()
     """Live counters that stand in for an output counter that moves on finish (T21): the first alternative
     of which all terms are on the page is summed."""

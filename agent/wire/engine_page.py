@@ -94,6 +94,8 @@ def counts_output(plan: Plan, page: Page, table: EngineTable) -> bool:
     """Tell whether output tokens are counted: one that ended requests without a counter does not (T25)."""
     if any(share.kind is TokenKind.OUTPUT for share in plan.shares):
         return True
+    if table.counters_from_start and not table.late:
+        return False
     return TokenKind.OUTPUT in table.tokens and not total(page, plan.places("succeeded"))
 
 

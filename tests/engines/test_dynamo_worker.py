@@ -114,3 +114,16 @@ def test_cache_usage_has_two_names(name):
     _, plan, page = read(b"dynamo_component_%s 0.5\n" % name)
 
     assert engine_page.kv_cache_usage_ratio(plan, page) == 0.5
+
+
+def test_simulated_engine_without_counters_counts_no_output_though_it_serves():
+    table, plan, page = read(SIMULATED)
+
+    assert not engine_page.counts_output(plan, page, table)
+    assert engine_page.demand(plan, page).running == 8.0
+
+
+def test_engine_inside_that_has_its_counters_counts_output():
+    table, plan, page = read(WORKER + passed_through(VLLM, b"vllm:"))
+
+    assert engine_page.counts_output(plan, page, table)
