@@ -48,7 +48,7 @@ class Watched:
     def totals(self) -> dict[str, float]:
         """What the daemon has counted, by kind of token, once the engine rests."""
         rested = time.time()
-        self.agent.wait_for(lambda node: node["at"] > rested + QUIET_SECONDS and _idle(node), REST_SECONDS)
+        self.agent.wait_for(lambda node: _rests(node, rested), REST_SECONDS)
         kinds = ("output", "prompt", "prompt_cached")
         return {kind: self.agent.value("rackwatt_engine_tokens_total", kind=kind) or 0.0 for kind in kinds}
 
@@ -90,5 +90,9 @@ class Watched:
         return node, (last - first) / (ended - began)
 
 
-def _idle(node: Mapping[str, Any]) -> bool:
-    return bool(node["engines"]) and all(engine["state"] == "idle" for engine in node["engines"])
+def _rests(node: Mapping[str, Any], since: float) -> bool:
+    """Tell whether every engine was read, and idle, after a moment: a dear page is read each few seconds."""
+    engines = node["engines"]
+    return bool(engines) and all(
+        e["state"] == "idle" and e["read_at"] > since + QUIET_SECONDS for e in engines
+    )
