@@ -117,6 +117,7 @@ def _engine(figures: EngineFigures) -> dict[str, Any]:
             "role": reading.role,
             "requests": {"running": reading.demand.running, "waiting": reading.demand.waiting},
             "kv_cache_usage_ratio": reading.kv_cache_usage_ratio,
+            "read_at": reading.at.unix_seconds,
             "page_first_byte_seconds": reading.at.monotonic_seconds - reading.asked_monotonic_seconds,
         }
     return plain

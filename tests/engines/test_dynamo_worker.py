@@ -120,7 +120,7 @@ def test_simulated_engine_without_counters_counts_no_output_though_it_serves():
     table, plan, page = read(SIMULATED)
 
     assert not engine_page.counts_output(plan, page, table)
-    assert engine_page.demand(plan, page).running == 16.0
+    assert engine_page.demand(plan, page).running == 8.0
 
 
 def test_engine_inside_that_has_its_counters_counts_output():

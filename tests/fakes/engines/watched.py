@@ -93,4 +93,6 @@ class Watched:
 def _rests(node: Mapping[str, Any], since: float) -> bool:
     """Tell whether every engine was read, and idle, after a moment: a dear page is read each few seconds."""
     engines = node["engines"]
-    return bool(engines) and all(e["state"] == "idle" and e["read_at"] > since + QUIET_SECONDS for e in engines)
+    return bool(engines) and all(
+        e["state"] == "idle" and e["read_at"] > since + QUIET_SECONDS for e in engines
+    )
