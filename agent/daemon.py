@@ -201,8 +201,8 @@ class Daemon:
             if node is not None and not self._config.general.rack.has_members:
                 self.history.take(point_of(node))
                 self._desk.wake()
-            if self._gatherer.reset_seen:
-                self._gatherer.reset_seen = False
+            if self._gatherer.count_began:
+                self._gatherer.count_began = False
                 self._saver.submit(self._reckoner.dump())
 
     async def _keep_reckoning_rack(self) -> None:

@@ -66,8 +66,8 @@ class Gatherer:
         """Set when a driver was replaced under a source that had worked: only a restart helps."""
         self.broken = asyncio.Event()
         """Set when a loop ended by an error of rackwatt."""
-        self.reset_seen = False
-        """A source restarted since this was last cleared: totals are worth keeping at once."""
+        self.count_began = False
+        """An engine was first seen, or restarted, since this was last cleared: worth keeping at once."""
         self._reckoner = reckoner
         self._rack = rack
         self._rack_snapshot: RackSnapshot | None = None
@@ -216,7 +216,7 @@ class Gatherer:
             self._deliver_member(reading, outcome, cadence_seconds)
             return
         if reading is not None:
-            self.reset_seen |= self._reckoner.take(reading, cadence_seconds)
+            self.count_began |= self._reckoner.take(reading, cadence_seconds)
             self._notice_resumed(outcome)
         else:
             self._reckoner.miss(outcome.source)

@@ -69,7 +69,7 @@ class EngineBook:
         """When a cadence was last in force, and that cadence."""
 
     def take(self, reading: EngineReading, cadence_seconds: float) -> bool:
-        """Book one reading; tell whether the engine had restarted."""
+        """Book one reading; tell whether a count begins with it: its process is the first, or another."""
         if not self._believe(reading):
             return False
         process = self._ledger.observe(f"{self._prefix}{PROCESS}", 0.0, reading.at, reading.epoch).change
@@ -89,7 +89,7 @@ class EngineBook:
         period_seconds = self._finishes.take(reading, self.total(TokenKind.OUTPUT))
         self._note_cadence(reading.at.monotonic_seconds, max(cadence_seconds, period_seconds))
         self._extend_series(reading)
-        return restarted
+        return restarted or process is Change.FIRST
 
     def miss(self) -> None:
         """Note that its source failed: nothing is known of it now."""

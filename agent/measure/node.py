@@ -137,19 +137,19 @@ class NodeReckoner:
                 del told[source]
 
     def take(self, reading: Reading, cadence_seconds: float) -> bool:
-        """Book one reading of a source that is read at this cadence; tell whether an engine restarted."""
+        """Book one reading of a source that is read at this cadence; tell whether an engine began a count."""
         added = self._gpus.take(reading, cadence_seconds)
         if self._counting.learn(reading, self._gpus.computing if reading.gpus else None):
             self._count()
         self._book(added, reading)
-        restarted = False
+        began = False
         for engine in reading.engines:
             if engine.instance in self._engines:
-                restarted |= self._engines[engine.instance].take(engine, cadence_seconds)
+                began |= self._engines[engine.instance].take(engine, cadence_seconds)
         self._costs[reading.source] = reading.costs
         self._notes[reading.source] = reading.notes
         self._owners[reading.source] = reading.owners
-        return restarted
+        return began
 
     def miss(self, source: str) -> None:
         """Note that a source failed: what it told is no longer known (T15)."""

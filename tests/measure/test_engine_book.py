@@ -319,3 +319,8 @@ def test_t13_the_series_of_one_instance_add_up(bench, page, token_counter, total
     bench.take_page(page(1.0, None, more=ranks(105.0)))
 
     assert total(bench.snapshot(1.0)) == 40.0
+
+
+def test_t1_the_first_page_of_an_engine_is_worth_keeping_at_once_and_the_next_is_not(bench, page):
+    assert bench.take_page(page(0.0, 100.0))
+    assert not bench.take_page(page(1.0, 200.0))
