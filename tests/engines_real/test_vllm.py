@@ -1,16 +1,15 @@
 """A real vLLM on a CPU, watched by `rackwatt run`."""
 
-import asyncio
 import time
 
 import pytest
 from fakes.engines.installed import VLLM, InstalledEngine
 from fakes.engines.watched import Watched
 
-from agent.collectors import engines
-from agent.measure.engine import Latency
-from agent.measure.reading import Moment
-
+REREAD_SECONDS = 15.0
+"""Histograms are read each 5 s at most, and a dear page each few seconds."""
+MINUTE_SECONDS = 75.0
+"""Quantiles are of a minute that must have been watched, and a little."""
 BEGINNING = "a beginning that all prompts share " * 10
 """Of 350 tokens: vLLM on a CPU keeps blocks of 128."""
 
@@ -98,28 +97,27 @@ def test_tokens_of_cancelled_requests_count_as_produced(rig):
     assert after["output"] - before["output"] >= received.output_tokens + received.cancelled_chunks
 
 
-def test_latencies_are_read_as_histograms(rig):
-    """A collector of our own: one reading before and one after a load."""
+def test_every_request_is_in_the_histograms_of_what_clients_wait_for(rig):
+    def counts():
+        waits = ("time_to_first_token", "request_duration", "queue_time")
+        return [
+            rig.agent.value(f"rackwatt_model_{wait}_seconds_count", model="tiny") or 0.0 for wait in waits
+        ]
 
-    async def read():
-        collector = engines.build(engines.Settings(targets=(engines.Target(url=rig.engine.url),)))
-        (source,) = collector.sources(None)
-        reading = await source.collect(Moment(time.monotonic(), time.time()), None)
-        await collector.close()
-        return reading.engines[0].latencies
+    def quantile():
+        name = "rackwatt_model_latency_quantile_seconds"
+        return rig.agent.value(name, model="tiny", latency="end_to_end", percentile="50")
 
-    before = asyncio.run(read())
-    received = rig.serve(rig.client(), 40)
-    after = asyncio.run(read())
+    rig.totals()
+    rig.serve(rig.client(), 1)
+    rig.agent.wait_for(lambda _: all(counts()), REREAD_SECONDS)
+    time.sleep(REREAD_SECONDS)
+    before = counts()
+    rig.serve(rig.client(), 40)
 
-    counted = {
-        latency: after[model, latency].counts[-1] - before[model, latency].counts[-1]
-        for model, latency in after
-    }
-    assert {model for model, _ in after} == {"tiny"}
-    assert counted[Latency.FIRST_TOKEN] == counted[Latency.END_TO_END] == counted[Latency.QUEUE] == 40
-    assert 0 < counted[Latency.INTER_TOKEN] <= received.output_tokens - 40
-    assert after["tiny", Latency.END_TO_END].sum_seconds > before["tiny", Latency.END_TO_END].sum_seconds
+    rig.agent.wait_for(lambda _: counts() == [count + 40.0 for count in before], REREAD_SECONDS)
+    rig.agent.wait_for(lambda _: quantile() is not None, MINUTE_SECONDS)
+    assert quantile() > 0.0
 
 
 def test_an_engine_killed_and_started_again_is_one_restart_and_loses_nothing_counted(rig):
@@ -142,6 +140,7 @@ def test_totals_equal_what_the_client_was_given_by_several_processes(tmp_path, f
         InstalledEngine(VLLM, *flags) as engine,
         Watched(tmp_path, engine, {"targets": [{"url": engine.url}]}) as watched,
     ):
+        watched.serve(watched.client(), 2)  # several processes show no gauges before the first request
         before = watched.totals()
         received = watched.serve(watched.client(prefix=BEGINNING), 100, concurrency=16, max_tokens=100)
         after = watched.totals()
