@@ -38,12 +38,12 @@ class ModelLatencies:
 
     def __init__(self) -> None:
         self._wholes: dict[tuple[str, Latency], dict[tuple[float, ...], Histogram]] = {}
+        self._sums: dict[tuple[str, Latency], Histogram] = {}
 
     @property
     def histograms(self) -> Mapping[tuple[str, Latency], Histogram]:
         """Return the sums over all engines, at the bounds that all have; none without one in common."""
-        sums = {key: _sum(list(shapes.values())) for key, shapes in self._wholes.items()}
-        return {key: whole for key, whole in sums.items() if len(whole.bounds) > 1}
+        return dict(self._sums)
 
     def add(self, key: tuple[str, Latency], growth: Histogram) -> None:
         """Book what was counted since the last page; one model or shape too many is not told."""
@@ -53,6 +53,11 @@ class ModelLatencies:
         if growth.bounds in shapes or len(shapes) < MAX_SHAPES:
             known = shapes.get(growth.bounds, nothing(growth.bounds))
             shapes[growth.bounds] = _sum([known, growth])
+            whole = _sum(list(shapes.values()))
+            if len(whole.bounds) > 1:
+                self._sums[key] = whole
+            else:
+                self._sums.pop(key, None)
 
 
 class LatencyBook:

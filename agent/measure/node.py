@@ -20,7 +20,7 @@ from agent.measure.node_counting import NodeCounting, recalled
 from agent.measure.node_figures import figures_of
 from agent.measure.node_gpus import NodeGpus
 from agent.measure.series import Horizon
-from agent.measure.service import services_of
+from agent.measure.service import ServiceBook
 from agent.measure.slo import NO_PROMISES
 from agent.measure.snapshot import Activity, NodeIdentity, Origin, Snapshot
 
@@ -71,7 +71,7 @@ class NodeReckoner:
         self._models = ModelTokens(self._ledger)
         self._counting = NodeCounting()
         self._deployments = DeploymentBooks(self._ledger)
-        self._latencies, self._slo = ModelLatencies(), slo
+        self._latencies, self._services = ModelLatencies(), ServiceBook(slo)
         self._engines: dict[str, EngineBook] = {}
         self._engine_names: dict[str, tuple[str, str]] = {}
         self._costs: dict[str, Mapping[str, Cost]] = {}
@@ -195,7 +195,7 @@ class NodeReckoner:
             claims=self._claims(),
             model_energy=dict(self._deployments.model_energy),
             rack=rack,
-            services=services_of(engines, self._latencies.histograms, self._slo, now.monotonic_seconds),
+            services=self._services.figures(engines, self._latencies.histograms, now.monotonic_seconds),
             **self._facts(),
         )
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from agent.measure.engine import Histogram
     from agent.measure.engine_book import EngineBook
+    from agent.measure.latency_book import LatencyBook
     from agent.measure.series import Series
     from agent.measure.slo import Slo
 
@@ -51,62 +52,74 @@ class ServiceFigures:
     histograms: Mapping[Latency, Histogram] = field(default_factory=dict)
 
 
-def services_of(
-    books: Sequence[EngineBook],
-    wholes: Mapping[tuple[str, Latency], Histogram],
-    slo: Slo,
-    now: float,
-) -> tuple[ServiceFigures, ...]:
-    """Return every model that an engine serves alone, or whose latency was ever told, by name."""
-    up = [book for book in books if book.reading is not None]
-    alone: dict[str, list[EngineBook]] = {}
-    for book in up:
-        models = models_in(book)
-        if len(models) == 1:
-            alone.setdefault(next(iter(models)), []).append(book)
-    names = sorted({model for model, _ in wholes} | alone.keys())
-    return tuple(
-        service_of(name, up, alone.get(name, ()), wholes, slo.limits_of(name), now) for name in names
-    )
+Told = tuple[tuple["LatencyBook", float], ...]
+"""The engines that tell of one latency of one model, and when each was last read."""
 
 
-def service_of(
-    model: str,
-    books: Sequence[EngineBook],
-    alone: Sequence[EngineBook],
-    wholes: Mapping[tuple[str, Latency], Histogram],
-    limits: Mapping[Latency, float],
-    now: float,
-) -> ServiceFigures:
-    """Reckon one model over some engines that report: all of a node, or those of one deployment.
+class ServiceBook:
+    """Reckons how well each model is served; histograms that no page has moved since are not gone through."""
 
-    `alone` are those of them that serve nothing else: their tokens are this model's.
-    """
-    latencies = tuple(
-        _figures(latency, window, limits.get(latency))
-        for latency in Latency
-        if (window := latency_over(books, model, latency, now)) is not None
-    )
-    attained = {each.latency: each.attained_ratio for each in latencies}
-    return ServiceFigures(
-        model=model,
-        window_seconds=WINDOW_SECONDS,
-        latencies=latencies,
-        goodput_ratio=goodput_ratio([attained.get(each) for each in limits if each in PER_REQUEST]),
-        cached_prompt_ratio=cached_prompt_ratio(alone, now),
-        speculative_accepted_ratio=speculative_accepted_ratio(alone, now),
-        histograms={latency: wholes[model, latency] for latency in Latency if (model, latency) in wholes},
-    )
+    def __init__(self, slo: Slo) -> None:
+        self._slo = slo
+        self._known: dict[tuple[str, Latency], tuple[Told, LatencyFigures | None]] = {}
+        """What was reckoned last, and of what."""
+
+    def figures(
+        self, books: Sequence[EngineBook], wholes: Mapping[tuple[str, Latency], Histogram], now: float
+    ) -> tuple[ServiceFigures, ...]:
+        """Return every model that an engine serves alone, or whose latency was ever told, by name."""
+        up = [book for book in books if book.reading is not None]
+        alone: dict[str, list[EngineBook]] = {}
+        for book in up:
+            models = models_in(book)
+            if len(models) == 1:
+                alone.setdefault(next(iter(models)), []).append(book)
+        names = sorted({model for model, _ in wholes} | alone.keys())
+        told = {(model, latency): told_of(up, model, latency, now) for model in names for latency in Latency}
+        self._known = {key: self._reckoned(key, each) for key, each in told.items() if each}
+        return tuple(self._of_model(name, alone.get(name, ()), wholes, now) for name in names)
+
+    def _reckoned(self, key: tuple[str, Latency], told: Told) -> tuple[Told, LatencyFigures | None]:
+        known = self._known.get(key)
+        if known is not None and known[0] == told:
+            return known
+        window, (model, latency) = latency_over(told, key), key
+        limit = self._slo.limits_of(model).get(latency)
+        return told, None if window is None else _figures(latency, window, limit)
+
+    def _of_model(
+        self,
+        model: str,
+        alone: Sequence[EngineBook],
+        wholes: Mapping[tuple[str, Latency], Histogram],
+        now: float,
+    ) -> ServiceFigures:
+        """Put one model together; `alone` serve nothing else: their tokens are this model's."""
+        known = [self._known.get((model, latency)) for latency in Latency]
+        latencies = tuple(each[1] for each in known if each is not None and each[1] is not None)
+        attained = {each.latency: each.attained_ratio for each in latencies}
+        limits = self._slo.limits_of(model)
+        return ServiceFigures(
+            model=model,
+            window_seconds=WINDOW_SECONDS,
+            latencies=latencies,
+            goodput_ratio=goodput_ratio([attained.get(each) for each in limits if each in PER_REQUEST]),
+            cached_prompt_ratio=cached_prompt_ratio(alone, now),
+            speculative_accepted_ratio=speculative_accepted_ratio(alone, now),
+            histograms={latency: wholes[model, latency] for latency in Latency if (model, latency) in wholes},
+        )
 
 
-def latency_over(books: Sequence[EngineBook], model: str, latency: Latency, now: float) -> Histogram | None:
-    """Return what was counted in the window over all engines that tell, at the bounds that all have."""
-    key = (model, latency)
-    told = [book.latencies for book in books if now - book.latencies.newest(key) <= MAX_GAP_SECONDS]
-    if not told:
-        return None
-    end = min(each.newest(key) for each in told)
-    windows = [each.window(key, end - WINDOW_SECONDS, end) for each in told]
+def told_of(books: Sequence[EngineBook], model: str, latency: Latency, now: float) -> Told:
+    """Return the engines that told of a latency lately."""
+    newest = [(book.latencies, book.latencies.newest((model, latency))) for book in books]
+    return tuple(each for each in newest if now - each[1] <= MAX_GAP_SECONDS)
+
+
+def latency_over(told: Told, key: tuple[str, Latency]) -> Histogram | None:
+    """Return what was counted in the window over the engines that tell, at the bounds that all have."""
+    end = min(newest for _, newest in told)
+    windows = [book.window(key, end - WINDOW_SECONDS, end) for book, _ in told]
     return merged([window for window in windows if window is not None])
 
 
