@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.collectors._peers.discovery import Discovery
-from agent.measure.finding import Finding, Level
+from agent.measure.finding import Finding, Level, problem_of
 from agent.measure.reading import Moment, Reading, SourceError
 from agent.measure.settings import Bytes, Seconds, inherited, setting
 from agent.measure.totals import MemberReading
@@ -175,8 +175,7 @@ async def _examined(source: Source) -> Finding:
     try:
         reading = await source.collect(Moment(time.monotonic(), time.time()), None)
     except SourceError as error:
-        found, _, remedy = error.detail.partition("; ")
-        return Finding(Level.PROBLEM, source.name, f"{error.reason}: {found}", remedy)
+        return problem_of(source.name, error)
     if reading.member is None:
         return Finding(Level.OK, source.name, "; ".join(reading.notes) or "members were found")
     totals = reading.member.totals

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from agent.measure.finding import Finding, Level
+from agent.measure.finding import Finding, Level, problem_of
 from agent.measure.gpu import (
     GpuIdentity,
     GpuProcess,
@@ -71,8 +71,7 @@ async def examine(settings: Settings) -> tuple[Finding, ...]:
     try:
         reading = await collector.collect(Moment(time.monotonic(), time.time()), None)
     except SourceError as error:
-        found, _, remedy = error.detail.partition("; ")
-        return (Finding(Level.PROBLEM, collector.name, f"{error.reason}: {found}", remedy),)
+        return (problem_of(collector.name, error),)
     finally:
         await collector.close()
     text = f"{len(reading.gpus)} simulated GPUs of tray {settings.tray}"

@@ -6,14 +6,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from agent.measure.engine import Role
+from agent.measure.engine import UNKNOWN_MODEL, Role
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent.measure.counting import Instance, Kinds
-
-UNKNOWN = "unknown"
 
 
 class Claim(StrEnum):
@@ -62,7 +60,7 @@ def attribution_of(
     unattributed, several = set(), set()
     for name, instance in instances.items():
         group = group_of(instance)
-        nameless = group.deployment == UNKNOWN and instance.gpus is None
+        nameless = group.deployment == UNKNOWN_MODEL and instance.gpus is None
         if nameless or (instance.role is Role.GATEWAY and not kinds[name]):
             continue
         by_group.setdefault(group, []).append(name)
@@ -86,7 +84,7 @@ def attribution_of(
 
 def group_of(instance: Instance) -> Group:
     """Return the deployment of an instance: as configured, else it is named after its model."""
-    return Group(instance.deployment or instance.model or UNKNOWN, instance.model or UNKNOWN)
+    return Group(instance.deployment or instance.model or UNKNOWN_MODEL, instance.model or UNKNOWN_MODEL)
 
 
 def _claim(groups: set[Group], computes: bool | None) -> Claim:  # noqa: FBT001 - three values, not a switch

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from agent.measure.attribution import Attribution, Group, attribution_of
+from agent.measure.engine import UNKNOWN_MODEL
+from agent.measure.node_boundaries import GPU, MODULE
 from agent.measure.snapshot import Activity
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ MAX_GROUPS = 256
 OTHER = "other"
 SERVING, IDLE, UNKNOWN = "serving", "idle", "unknown"
 STATES = (SERVING, IDLE, UNKNOWN)
-GPU, MODULE = "gpu", "module"
 
 
 class DeploymentBooks:
@@ -94,7 +95,7 @@ class DeploymentBooks:
         return found
 
     def _add(self, group: Group, boundary: str, state: str, joules: float, at: Moment) -> None:
-        if group.model != UNKNOWN and group not in self.attribution.several_models:
+        if group.model != UNKNOWN_MODEL and group not in self.attribution.several_models:
             model = group.model if self._has_room(group) else OTHER
             key = f"{MODELS}{boundary}/{quote(model, safe='')}"
             self.model_energy[model, boundary] = self._ledger.add(key, joules, at)

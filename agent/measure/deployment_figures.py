@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.measure.counting import spans
-from agent.measure.deployment_books import GPU, MODULE, board_holders, whole_groups
-from agent.measure.gpu import GpuState
-from agent.measure.model_figures import rates_of
-from agent.measure.node_boundaries import boundary_of, gpu_flags, gpu_reasons, gpu_watts, missing
+from agent.measure.deployment_books import board_holders, whole_groups
+from agent.measure.gpu import gpu_watts
+from agent.measure.model_figures import rates_of, sum_known
+from agent.measure.node_boundaries import GPU, MODULE, boundary_of, gpu_flags, gpu_reasons, missing
 from agent.measure.node_figures import NodeFigures, figures_of
 from agent.measure.rack_snapshot import DeploymentFigures
 from agent.measure.series import max_gap_seconds
@@ -127,8 +127,8 @@ def _figures(part: _Part, view: NodeView) -> DeploymentFigures:
         tokens_per_joule=figures.tokens_per_joule if _steady(part, figures, view) else {},
         power_watts=_power(part),
         energy_joules_total=dict(view.books.energy.get(part.group, {})),
-        running=_sum([reading.demand.running for reading in readings]),
-        waiting=_sum([reading.demand.waiting for reading in readings]),
+        running=sum_known([reading.demand.running for reading in readings]),
+        waiting=sum_known([reading.demand.waiting for reading in readings]),
         kv_cache_usage_ratio=max(kv, default=None),
         reasons=part.reasons,
         instances=tuple(book.instance for book in part.engines),
@@ -174,11 +174,12 @@ def _energies(part: _Part, view: NodeView) -> tuple[BoundaryFigures, ...]:
     """Return its energy as a rack reads it."""
     totals = view.books.energy.get(part.group, {})
     since, found = view.books.since[part.group], []
+    reporting = [book.energy for book in part.gpus if book.reports]
     of_gpus, of_modules = [book.energy for book in part.gpus], [module.energy for module in part.modules]
     told = {
         GPU: (
             (of_gpus, [book.energy for book in part.gpus if book.integrated_only]),
-            gpu_reasons(part.gpus) | _away(part.gpus),
+            gpu_reasons(part.gpus) | missing(reporting, len(part.gpus)),
             gpu_flags(part.gpus),
         ),
         MODULE: ((of_modules, of_modules), frozenset[Invalid](), frozenset({Flag.INTEGRATED})),
@@ -194,15 +195,3 @@ def _energies(part: _Part, view: NodeView) -> tuple[BoundaryFigures, ...]:
                 )
             )
     return tuple(found)
-
-
-def _away(gpus: Sequence[GpuBook]) -> frozenset[Invalid]:
-    reporting = [
-        book.energy for book in gpus if book.reading is not None and book.reading.state is GpuState.OK
-    ]
-    return missing(reporting, len(gpus))
-
-
-def _sum(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None

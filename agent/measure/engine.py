@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from agent.measure.reading import Moment
 
 
+UNKNOWN_MODEL = "unknown"
+"""Name of a model until its engine tells it."""
+
+
 class TokenKind(StrEnum):
     """Kinds of token; never summed (T6). prompt_cached is a part of prompt."""
 

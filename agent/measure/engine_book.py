@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from agent.measure.counters import Change
 from agent.measure.efficiency import CADENCES_PER_WINDOW
-from agent.measure.engine import TokenKind
+from agent.measure.engine import UNKNOWN_MODEL, TokenKind
 from agent.measure.engine_activity import ActivityBook
 from agent.measure.engine_tokens import MAX_SERIES_PER_INSTANCE, PROCESS, EngineTokens, prefix_of
 from agent.measure.engine_work import ACCEPTED, DRAFTED, EngineWork
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from agent.measure.reading import Moment
     from agent.measure.series import Horizon
 
-UNKNOWN = "unknown"
+UNKNOWN_ENGINE = "unknown"
 CADENCE_SECONDS = 60.0
 """A slower cadence is remembered for this long …"""
 CADENCE_TICKS = 2.0
@@ -45,8 +45,8 @@ class EngineBook:
         latencies: ModelLatencies | None = None,
     ) -> None:
         self.instance = instance
-        self.engine = UNKNOWN
-        self.model = UNKNOWN
+        self.engine = UNKNOWN_ENGINE
+        self.model = UNKNOWN_MODEL
         self.reading: EngineReading | None = None
         self.cadence_seconds = 1.0
         """How often it is read; or how rarely its output counter moves, if that is longer."""

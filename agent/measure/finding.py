@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agent.measure.reading import SourceError
 
 
 class Level(StrEnum):
@@ -22,3 +26,9 @@ class Finding:
     subject: str
     text: str
     remedy: str = ""
+
+
+def problem_of(subject: str, error: SourceError) -> Finding:
+    """Return why something could not be read; what stands after the first semicolon is how to mend it."""
+    found, _, remedy = error.detail.partition("; ")
+    return Finding(Level.PROBLEM, subject, f"{error.reason}: {found}", remedy)

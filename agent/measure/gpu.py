@@ -130,3 +130,11 @@ class GpuReading:
     """Events counted by this process since it started, by Xid."""
     placement: Placement | None = None
     processes: tuple[GpuProcess, ...] | None = None
+
+
+def gpu_watts(reading: GpuReading | None) -> float | None:
+    """Return the one-second mean of a GPU, or its instant power where there is no mean."""
+    if reading is None or reading.state is not GpuState.OK:
+        return None
+    power = reading.power.get(PowerScope.GPU, Power())
+    return power.average_watts if power.average_watts is not None else power.instant_watts

@@ -53,6 +53,11 @@ class GpuBook:
         """What the cross-check says of the energy counter."""
         return self._check.verdict
 
+    @property
+    def reports(self) -> bool:
+        """Whether the GPU answers its driver."""
+        return self.reading is not None and self.reading.state is GpuState.OK
+
     def take(self, reading: GpuReading, epoch: str, run: str) -> float:
         """Book one reading; `epoch` is the kernel's boot, `run` this process. Returns the joules it adds."""
         self.reading, self.serial = reading, reading.identity.serial
@@ -72,7 +77,7 @@ class GpuBook:
     def figures(self) -> GpuFigures:
         """Return what outputs may see."""
         reading = self.reading
-        told = reading is not None and reading.state is GpuState.OK
+        told = self.reports
         return GpuFigures(
             gpu=self.gpu,
             uuid=self.uuid,

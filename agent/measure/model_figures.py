@@ -73,8 +73,8 @@ def _figures(
         tokens_total={kind: total for (model, kind), total in totals.items() if model == name},
         tokens_per_joule=dict(node.tokens_per_joule if alone else own_ratios if apart else {}),
         nodes=1 if mine else 0,
-        running=_sum([demand.running for demand in told]),
-        waiting=_sum([demand.waiting for demand in told]),
+        running=sum_known([demand.running for demand in told]),
+        waiting=sum_known([demand.waiting for demand in told]),
     )
 
 
@@ -93,6 +93,7 @@ def rates_of(books: Sequence[EngineBook], node: NodeFigures) -> dict[TokenKind, 
     return rates
 
 
-def _sum(values: Sequence[float | None]) -> float | None:
+def sum_known(values: Sequence[float | None]) -> float | None:
+    """Add up what is known; None when nothing is."""
     known = [value for value in values if value is not None]
     return sum(known) if known else None

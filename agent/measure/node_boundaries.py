@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.measure.energy import Verdict
-from agent.measure.gpu import GpuState, Power, PowerScope
+from agent.measure.gpu import gpu_watts
 from agent.measure.snapshot import BoundaryFigures
 from agent.measure.validity import Flag, Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agent.measure.gpu import GpuReading
     from agent.measure.gpu_book import GpuBook, ModuleBook
     from agent.measure.ledger import Ledger
     from agent.measure.node_gpus import NodeGpus
@@ -26,7 +25,7 @@ def boundaries_of(gpus: NodeGpus, ledger: Ledger) -> tuple[BoundaryFigures, ...]
     books, modules = gpus.books, gpus.modules
     watts = [power for book in books if (power := gpu_watts(book.reading)) is not None]
     module_watts = [module.power_watts for module in modules if module.power_watts is not None]
-    energies = [book.energy for book in books if _reports(book)]
+    energies = [book.energy for book in books if book.reports]
     found = []
     if watts:
         holes = [book.energy for book in books if book.integrated_only]
@@ -96,15 +95,3 @@ def missing(energies: Sequence[Series], expected: int) -> frozenset[Invalid]:
     if len(energies) < expected:
         return frozenset({Invalid.MEMBER_MISSING})
     return frozenset({Invalid.NO_METER} if any(each.last is None for each in energies) else ())
-
-
-def _reports(book: GpuBook) -> bool:
-    return book.reading is not None and book.reading.state is GpuState.OK
-
-
-def gpu_watts(reading: GpuReading | None) -> float | None:
-    """Return the one-second mean of a GPU, or its instant power where there is no mean."""
-    if reading is None or reading.state is not GpuState.OK:
-        return None
-    power = reading.power.get(PowerScope.GPU, Power())
-    return power.average_watts if power.average_watts is not None else power.instant_watts

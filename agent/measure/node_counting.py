@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agent.measure.counting import ALL, NONE, Around, Counting, Instance, counting_of
-from agent.measure.engine import Role
+from agent.measure.engine import UNKNOWN_MODEL, Role
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from agent.measure.counting import Kinds
     from agent.measure.engine import EngineReading
     from agent.measure.reading import Reading
-
-UNKNOWN_MODEL = "unknown"
 
 
 class NodeCounting:

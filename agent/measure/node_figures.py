@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from agent.measure.efficiency import Member, Sum, Window, sum_over, tokens_per_joule, window_of
 from agent.measure.engine import TokenKind
-from agent.measure.gpu import GpuState
 from agent.measure.node_boundaries import gpu_flags, gpu_reasons, module_reasons
 from agent.measure.validity import Flag, Invalid, Validity
 
@@ -145,12 +144,7 @@ def _any_counts(engines: Sequence[EngineBook], kind: TokenKind) -> bool:
 
 
 def _gpu_members(gpus: Sequence[GpuBook], cadence: float) -> list[Member]:
-    return [
-        Member(
-            book.energy if book.reading is not None and book.reading.state is GpuState.OK else None, cadence
-        )
-        for book in gpus
-    ]
+    return [Member(book.energy if book.reports else None, cadence) for book in gpus]
 
 
 def _engine_flags(engines: Sequence[EngineBook], window: Window | None) -> frozenset[Flag]:

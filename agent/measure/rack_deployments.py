@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from agent.measure.efficiency import tokens_per_joule
 from agent.measure.rack_member import PartSums
 from agent.measure.rack_snapshot import DeploymentFigures
+from agent.measure.validity import LEAST_COVERAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from agent.measure.totals import DeploymentTotals, NodeTotals
     from agent.measure.validity import Invalid
 
-LEAST_COVERAGE = 0.95
 Group = tuple[str, str]
 """Deployment and model."""
 

@@ -12,7 +12,7 @@ from agent.measure.engine import TokenKind
 from agent.measure.rack_deployments import deployments_of
 from agent.measure.rack_snapshot import EFFICIENCY, RATE
 from agent.measure.series import max_gap_seconds
-from agent.measure.validity import Flag, Invalid, Validity
+from agent.measure.validity import LEAST_COVERAGE, Flag, Invalid, Validity
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 MEMBERS_PER_STEP = 50
 """Reckoned without a pause: 1,000 members in one piece would keep whoever reckons from all else for long."""
-LEAST_COVERAGE = 0.95
-"""A rack figure is valid from this share of its members on."""
 GPU = "gpu"
 
 

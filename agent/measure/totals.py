@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from agent.measure.counting import NONE
 from agent.measure.engine import TokenKind
-from agent.measure.gpu import GpuState, Power, PowerScope
+from agent.measure.gpu import GpuState, PowerScope, gpu_watts
 from agent.measure.model_figures import served_by
 from agent.measure.rack_snapshot import MemberGpu
 from agent.measure.validity import Invalid
@@ -15,7 +15,6 @@ from agent.measure.validity import Invalid
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agent.measure.gpu import GpuReading
     from agent.measure.rack_snapshot import DeploymentFigures
     from agent.measure.reading import Moment
     from agent.measure.series import Point
@@ -163,7 +162,7 @@ def gpu_of(figures: GpuFigures) -> MemberGpu:
         gpu=figures.gpu,
         uuid=figures.uuid,
         up=True,
-        power_watts=_watts(reading),
+        power_watts=gpu_watts(reading),
         power_limit_watts=reading.power_limit_watts.get(PowerScope.GPU),
         temperature_celsius=reading.temperature_celsius.get("gpu"),
         utilization_ratio=reading.utilization_ratio,
@@ -217,8 +216,3 @@ def _boundary(figures: BoundaryFigures) -> BoundaryTotals | None:
         reasons=figures.reasons,
         flags=figures.flags,
     )
-
-
-def _watts(reading: GpuReading) -> float | None:
-    power = reading.power.get(PowerScope.GPU, Power())
-    return power.average_watts if power.average_watts is not None else power.instant_watts

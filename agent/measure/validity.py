@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+LEAST_COVERAGE = 0.95
+"""A figure of a rack is valid from this share of its members on (T10)."""
+
 
 class Invalid(StrEnum):
     """Reasons that make a figure invalid; a ratio with one of them is absent (T10)."""

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CACHED_PART", "Plan", "plan"]
 
-UNKNOWN_MODEL = "unknown"
 START_CHARACTERS = 64  # of a process's start as printed: it is kept with every total
 _ROLES = {role.value: role for role in Role}
 

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from agent.collectors._engines import advice
-from agent.measure.finding import Finding, Level
+from agent.measure.finding import Finding, Level, problem_of
 from agent.measure.reading import Moment, SourceError
 
 if TYPE_CHECKING:
@@ -24,8 +24,7 @@ async def found_by(finder: Source) -> Finding:
     try:
         reading = await finder.collect(_now(), None)
     except SourceError as error:
-        found, _, remedy = error.detail.partition("; ")
-        return Finding(Level.PROBLEM, finder.name, f"{error.reason}: {found}", remedy)
+        return problem_of(finder.name, error)
     return Finding(Level.OK, finder.name, "; ".join(reading.notes) or "engines were found")
 
 
@@ -50,8 +49,7 @@ async def examined(source: Source) -> Finding:
     try:
         reading = await source.collect(_now(), None)
     except SourceError as error:
-        found, _, remedy = error.detail.partition("; ")
-        return Finding(Level.PROBLEM, source.name, f"{error.reason}: {found}", remedy)
+        return problem_of(source.name, error)
     engine = reading.engines[0]
     milliseconds = 1000 * (engine.at.monotonic_seconds - engine.asked_monotonic_seconds)
     text = (

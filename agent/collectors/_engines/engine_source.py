@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from agent.collectors._engines import advice, join, json_sides, targets
 from agent.measure.counters import START_PREFIX
-from agent.measure.engine import EngineReading
+from agent.measure.engine import UNKNOWN_MODEL, EngineReading
 from agent.measure.reading import Moment, Reading, Reason, SourceError
 from agent.wire import address, engine_identity, engine_page, engine_paths
 from agent.wire.engine_dialect import Dialect
@@ -86,7 +86,7 @@ class EngineSource:
         notes.append(await self._learn_model(dialect.table, plan, deadline))
         self._pace.learn(_first_byte_seconds(fetched) + substitute_seconds)
         at = _moment_of(fetched, now)
-        told = self._target.model or self._model_name or engine_page.UNKNOWN_MODEL
+        told = self._target.model or self._model_name or UNKNOWN_MODEL
         counters = engine_page.counters(plan, page, told, override=bool(self._target.model))
         reading = EngineReading(
             engine=dialect.table.engine,
