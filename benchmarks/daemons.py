@@ -70,6 +70,24 @@ def watch(pids: Sequence[int], seconds: float) -> list[Usage]:
     ]
 
 
+class Beside(threading.Thread):
+    """Does something again and again beside a measurement, until its block is left."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.done = threading.Event()
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End."""
+        self.done.set()
+        self.join(5.0)
+
+
 @contextlib.contextmanager
 def workplace() -> Iterator[Path]:
     """A folder that goes away with what was put into it."""
@@ -150,21 +168,16 @@ class Client:
         return seconds, body
 
 
-@contextlib.contextmanager
-def scraping(ports: Sequence[int], every_seconds: float) -> Iterator[None]:
-    """Scrape pages again and again, as Prometheus asks for them."""
-    done = threading.Event()
+class Scraping(Beside):
+    """Scrapes pages again and again, as Prometheus asks for them."""
 
-    def scrape() -> None:
-        clients = [Client(port, AS_PROMETHEUS) for port in ports]
-        while not done.wait(every_seconds):
+    def __init__(self, ports: Sequence[int], every_seconds: float) -> None:
+        super().__init__()
+        self._ports, self._every_seconds = ports, every_seconds
+
+    def run(self) -> None:
+        """Scrape until told to end."""
+        clients = [Client(port, AS_PROMETHEUS) for port in self._ports]
+        while not self.done.wait(self._every_seconds):
             for client in clients:
                 client.scrape()
-
-    thread = threading.Thread(target=scrape, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join(every_seconds + 1.0)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import http.client
-import threading
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from fakes.agent import RunningAgent
 from fakes.processes import LOOPBACK
 
 from benchmarks import members
-from benchmarks.daemons import watch, workplace
+from benchmarks.daemons import Beside, watch, workplace
 from benchmarks.rack import FULL, Page, serving, wait_valid
 from benchmarks.report import Budget, Figure, at_most
 
@@ -25,29 +24,18 @@ SETTLE_SECONDS = 10.0
 ASK_SECONDS = 0.05
 
 
-class Asker(threading.Thread):
+class Asker(Beside):
     """Asks for the cheapest page again and again: an answer waits for whatever holds the event loop."""
 
     def __init__(self, port: int) -> None:
-        super().__init__(daemon=True)
+        super().__init__()
         self.waits: list[float] = []
         self._port = port
-        self._done = threading.Event()
-
-    def __enter__(self) -> Self:
-        """Begin."""
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End."""
-        self._done.set()
-        self.join(5.0)
 
     def run(self) -> None:
         """Ask until told to end."""
         connection = http.client.HTTPConnection(LOOPBACK, self._port, timeout=10.0)
-        while not self._done.wait(ASK_SECONDS):
+        while not self.done.wait(ASK_SECONDS):
             began = time.perf_counter()
             connection.request("GET", "/-/healthy")
             connection.getresponse().read()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fakes.prometheus import Prometheus
 
-from benchmarks.daemons import PEER, Peer, Usage, engines, gpus, rackwatt, scraping, watch, workplace
+from benchmarks.daemons import PEER, Peer, Scraping, Usage, engines, gpus, rackwatt, watch, workplace
 from benchmarks.report import Figure, at_most
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def gpus_alone(*, quick: bool) -> list[Figure]:
         pids = [program.pid for program in (ours.program, peer.program, deaf.program)]
         time.sleep(QUICK_SECONDS if quick else WARM_UP_SECONDS)
         alone = watch(pids, seconds)
-        with scraping([ours.port, peer.port, deaf.port], 1.0):
+        with Scraping([ours.port, peer.port, deaf.port], 1.0):
             time.sleep(2.0)
             scraped = watch(pids, seconds)
     figures = [
@@ -98,9 +98,9 @@ def _each_cadence(agent: RunningAgent, *, quick: bool) -> dict[str, Usage]:
     time.sleep(QUICK_SECONDS if quick else WARM_UP_SECONDS)
     pids = [agent.program.pid]
     used = {"unscraped": watch(pids, QUICK_SECONDS if quick else WINDOW_SECONDS)[0]}
-    with scraping([agent.port], 15.0):
+    with Scraping([agent.port], 15.0):
         used["scraped each 15 s"] = watch(pids, QUICK_SECONDS if quick else SLOW_WINDOW_SECONDS)[0]
-    with scraping([agent.port], 1.0):
+    with Scraping([agent.port], 1.0):
         time.sleep(2.0)
         used["scraped each 1 s"] = watch(pids, QUICK_SECONDS if quick else WINDOW_SECONDS)[0]
     return used
@@ -125,7 +125,7 @@ def _without_events(
         pids = [agent.program.pid]
         time.sleep(QUICK_SECONDS if quick else WARM_UP_SECONDS)
         used = {"unscraped, no Xid events": watch(pids, seconds)[0]}
-        with scraping([agent.port], 1.0):
+        with Scraping([agent.port], 1.0):
             time.sleep(2.0)
             used["scraped each 1 s, no Xid events"] = watch(pids, seconds)[0]
     return used

@@ -6,18 +6,17 @@ import contextlib
 import json
 import re
 import socket
-import threading
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from fakes.agent import RunningAgent
 from fakes.processes import LOOPBACK, ProcessFailedError, free_port, http_get, python_program
 from fakes.prometheus import Prometheus
 
 from benchmarks import members
-from benchmarks.daemons import Usage, watch, workplace
+from benchmarks.daemons import Beside, Usage, watch, workplace
 from benchmarks.report import Budget, Figure, at_most
 
 if TYPE_CHECKING:
@@ -116,24 +115,13 @@ def wait_valid(agent: RunningAgent) -> None:
         time.sleep(1.0)
 
 
-class Page(threading.Thread):
+class Page(Beside):
     """A live page that somebody looks at: it reads the stream, and how many nodes each event says report."""
 
     def __init__(self, port: int) -> None:
-        super().__init__(daemon=True)
+        super().__init__()
         self.reporting: list[int] = []
         self._port = port
-        self._done = threading.Event()
-
-    def __enter__(self) -> Self:
-        """Open it."""
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close it."""
-        self._done.set()
-        self.join(5.0)
 
     def run(self) -> None:
         """Read until closed."""
@@ -141,7 +129,7 @@ class Page(threading.Thread):
             found = re.search(rb'"reporting":(\d+)', event)
             if found is not None:
                 self.reporting.append(int(found[1]))
-            if self._done.is_set():
+            if self.done.is_set():
                 return
 
 

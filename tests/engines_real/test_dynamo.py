@@ -2,7 +2,7 @@
 
 import pytest
 from fakes.engines.installed import DYNAMO_FRONTEND, DYNAMO_WORKER, InstalledEngine
-from fakes.engines.watched import Watched
+from fakes.engines.watched import Watched, given, grown
 
 SYSTEM_PORT = 9090
 """Dynamo reads it as a signed number of 16 bits: no port above 32767 will do."""
@@ -29,21 +29,11 @@ def test_the_frontend_and_its_worker_are_counted_once(rig):
     after = rig.totals()
 
     assert received.cached_tokens > 0
-    assert after["output"] - before["output"] == received.output_tokens
-    assert after["prompt"] - before["prompt"] == received.prompt_tokens
-    assert after["prompt_cached"] - before["prompt_cached"] == received.cached_tokens
+    assert grown(before, after) == given(received)
 
 
 def test_the_live_rate_is_that_of_the_client(rig):
-    seen = []
-    rig.serve(
-        rig.client(stream_share=1.0),
-        20000,
-        concurrency=16,
-        max_tokens=400,
-        during=lambda client: seen.append(rig.rates(client)),
-    )
-    ((node, rate),) = seen
+    node, rate = rig.rate_of_a_load(20000)
 
     assert rate > 0
     assert node["tokens_per_second"]["output"] == pytest.approx(rate, rel=0.15)

@@ -4,7 +4,7 @@ import time
 
 import pytest
 from fakes.engines.installed import SGLANG, InstalledEngine
-from fakes.engines.watched import Watched
+from fakes.engines.watched import Watched, given, grown
 
 BEGINNING = "a beginning that all prompts share " * 10
 
@@ -26,11 +26,7 @@ def test_totals_equal_what_the_client_was_given(rig):
     ]
     after = rig.totals()
 
-    assert after["output"] - before["output"] == sum(result.output_tokens for result in received)
-    assert after["prompt"] - before["prompt"] == sum(result.prompt_tokens for result in received)
-    assert after["prompt_cached"] - before["prompt_cached"] == sum(
-        result.cached_tokens for result in received
-    )
+    assert grown(before, after) == given(*received)
     assert received[1].cached_tokens > 0
 
 
@@ -42,15 +38,7 @@ def test_the_model_is_named(rig):
 
 def test_the_live_rate_is_that_of_the_client(rig):
     """T21: from the live counter, for none of these requests ends before the look."""
-    seen = []
-    rig.serve(
-        rig.client(stream_share=1.0),
-        5000,
-        concurrency=16,
-        max_tokens=400,
-        during=lambda client: seen.append(rig.rates(client)),
-    )
-    ((node, rate),) = seen
+    node, rate = rig.rate_of_a_load(5000)
 
     assert rate > 0
     assert node["tokens_per_second"]["output"] == pytest.approx(rate, rel=0.15)

@@ -4,7 +4,7 @@ import time
 
 import pytest
 from fakes.engines.installed import VLLM, InstalledEngine
-from fakes.engines.watched import Watched
+from fakes.engines.watched import Watched, given, grown
 
 REREAD_SECONDS = 15.0
 """Histograms are read each 5 s at most, and a dear page each few seconds."""
@@ -20,18 +20,6 @@ def rig(tmp_path_factory):
         targets = [{"url": engine.url}]
         with Watched(tmp_path_factory.mktemp("rig"), engine, {"targets": targets}) as watched:
             yield watched
-
-
-def grown(before, after):
-    return {kind: after[kind] - before[kind] for kind in before}
-
-
-def given(*results):
-    return {
-        "output": sum(result.output_tokens for result in results),
-        "prompt": sum(result.prompt_tokens for result in results),
-        "prompt_cached": sum(result.cached_tokens for result in results),
-    }
 
 
 def test_totals_equal_what_the_client_was_given_whoever_restarts(rig):
@@ -75,12 +63,7 @@ def test_it_is_found_without_configuration_and_joined_to_its_gpus(rig, tmp_path)
 
 
 def test_the_live_rate_is_that_of_the_client(rig):
-    seen = []
-    client = rig.client(stream_share=1.0)
-    rig.serve(
-        client, 5000, concurrency=16, max_tokens=400, during=lambda client: seen.append(rig.rates(client))
-    )
-    ((node, rate),) = seen
+    node, rate = rig.rate_of_a_load(5000)
 
     assert rate > 0
     assert node["engines"][0]["state"] == "serving"

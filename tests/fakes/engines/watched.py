@@ -77,6 +77,19 @@ class Watched:
         assert results[0].errors == ()
         return results[0]
 
+    def rate_of_a_load(self, requests: int, max_tokens: int = 400) -> tuple[dict[str, Any], float]:
+        """What the daemon tells in the middle of a steady load, and the client's own rate meanwhile."""
+        seen: list[tuple[dict[str, Any], float]] = []
+        client = self.client(stream_share=1.0)
+        self.serve(
+            client,
+            requests,
+            concurrency=16,
+            max_tokens=max_tokens,
+            during=lambda c: seen.append(self.rates(c)),
+        )
+        return seen[0]
+
     def rates(self, client: LoadClient, seconds: float = 15.0) -> tuple[dict[str, Any], float]:
         """Look on during a load: the last snapshot, and the client's own rate over that snapshot's window."""
         seen, ends = [], time.monotonic() + seconds
@@ -88,6 +101,20 @@ class Watched:
         within = [look for look in seen if ends - 1 - window <= look[0] <= ends - 1]  # read up to 1 s ago
         (began, first), (ended, last) = within[0], within[-1]
         return node, (last - first) / (ended - began)
+
+
+def grown(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    """What the daemon counted meanwhile, by kind of token."""
+    return {kind: after[kind] - before[kind] for kind in before}
+
+
+def given(*results: Result) -> dict[str, float]:
+    """What clients were given, by kind of token."""
+    return {
+        "output": sum(result.output_tokens for result in results),
+        "prompt": sum(result.prompt_tokens for result in results),
+        "prompt_cached": sum(result.cached_tokens for result in results),
+    }
 
 
 def _rests(node: Mapping[str, Any], since: float) -> bool:
