@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from agent.discovery import command
 from agent.measure.reading import Reason, SourceError
 from agent.wire.engine_identity import identify
-from agent.wire.engine_paths import owner_of
+from agent.wire.engine_paths import USUAL_PATH, owner_of
 from agent.wire.http import Limits
 from agent.wire.page import PageLimits, sample_names
 
@@ -33,8 +33,6 @@ PROBE_BYTES = 8 * 1024 * 1024
 LIMITS = PageLimits(200_000, 64 * 1024, 10_000)
 AT_ONCE = 4
 """So many are asked at a time."""
-LAST_PATH = "/metrics"
-"""Asked for last: TensorRT-LLM has something else there, which reading empties."""
 
 
 class Verdict(StrEnum):
@@ -179,10 +177,12 @@ def paths_of(
     tables: Iterable[EngineTable], likely: Iterable[EngineTable], *, destructive: bool
 ) -> tuple[str, ...]:
     """Return the paths to ask for: the likely engine's first, `/metrics` last or, where it hurts, never."""
-    every = sorted({table.path for table in tables if table.path}, key=lambda path: (path == LAST_PATH, path))
+    every = sorted(
+        {table.path for table in tables if table.path}, key=lambda path: (path == USUAL_PATH, path)
+    )
     first = [table.path for table in likely if table.path and not table.unsupported]
     ordered = dict.fromkeys([*([] if destructive else first), *every])
-    return tuple(path for path in ordered if not (destructive and path == LAST_PATH))
+    return tuple(path for path in ordered if not (destructive and path == USUAL_PATH))
 
 
 def _verdict_of(error: SourceError, *, patient: bool) -> Verdict | None:

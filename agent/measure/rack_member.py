@@ -335,9 +335,14 @@ def _share(told: DeploymentTotals, at: BoundaryTotals) -> tuple[str, str, str]:
     return (told.deployment, told.model, at.boundary)
 
 
+def _part_of(engine: EngineTotals, found: MemberSums) -> PartSums | None:
+    """Return the sums of the deployment that an engine is of, if that is not all that the member has."""
+    return None if engine.deployment is None else found.parts.get(engine.deployment)
+
+
 def _doubt(engine: EngineTotals, kind: TokenKind, why: Invalid, found: MemberSums) -> None:
     found.reasons.setdefault(kind, set()).add(why)
-    part = found.parts.get(-1 if engine.deployment is None else engine.deployment)
+    part = _part_of(engine, found)
     if part is not None:
         part.reasons.setdefault(kind, set()).add(why)
 
@@ -349,7 +354,7 @@ def _add(engine: EngineTotals, kind: TokenKind, grown: Grown, found: MemberSums)
     if len(engine.models) == 1:
         pair = (engine.models[0], kind)
         found.by_model[pair] = found.by_model.get(pair, 0.0) + grown.amount
-    part = found.parts.get(-1 if engine.deployment is None else engine.deployment)
+    part = _part_of(engine, found)
     if part is not None:
         part.tokens[kind] = part.tokens.get(kind, 0.0) + grown.amount
 

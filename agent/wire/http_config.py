@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import re
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from agent.measure.reading import Reason, SourceError
 from agent.measure.settings import setting
@@ -68,6 +68,11 @@ class HttpConfig:
             raise ValueError("basic_auth.username: a colon would end it")
         if self.authorization and not _TOKEN.fullmatch(self.authorization.type):
             raise ValueError(f"authorization.type: {self.authorization.type!a} is not a word such as Bearer")
+
+
+def http_config_of(settings: HttpConfig) -> dict[str, Any]:
+    """Return the settings of the client among others: for what is found, and asked in the same way."""
+    return {field.name: getattr(settings, field.name) for field in fields(HttpConfig)}
 
 
 Stamp = tuple[int, int, int]

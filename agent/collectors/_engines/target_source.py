@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 from agent.collectors._engines.settings import Target
 from agent.discovery import http_sd, kubernetes
 from agent.discovery.file_sd import FileReader
 from agent.measure.reading import Moment, Reading
-from agent.wire.http_config import HttpConfig
+from agent.wire.http_config import http_config_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -61,7 +60,7 @@ def sources_of(
     """Make a source for each list that is configured; labels may name one of the engines."""
     if settings is None:
         return ()
-    files, how = FileReader(), {f.name: getattr(settings, f.name) for f in dataclasses.fields(HttpConfig)}
+    files, how = FileReader(), http_config_of(settings)
 
     def targets(endpoints: Iterable[Endpoint | Pod]) -> tuple[Target, ...]:
         return tuple(_target(each.url, each.labels, how, engines) for each in endpoints if each.url)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 from agent.discovery import http_sd
 from agent.discovery.file_sd import FileReader
 from agent.discovery.target_groups import MOST_ENDPOINTS
 from agent.measure.reading import Moment, Reading, Reason, SourceError
-from agent.wire.http_config import HttpConfig
+from agent.wire.http_config import http_config_of
 from agent.wire.member_settings import Member
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ class Discovery:
         self._settings = settings
         self._client = client
         self._found = found
-        self._how = {f.name: getattr(settings, f.name) for f in dataclasses.fields(HttpConfig)}
+        self._how = http_config_of(settings)
         self._addresses: tuple[str, ...] | None = None
         self._files = FileReader()
 
