@@ -75,7 +75,20 @@ def _parser() -> argparse.ArgumentParser:
     _add_top(commands)
     _add_twin(commands)
     _add_demo(commands)
+    _add_dashboards(commands)
     return parser
+
+
+def _add_dashboards(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "write Grafana boards, Prometheus rules, alerts and scrape configurations"
+    dashboards = commands.add_parser("dashboards", help=text, description=text)
+    asked = dashboards.add_mutually_exclusive_group(required=True)
+    asked.add_argument("--out", type=Path, metavar="DIR", help="where to write them")
+    asked.add_argument("--list", action="store_true", help="list the parameters, their values and meaning")
+    dashboards.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="another value of a parameter"
+    )
+    dashboards.set_defaults(command=_dashboards)
 
 
 def _add_twin(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -200,6 +213,25 @@ def _metrics(_options: argparse.Namespace) -> int:
     for metric in CATALOGUE:
         labels = "{" + ",".join(metric.labels) + "}" if metric.labels else ""
         print(f"{PREFIX}{metric.name}{labels} {metric.type}\n    {metric.doc}")
+    return FINE
+
+
+def _dashboards(options: argparse.Namespace) -> int:
+    from agent import dashboards  # noqa: PLC0415  (only this command needs it)
+
+    overrides = {}
+    for told in options.set:
+        name, sign, value = told.partition("=")
+        if not sign:
+            raise binding.ConfigError(f"--set {told}: must be NAME=VALUE")
+        overrides[name] = value
+    if options.list:
+        values = dashboards.values_with(overrides)
+        for row in dashboards.parameters().values():
+            print(f"{row.name}={values[row.name]}\n    {row.doc}")
+        return FINE
+    for path in dashboards.write(options.out, overrides):
+        print(path)
     return FINE
 
 

@@ -43,15 +43,18 @@ fi
 # Real Debian programs that the tests run beside us are unpacked, not installed: no service starts, nothing of the
 # system changes.
 debian_programs() {
-    if [ ! -e .cache/debian/.done ]; then
+    wanted='prometheus prometheus-alertmanager victoria-metrics libfaketime'
+    done=.cache/debian/.done-$(printf %s "$wanted" | cksum | cut -d ' ' -f 1)
+    if [ ! -e "$done" ]; then
         command -v apt-get >/dev/null || { say "the tests need Debian or Ubuntu (they run Debian's prometheus)"; return 1; }
         mkdir -p .cache/debian/deb
-        say "unpacking Debian's prometheus and libfaketime into .cache/debian"
-        (cd .cache/debian/deb && { apt-get -qq -o APT::Sandbox::User=root download prometheus libfaketime 2>/dev/null \
-            || { apt update && apt-get -qq -o APT::Sandbox::User=root download prometheus libfaketime; }; }) || return 1
+        say "unpacking Debian's $wanted into .cache/debian"
+        # shellcheck disable=SC2086  # several words on purpose
+        (cd .cache/debian/deb && { apt-get -qq -o APT::Sandbox::User=root download $wanted 2>/dev/null \
+            || { apt update && apt-get -qq -o APT::Sandbox::User=root download $wanted; }; }) || return 1
         for deb in .cache/debian/deb/*.deb; do dpkg -x "$deb" .cache/debian || return 1; done
         rm -r .cache/debian/deb
-        touch .cache/debian/.done
+        touch "$done"
     fi
     scripts/chromium.sh
 }

@@ -13,6 +13,7 @@ printf 'collectors: {}\n' > empty.yaml
 ./venv/bin/rackwatt check empty.yaml
 ./venv/bin/rackwatt metrics | grep -q '^rackwatt_node_tokens_per_joule'
 ./venv/bin/rackwatt metrics | head -n 1 > /dev/null
+./venv/bin/rackwatt dashboards --out boards | grep -q '^boards/rules/'
 ./venv/bin/rackwatt twin --list | grep -q '^azure-record '
 ./venv/bin/python - <<'PY'
 from importlib.metadata import files

@@ -55,6 +55,7 @@ ROOMS = {
         "yaml",
     ),
     "agent.table": ("agent.measure",),
+    "agent.dashboards": ("agent.binding", "yaml"),
     "agent.doctor": ("agent.config", "agent.plugins", "agent.measure", "agent.store"),
     "agent.listener": ("agent.binding", "agent.config", "agent.web", "aiohttp"),
     "agent.daemon": EVERYTHING,
