@@ -1,0 +1,60 @@
+"""One moment of a node in, its incidents out; what must be remembered is a value that goes round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from agent.diagnose import blindness, hardware
+from agent.diagnose.watch import Watch, watched
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.diagnose.signs import NodeSigns
+    from agent.measure.incident import Incident
+
+KEPT_SECONDS = 86400.0
+"""Ended incidents are told for a day …"""
+MOST_KEPT = 200
+"""… but no more than so many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What is remembered of a node from one moment to the next."""
+
+    watches: Mapping[str, Watch] = field(default_factory=dict)
+    """By deployment."""
+    blind: blindness.Blind = blindness.Blind()
+    gpus: hardware.Known = hardware.Known()
+    incidents: tuple[Incident, ...] = ()
+    """Those that stand and those that ended, the newest first."""
+
+
+def diagnosed(memory: Memory, signs: NodeSigns) -> Memory:
+    """Take one moment more."""
+    if signs.drained:
+        return Memory(incidents=_with(memory.incidents, (), signs))  # taken out on purpose: nothing is missed
+    watches, told = {}, []
+    for unit in signs.units:
+        watches[unit.deployment], incident = watched(memory.watches.get(unit.deployment, Watch()), unit, signs)
+        if incident is not None:
+            told.append(incident)
+    blind, gap = blindness.watched(memory.blind, signs)
+    if gap is not None:
+        told.append(gap)
+    gpus, faults = hardware.watched(memory.gpus, signs, [each for each in told if each.ended is None])
+    told.extend(faults)
+    return Memory(watches, blind, gpus, _with(memory.incidents, tuple(told), signs))
+
+
+def _with(kept: tuple[Incident, ...], told: tuple[Incident, ...], signs: NodeSigns) -> tuple[Incident, ...]:
+    """Return all incidents: those told now as they stand, those no longer told as ended."""
+    now, named = signs.at.unix_seconds, {each.id for each in told}
+    others = [
+        each if each.ended is not None else replace(each, ended=now)
+        for each in kept
+        if each.id not in named and (each.ended is None or now - each.ended < KEPT_SECONDS)
+    ]
+    return tuple(sorted((*told, *others), key=lambda each: -each.started)[:MOST_KEPT])
