@@ -32,7 +32,7 @@ from agent.web.access import OPEN, Access
 from agent.web.guard import ENDLESS, Guard
 from agent.web.routes import application
 from agent.wire import rack_codec
-from exporters import prometheus
+from exporters import dcgm_names, prometheus
 
 DESCRIPTION = yaml.safe_load(resources.files("agent.web").joinpath("openapi.yaml").read_text())
 OPERATIONS = {(method.upper(), path) for path, item in DESCRIPTION["paths"].items() for method in item}
@@ -43,7 +43,7 @@ class Nobody:
 
     snapshot = None
     ready = False
-    renderers = (prometheus.build(prometheus.Settings()),)
+    renderers = (prometheus.build(prometheus.Settings()), dcgm_names.build(dcgm_names.Settings()))
 
 
 def served():
