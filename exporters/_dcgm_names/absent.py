@@ -10,7 +10,7 @@ RETIRED = (
     "row remapping replaced retired pages from Ampere on: see `DCGM_FI_DEV_ROW_REMAP_PENDING` and `_FAILURE`"
 )
 AGGREGATE = "lifetime counts are not read; `rackwatt_gpu_ecc_errors_total` outlives reloads of the driver"
-WINDOWED = "it counts samples of a window, so that it depends on how often one looks; "
+WINDOWED = "called a counter there, and is a count of the last minutes that falls again; "
 
 ABSENT = {
     "DCGM_FI_PROF_GR_ENGINE_ACTIVE": GPM,

@@ -87,7 +87,8 @@ def agent(tmp_path_factory):
         ]
         fast = {"interval": "200ms", "timeout": "1s"}
         collectors = {"nvml": fast, "engines": {**fast, "targets": targets}}
-        settings = {"window": "2s", "collectors": collectors}
+        exporters = {"prometheus": {}, "dcgm_names": {}}
+        settings = {"window": "2s", "collectors": collectors, "exporters": exporters}
         with RunningAgent(folder / "agent", settings, env=driver.env) as running:
             driver.lose(2)
             running.wait_for(lambda node: node["tokens_per_second"] and node["gpus"][2]["state"] != "ok", 30)
