@@ -77,9 +77,9 @@ scrape_configs:
     static_configs: [{targets: ["tray-07:9744"]}]
 ```
 
-With `listen: 0.0.0.0:9400` and `exporters: {dcgm_names: {path: /metrics}}` not even the scrape
-configuration changes. The page is Prometheus text, never OpenMetrics, which would append `_total` to the
-names of counters.
+With `listen: 0.0.0.0:9400`, closed as in [security.md](security.md), and
+`exporters: {dcgm_names: {path: /metrics}}` not even the scrape configuration changes.
+The page is Prometheus text, never OpenMetrics, which would append `_total` to the names of counters.
 
 **Not both in one job.** Where dcgm-exporter runs as well, do not scrape both under one job name: each
 GPU would be there twice, and `sum(DCGM_FI_DEV_POWER_USAGE)` would be twice the power. To compare them,

@@ -482,3 +482,9 @@ def test_the_page_of_one_snapshot_is_rendered_once(node):
 
     assert again is first
     assert later == b""
+
+
+def test_the_page_can_be_where_dcgm_exporters_is():
+    assert build(Settings(path="/metrics")).path == "/metrics"
+    with pytest.raises(ValueError, match="path: '/-/ready' must begin with / and not be one of"):
+        Settings(path="/-/ready")
