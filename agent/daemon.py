@@ -10,11 +10,12 @@ import signal
 import time
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent import __version__, config, plugins, systemd
 from agent.binding import ConfigError
 from agent.gather import Gatherer
+from agent.incident_desk import IncidentDesk
 from agent.listener import Listener, ListenError
 from agent.measure.history import History
 from agent.measure.node import NodeReckoner
@@ -44,6 +45,8 @@ LEAST_GARBAGE_OBJECTS = 700
 """Python's own threshold …"""
 GARBAGE_OBJECTS_PER_MEMBER = 200
 """… and for each member four times what one document and its figures are made of."""
+BASELINES = "baselines"
+"""Where the kept state says what deployments usually give."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -64,8 +67,12 @@ class Daemon:
         self._reckoner = reckoner_of(settings)
         plan = plan_of(settings)
         rack = RackReckoner(plan, settings.general.window)
-        self._desk = RackDesk(rack, plan, Store(settings.state_dir, RACK_FILE_NAME))
-        self._gatherer = Gatherer(settings.node_name, settings.general.interval, self._reckoner, rack)
+        self._incidents = IncidentDesk()
+        kept = Store(settings.state_dir, RACK_FILE_NAME)
+        self._desk = RackDesk(rack, plan, kept, self._incidents.examined_rack)
+        self._gatherer = Gatherer(
+            settings.node_name, settings.general.interval, self._reckoner, rack, self._incidents.examined
+        )
         self.history = History()
         self._reload_success = True
         self._membered = asyncio.Event()
@@ -117,7 +124,7 @@ class Daemon:
         members = {member.name for member in self._desk.reckoner.members}
         if not node or (node == self._config.node_name and node not in members):
             self._reckoner.drained = why
-            self._saver.submit(self._reckoner.dump())
+            self._saver.submit(self._dump())
         else:
             self._desk.reckoner.drain(node, why)
             self._desk.save()
@@ -189,6 +196,7 @@ class Daemon:
         if kept.state is None:
             return
         try:
+            self._incidents.load(kept.state.get(BASELINES, {}))
             self._reckoner.load(kept.state)
         except (KeyError, TypeError, ValueError) as error:
             detail = self._store.set_aside(f"is not understood ({error!r})")
@@ -203,7 +211,7 @@ class Daemon:
                 self._desk.wake()
             if self._gatherer.count_began:
                 self._gatherer.count_began = False
-                self._saver.submit(self._reckoner.dump())
+                self._saver.submit(self._dump())
 
     async def _keep_reckoning_rack(self) -> None:
         while True:
@@ -227,8 +235,11 @@ class Daemon:
             self._save()
             await asyncio.sleep(SAVE_SECONDS)
 
+    def _dump(self) -> dict[str, Any]:
+        return self._reckoner.dump() | {BASELINES: self._incidents.dump()}
+
     def _save(self) -> None:
-        self._saver.submit(self._reckoner.dump())
+        self._saver.submit(self._dump())
         if self._config.general.rack.has_members:
             self._desk.save()
 

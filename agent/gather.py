@@ -14,7 +14,7 @@ from agent.measure.ports import Releasable, Staggered
 from agent.measure.reading import Reason, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from agent.measure.node import NodeReckoner
     from agent.measure.ports import Collector, Source
@@ -58,6 +58,7 @@ class Gatherer:
         interval_seconds: float,
         reckoner: NodeReckoner,
         rack: RackReckoner | None = None,
+        examine: Callable[[Snapshot], Snapshot] = lambda snapshot: snapshot,
     ) -> None:
         self.rack_news = asyncio.Event()
         """Set when a member of the rack answered, or failed to."""
@@ -70,6 +71,8 @@ class Gatherer:
         """An engine was first seen, or restarted, since this was last cleared: worth keeping at once."""
         self._reckoner = reckoner
         self._rack = rack
+        self._examine = examine
+        """Adds to each snapshot what is wrong."""
         self._rack_snapshot: RackSnapshot | None = None
         self._offered: list[Sequence[Source]] = []
         """What the collectors offered when loops were last started and stopped."""
@@ -154,7 +157,8 @@ class Gatherer:
     def reckon(self, self_gauges: Mapping[str, float]) -> Snapshot:
         """Make one snapshot of what is known now."""
         outcomes = tuple(r.loop.outcome for r in self._running.values() if r.loop.outcome is not None)
-        self.snapshot = self._reckoner.snapshot(now(), outcomes, self_gauges, self._rack_snapshot)
+        reckoned = self._reckoner.snapshot(now(), outcomes, self_gauges, self._rack_snapshot)
+        self.snapshot = self._examine(reckoned)
         return self.snapshot
 
     def show_rack(self, rack: RackSnapshot | None) -> None:

@@ -46,7 +46,9 @@ FAULTS = {
     "power_cap": Fault("power_cap", "watts", 400, 900, ("power_cap",)),
     "power_brake": Fault("power_brake", "", 0, 0, ("power_brake",)),
     "gpu_lost": Fault("gpu_lost", "", 0, 0, ("gpu_lost",), whole=False),
-    "gpu_lost_tensor": Fault("gpu_lost", "", 0, 0, ("gpu_lost", "engine_down"), parallel="tensor", whole=False),
+    "gpu_lost_tensor": Fault(
+        "gpu_lost", "", 0, 0, ("gpu_lost", "engine_down"), parallel="tensor", whole=False
+    ),
     "nvlink": Fault("nvlink", "factor", 0.3, 0.9, ("nvlink",), parallel="tensor", whole=False),
     "straggler": Fault("straggler", "factor", 0.2, 0.8, ("clocks_low",), parallel="tensor", whole=False),
     "engine_crash": Fault("engine_crash", "", 0, 0, ("engine_down",)),
@@ -173,7 +175,11 @@ def main(arguments: Sequence[str]) -> int:
         for each in results:
             big = each.size >= 0.15
             if each.false or (big and not (each.found and each.right_cause and each.right_place)):
-                print(json.dumps({k: round(v, 3) if isinstance(v, float) else v for k, v in asdict(each).items()}))
+                print(
+                    json.dumps(
+                        {k: round(v, 3) if isinstance(v, float) else v for k, v in asdict(each).items()}
+                    )
+                )
     return 0
 
 
@@ -183,7 +189,11 @@ def summary(results: Iterable[Result]) -> str:
     big = [each for each in all_of if each.size >= 0.15]
     found = [each for each in big if each.found]
     times = sorted(each.seconds_to_detect for each in found if each.seconds_to_detect is not None)
-    errors = [abs(each.lost_ratio - 1.0) for each in found if each.lost_ratio is not None and each.fault != "prefill_shift"]
+    errors = [
+        abs(each.lost_ratio - 1.0)
+        for each in found
+        if each.lost_ratio is not None and each.fault != "prefill_shift"
+    ]
     quiet = sum(WARM_SECONDS + AFTER_SECONDS for _ in all_of) / 86400.0
     false = sum(each.false for each in all_of)
     lines = [
@@ -191,8 +201,12 @@ def summary(results: Iterable[Result]) -> str:
         f"right cause {_share(sum(e.right_cause for e in found), len(found))}, "
         f"right place {_share(sum(e.right_place for e in found), len(found))}, "
         f"both {_share(sum(e.right_cause and e.right_place for e in found), len(found))}",
-        f"seconds to detect: median {median(times):.1f}, p90 {times[math.floor(0.9 * len(times))]:.1f}" if times else "",
-        f"loss error: median {median(errors):.1%}, within 10 %: {_share(sum(e <= 0.1 for e in errors), len(errors))}" if errors else "",
+        f"seconds to detect: median {median(times):.1f}, p90 {times[math.floor(0.9 * len(times))]:.1f}"
+        if times
+        else "",
+        f"loss error: median {median(errors):.1%}, within 10 %: {_share(sum(e <= 0.1 for e in errors), len(errors))}"
+        if errors
+        else "",
         f"false incidents: {false} in {quiet:.2f} quiet tray-days",
     ]
     for low, high in ((0.0, 0.001), (0.001, 0.05), (0.05, 0.15)):

@@ -116,7 +116,7 @@ class VirtualNode:
         return Fetched(body, {}, now, now + ANSWER_SECONDS, now + ANSWER_SECONDS)
 
     def _engine(self, url: str) -> bytes:
-        place = int(url.split(":")[2].split("/")[0]) - FIRST_PORT
+        place = int(url.split(":")[2].split("/", maxsplit=1)[0]) - FIRST_PORT
         engine = self.tray.engines[place]
         if engine.down:
             raise SourceError(Reason.UNREACHABLE, f"{url}: connection refused")
@@ -174,4 +174,3 @@ class VirtualNode:
                 last_success_unix_seconds=now.unix_seconds if reason is None else None,
                 failures={},
             )
-

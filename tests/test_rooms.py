@@ -41,6 +41,7 @@ ROOMS = {
     "agent.plugins": ("agent.measure",),
     "agent.store": ("agent.measure",),
     "agent.gather": ("agent.loop", "agent.measure"),
+    "agent.incident_desk": ("agent.diagnose", "agent.measure"),
     "agent.systemd": (),
     "agent.logs": (),
     "agent.rack_desk": ("agent.measure", "agent.store"),

@@ -82,7 +82,7 @@ def expected(baseline: Baseline, in_flight: float) -> float | None:
     if place >= highest[0]:
         return highest[1]
     if place <= lowest[0]:
-        return lowest[1] * 2.0 ** ((place - lowest[0]) / BINS_AN_OCTAVE)
+        return float(lowest[1] * 2.0 ** ((place - lowest[0]) / BINS_AN_OCTAVE))
     after = next(number for number, (at, _) in enumerate(known) if at > place)
     (left, low), (right, high) = known[after - 1], known[after]
     share = (place - left) / (right - left)
@@ -95,7 +95,10 @@ def learned(baseline: Baseline, in_flight: float, rate: float, seconds: float) -
         return baseline
     foretold = expected(baseline, in_flight)
     place, total = place_of(in_flight), min(baseline.seconds + seconds, MEMORY_SECONDS)
-    levels = {**baseline.levels, round(place): _moved(baseline.levels.get(round(place)), rate, seconds, place)}
+    levels = {
+        **baseline.levels,
+        round(place): _moved(baseline.levels.get(round(place)), rate, seconds, place),
+    }
     baseline = replace(baseline, levels=levels, seconds=total)
     return with_noise(baseline, abs(rate / foretold - 1.0), seconds) if foretold else baseline
 
@@ -138,7 +141,13 @@ def _moved(before: Level | None, rate: float, seconds: float, place: float) -> L
 def dumped(baseline: Baseline) -> dict[str, Any]:
     """Return it as plain values, to be kept over a restart."""
     levels = [[level.place, level.rate, level.seconds] for level in baseline.levels.values()]
-    return {"levels": levels, "noise": baseline.noise, "seconds": baseline.seconds, "mix": baseline.mix, "tokens_per_request": baseline.tokens_per_request}
+    return {
+        "levels": levels,
+        "noise": baseline.noise,
+        "seconds": baseline.seconds,
+        "mix": baseline.mix,
+        "tokens_per_request": baseline.tokens_per_request,
+    }
 
 
 def recalled(kept: Mapping[str, Any]) -> Baseline:

@@ -46,7 +46,8 @@ def _told(signs: NodeSigns, blind: Blind, unread: list[str], dark: list[int]) ->
     started = signs.at.unix_seconds - (signs.at.monotonic_seconds - (blind.since or 0.0))
     before = blind.incident
     engines = [
-        Evidence("engine_up", signs.node, None, 1.0, 0.0, f"the page of {name} cannot be read") for name in unread
+        Evidence("engine_up", signs.node, None, 1.0, 0.0, f"the page of {name} cannot be read")
+        for name in unread
     ]
     gpus = [Evidence("gpu_up", signs.node, gpu, 1.0, None, f"GPU {gpu} is not told any more") for gpu in dark]
     what = " and ".join(

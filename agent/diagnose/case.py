@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-from agent.measure.incident import Evidence
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from agent.diagnose.baseline import Baseline
     from agent.diagnose.sample import Sample
     from agent.diagnose.signs import GpuSigns
-    from agent.measure.incident import Cause
+    from agent.measure.incident import Cause, Evidence
 
 BEFORE_SECONDS = 60.0
 APART_SECONDS = 3.0
@@ -73,9 +71,7 @@ def gpu_numbers(case: Case) -> tuple[int, ...]:
     return tuple(sorted(numbers))
 
 
-def of_gpu(
-    samples: Iterable[Sample], number: int, read: Callable[[GpuSigns], float | None]
-) -> float | None:
+def of_gpu(samples: Iterable[Sample], number: int, read: Callable[[GpuSigns], float | None]) -> float | None:
     """Return the median of one value of one GPU over samples."""
     return middle(read(gpu) for sample in samples for gpu in sample.gpus if gpu.gpu == number)
 

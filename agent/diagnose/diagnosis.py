@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent.diagnose import blindness, hardware
+from agent.diagnose.baseline import dumped, recalled
+from agent.diagnose.gap import Gap
 from agent.diagnose.watch import Watch, watched
 
 if TYPE_CHECKING:
@@ -35,10 +37,17 @@ class Memory:
 def diagnosed(memory: Memory, signs: NodeSigns) -> Memory:
     """Take one moment more."""
     if signs.drained:
-        return Memory(incidents=_with(memory.incidents, (), signs))  # taken out on purpose: nothing is missed
-    watches, told = {}, []
+        # Taken out on purpose: nothing is missed.
+        return replace(
+            with_baselines(Memory(), baselines_of(memory)), incidents=_with(memory.incidents, (), signs)
+        )
+    watches, told = dict(memory.watches), []
+    for name in watches.keys() - {unit.deployment for unit in signs.units}:
+        watches[name] = Watch(gap=Gap(baseline=watches[name].gap.baseline))
     for unit in signs.units:
-        watches[unit.deployment], incident = watched(memory.watches.get(unit.deployment, Watch()), unit, signs)
+        watches[unit.deployment], incident = watched(
+            memory.watches.get(unit.deployment, Watch()), unit, signs
+        )
         if incident is not None:
             told.append(incident)
     blind, gap = blindness.watched(memory.blind, signs)
@@ -47,6 +56,17 @@ def diagnosed(memory: Memory, signs: NodeSigns) -> Memory:
     gpus, faults = hardware.watched(memory.gpus, signs, [each for each in told if each.ended is None])
     told.extend(faults)
     return Memory(watches, blind, gpus, _with(memory.incidents, tuple(told), signs))
+
+
+def baselines_of(memory: Memory) -> dict[str, Any]:
+    """Return what each deployment usually gives, as plain values."""
+    return {name: dumped(watch.gap.baseline) for name, watch in memory.watches.items()}
+
+
+def with_baselines(memory: Memory, kept: Mapping[str, Any]) -> Memory:
+    """Begin with what was kept. Raises ValueError, TypeError or KeyError when it is something else."""
+    watches = {str(name): Watch(gap=Gap(baseline=recalled(each))) for name, each in dict(kept).items()}
+    return replace(memory, watches=watches)
 
 
 def _with(kept: tuple[Incident, ...], told: tuple[Incident, ...], signs: NodeSigns) -> tuple[Incident, ...]:

@@ -38,6 +38,8 @@ STEADY_NOISES = 6.0
 LOAD_SECONDS = 3.5
 LOAD_SAMPLES = 8
 FLOW_SECONDS = 10.0
+SAME_LOAD_RATIO, SAME_LOAD_SPREAD = 0.08, 2.0
+"""As many requests as before: within this share, or, of few, within so many standard deviations."""
 WAITING_RATIO = 0.02
 """Fewer waiting than this share of all requests are on their way into the batch."""
 PLATEAU_RATIO = 0.03
@@ -145,16 +147,26 @@ def capacity_at(baseline: Baseline, samples: Sequence[Sample]) -> float | None:
 def wanted(baseline: Baseline, asked: Asked, samples: Sequence[Sample]) -> float:
     """Return what would be made of all that is asked for, were it made at the pace of before.
 
-    With fewer requests in flight and none waiting, less is made because less is asked for. While requests
-    wait, at least as much is asked for as comes in.
+    While requests wait, at least as much is asked for as comes in. While none wait, all that comes is made,
+    and fewer tokens are only missed where as many requests as before are in flight: of clients that wait for
+    an answer before they ask again. Fewer requests are less demand; with more of them each takes longer.
     """
     newest = samples[-1]
     load = newest.in_flight
     if newest.gone or not load or not asked.in_flight:
         return asked.rate
-    if newest.waiting > WAITING_RATIO * load:
+    if is_waiting(newest, load):
         return max(asked.rate, demanded(baseline, asked, samples))
-    return min(asked.rate, asked.rate * load / asked.in_flight)
+    band = max(SAME_LOAD_RATIO, SAME_LOAD_SPREAD / math.sqrt(load))
+    same = abs(load / asked.in_flight - 1.0) <= band
+    return (
+        min(asked.rate, asked.rate * load / asked.in_flight) if same else min(asked.rate, newest.rate or 0.0)
+    )
+
+
+def is_waiting(sample: Sample, load: float) -> bool:
+    """Whether more requests wait than are on their way into the batch."""
+    return sample.waiting > WAITING_RATIO * load
 
 
 def demanded(baseline: Baseline, asked: Asked, samples: Sequence[Sample]) -> float:
@@ -165,8 +177,12 @@ def demanded(baseline: Baseline, asked: Asked, samples: Sequence[Sample]) -> flo
     ask for what they did before.
     """
     newest = samples[-1]
+    if newest.in_flight and not newest.gone and not is_waiting(newest, newest.in_flight):
+        return asked.mean
     length = baseline.tokens_per_request
-    earlier = next((each for each in reversed(samples) if newest.seconds - each.seconds >= FLOW_SECONDS), None)
+    earlier = next(
+        (each for each in reversed(samples) if newest.seconds - each.seconds >= FLOW_SECONDS), None
+    )
     if length is None or earlier is None or newest.gone or earlier.gone:
         return asked.mean
     first, last = _work(earlier), _work(newest)

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 STANDS_SECONDS = 60.0
 """An error that does not come again is over after this time."""
-CAUSES = {Family.NVLINK: Cause.NVLINK, Family.ECC: Cause.ECC, Family.HARDWARE: Cause.GPU_FAULT}
+CAUSES = {
+    Family.NVLINK: Cause.NVLINK,
+    Family.ECC: Cause.ECC,
+    Family.LOST: Cause.GPU_LOST,
+    Family.HARDWARE: Cause.GPU_FAULT,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from agent.measure.engine import TokenKind
 from agent.measure.engine_work import OUTCOMES
 from agent.measure.gpu import GpuState, PowerScope, gpu_watts
 from agent.measure.reading import Reason
-from agent.measure.snapshot import Activity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from agent.measure.rack_snapshot import DeploymentFigures
     from agent.measure.reading import Moment
     from agent.measure.series import Point
-    from agent.measure.snapshot import EngineFigures, GpuFigures, Snapshot
+    from agent.measure.snapshot import Activity, EngineFigures, GpuFigures, Snapshot
 
 GONE = {Reason.UNREACHABLE}
 """Outcomes that speak of a process that is not there; any other failure may be ours or the way's."""
@@ -144,7 +143,10 @@ def _finished(work: Mapping[str, float]) -> float | None:
 
 def _gpu(figures: GpuFigures) -> GpuSigns:
     reading = figures.reading
-    counted = {"xids": figures.xid_errors_total, "uncorrected": figures.ecc_errors_total.get("uncorrected", 0.0)}
+    counted = {
+        "xids": figures.xid_errors_total,
+        "uncorrected": figures.ecc_errors_total.get("uncorrected", 0.0),
+    }
     if reading is None or reading.state is not GpuState.OK:
         state = "unknown" if figures.state is None else str(figures.state)
         return GpuSigns(figures.gpu, state, **counted)  # type: ignore[arg-type]  # two fields of two types

@@ -52,7 +52,10 @@ def told_of(
         lost_joules=None,
         confidence=verdict.confidence,
         evidence=(*_drop(case, node), *best.evidence)[:SHOWN],
-        summary=f"{node.node}: {unit.model} {makes} {missing * PERCENT:.0f} % fewer tokens than it should: {best.text}",
+        summary=(
+            f"{node.node}: {unit.model} {makes} {missing * PERCENT:.0f} % fewer tokens than it should: "
+            f"{best.text}"
+        ),
     )
 
 

@@ -127,4 +127,3 @@ def _carried(now: EngineSigns, before: EngineSigns | None) -> EngineSigns:
     if now.up or before is None:
         return now
     return replace(now, running=before.running, waiting=before.waiting)
-

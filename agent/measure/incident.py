@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MOST_TOLD = 4
+"""Incidents that a node tells its rack, so that its document stays small …"""
+TOLD_SECONDS = 120.0
+"""… and one that has ended for so long."""
 
 
 class Kind(StrEnum):
@@ -90,3 +99,38 @@ class Incident:
     summary: str
     lost_cost: float | None = None
     """In the currency of the site; None without a price."""
+
+
+_HARDWARE = (
+    Cause.THERMAL,
+    Cause.POWER_CAP,
+    Cause.POWER_BRAKE,
+    Cause.CLOCKS_LOW,
+    Cause.GPU_LOST,
+    Cause.GPU_FAULT,
+    Cause.ECC,
+    Cause.NVLINK,
+)
+CAUSES_OF: dict[Kind, tuple[Cause, ...]] = {
+    Kind.DROP: (
+        *_HARDWARE,
+        Cause.ENGINE_DOWN,
+        Cause.ENGINE_STALL,
+        Cause.KV_SATURATION,
+        Cause.HOST_PRESSURE,
+        Cause.WORKLOAD_SHIFT,
+        Cause.UNKNOWN,
+    ),
+    Kind.STALL: (Cause.ENGINE_STALL,),
+    Kind.STRAGGLER: (Cause.POWER_CAP, Cause.THERMAL, Cause.CLOCKS_LOW, Cause.UNKNOWN),
+    Kind.FAULT: (Cause.GPU_LOST, Cause.GPU_FAULT, Cause.ECC, Cause.NVLINK),
+    Kind.GAP: (Cause.TELEMETRY_GAP,),
+    Kind.RESTART: (Cause.ENGINE_DOWN, Cause.ENGINE_RESTART),
+}
+"""What is told of each kind: its counters exist at 0 from the start."""
+
+
+def told_to_rack(incidents: Iterable[Incident], unix_seconds: float) -> tuple[Incident, ...]:
+    """Return what a node tells its rack: what stands before what has ended lately."""
+    young = [e for e in incidents if e.ended is None or unix_seconds - e.ended < TOLD_SECONDS]
+    return tuple(sorted(young, key=lambda each: (each.ended is not None, -each.started))[:MOST_TOLD])

@@ -84,6 +84,7 @@ def rack_of_one(snapshot: Snapshot, plan: RackPlan) -> RackSnapshot:
         models=snapshot.models,
         deployments=tuple(each for each in snapshot.deployments if each.nodes),
         members=(member,),
+        incidents=snapshot.incidents,
         record=record_of(plan.record, snapshot.models, output),
     )
 
@@ -106,6 +107,7 @@ def _member(snapshot: Snapshot, rate: Validity | None) -> MemberFigures:
         version=snapshot.version,
         tokens_total=_totals(snapshot),
         spans_nodes=snapshot.spans_nodes,
+        incidents=snapshot.incidents,
     )
 
 

@@ -8,6 +8,7 @@ from agent.measure.deployment_rows import counted_rows, deployment_rows
 from agent.measure.energy import Verdict
 from agent.measure.engine_work import OUTCOMES
 from agent.measure.gpu import RECOVERY_ACTIONS, GpuState, PowerScope
+from agent.measure.incident_rows import incident_rows
 from agent.measure.rack_rows import model_rows, rack_rows
 from agent.measure.reading import Reason
 from agent.measure.row import Row, known
@@ -55,6 +56,7 @@ def rows_of(snapshot: Snapshot) -> Iterator[Row]:
     yield from _cost_rows(snapshot.costs)
     yield from model_rows(snapshot.models)
     yield from service_rows(snapshot.services)
+    yield from incident_rows(snapshot.incidents, snapshot.incident_counts, "node")
     for name, value in snapshot.self_gauges.items():
         yield Row(name, (), value)
     if snapshot.rack is not None:

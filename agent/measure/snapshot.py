@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from agent.measure.energy import Verdict
     from agent.measure.engine import EngineReading, TokenKind
     from agent.measure.gpu import GpuReading, GpuState
+    from agent.measure.incident import Incident
     from agent.measure.owner import GpuOwner
     from agent.measure.rack_snapshot import DeploymentFigures, ModelFigures, RackSnapshot
     from agent.measure.reading import Cost, Moment, Outcome
@@ -178,3 +179,7 @@ class Snapshot:
     """Its tokens and its joules belong together only over several nodes (T24)."""
     services: tuple[ServiceFigures, ...] = ()
     """How well each model is served."""
+    incidents: tuple[Incident, ...] = ()
+    """What is wrong here, and what was lately, the newest first."""
+    incident_counts: Mapping[tuple[str, str, str], tuple[float, float]] = field(default_factory=dict)
+    """Number of incidents and tokens lost by them, by scope, kind and cause."""

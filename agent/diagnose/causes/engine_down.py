@@ -31,13 +31,17 @@ def _usual(case: Case, name: str) -> float:
 
 def _restarted(case: Case, name: str) -> bool:
     before, now = case.before[-1].engines[name], case.during[-1].engines.get(name)
-    return now is not None and (now.restarts > before.restarts or any(name in each.gone for each in case.during))
+    return now is not None and (
+        now.restarts > before.restarts or any(name in each.gone for each in case.during)
+    )
 
 
 def _told(case: Case, cause: Cause, names: list[str], explained: float) -> Explanation:
     phrase = "is gone" if cause is Cause.ENGINE_DOWN else "was restarted"
     evidence = tuple(
-        Evidence("engine_up", case.node, None, 1.0, float(cause is Cause.ENGINE_RESTART), f"engine {name} {phrase}")
+        Evidence(
+            "engine_up", case.node, None, 1.0, float(cause is Cause.ENGINE_RESTART), f"engine {name} {phrase}"
+        )
         for name in names
     )
     return Explanation(cause, explained, 1.0, f"engine {', '.join(names)} {phrase}", evidence, None, names[0])

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
     from agent.diagnose.signs import GpuSigns
 
-CAUSES = {Family.NVLINK: Cause.NVLINK, Family.ECC: Cause.ECC, Family.HARDWARE: Cause.GPU_FAULT}
+CAUSES = {
+    Family.NVLINK: Cause.NVLINK,
+    Family.ECC: Cause.ECC,
+    Family.LOST: Cause.GPU_LOST,
+    Family.HARDWARE: Cause.GPU_FAULT,
+}
 
 
 def explain(case: Case) -> Iterator[Explanation]:

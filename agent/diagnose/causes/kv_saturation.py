@@ -30,7 +30,9 @@ def explain(case: Case) -> Iterator[Explanation]:
     if put_off:
         told = f"{put_off:.1f} requests a second are put off for want of cache, before {put_off_before:.1f}"
         evidence.append(Evidence("engine_preemptions_total", case.node, None, put_off_before, put_off, told))
-    yield Explanation(Cause.KV_SATURATION, _explained(case, evidence), 0.95 if worse else 0.6, text, tuple(evidence))
+    yield Explanation(
+        Cause.KV_SATURATION, _explained(case, evidence), 0.95 if worse else 0.6, text, tuple(evidence)
+    )
 
 
 def _explained(case: Case, evidence: list[Evidence]) -> float | None:

@@ -27,9 +27,7 @@ def explain(case: Case) -> Iterator[Explanation]:
     if now < LEAST_GROWTH * before or prompts <= prompts_before:
         return
     text = f"{now:.2f} prompt tokens are computed for each output token, before {before:.2f}"
-    evidence = (
-        Evidence("engine_tokens_per_second", case.node, None, prompts_before, prompts, text),
-    )
+    evidence = (Evidence("engine_tokens_per_second", case.node, None, prompts_before, prompts, text),)
     yield Explanation(Cause.WORKLOAD_SHIFT, None, 0.85, text, evidence)
 
 
