@@ -78,6 +78,8 @@ class Gap:
     expected: float | None = None
     missing: float = 0.0
     """Share of the expected rate that was missing in the last sample."""
+    comes: tuple[tuple[float, float], ...] = ()
+    """Moment and tokens per second that clients asked for, over the last seconds in which that was seen."""
     due_tokens: float = 0.0
     """What should have been made since the gap began …"""
     lost_tokens: float = 0.0
@@ -119,10 +121,16 @@ def stepped(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
     total = max(0.0, gap.sum_seconds + (missing - slack) * seconds)
     gap = replace(gap, expected=should, missing=missing, sum_seconds=total)
     if not gap.sure and total <= 0.0:
-        gap = replace(gap, since=None, asked=None, due_tokens=0.0, lost_tokens=0.0)
+        gap = replace(gap, since=None, asked=None, comes=(), due_tokens=0.0, lost_tokens=0.0)
         return _healthy(gap, samples, sample, seconds)
     if missing > slack or not gap.sure:
-        due = min(can or 0.0, demanded(gap.baseline, asked, lately))
+        comes = demanded(gap.baseline, asked, lately)
+        if comes is not None:
+            lasting = (each for each in gap.comes if each[0] > now - FLOW_SECONDS)
+            gap = replace(gap, comes=(*lasting, (now, comes)))
+        # What was seen last is blurred with what cannot be seen: what came before is held.
+        held = gap.comes[0][1] if gap.comes else asked.mean
+        due = min(can or 0.0, held if comes is None else comes)
         gap = _added(replace(gap, healthy_since=None), due, rate, seconds)
     if gap.sure:
         return gap if missing > slack else replace(gap, healthy_since=gap.healthy_since or now)
@@ -156,7 +164,7 @@ def wanted(baseline: Baseline, asked: Asked, samples: Sequence[Sample]) -> float
     if newest.gone or not load or not asked.in_flight:
         return asked.rate
     if is_waiting(newest, load):
-        return max(asked.rate, demanded(baseline, asked, samples))
+        return max(asked.rate, demanded(baseline, asked, samples) or asked.mean)
     band = max(SAME_LOAD_RATIO, SAME_LOAD_SPREAD / math.sqrt(load))
     same = abs(load / asked.in_flight - 1.0) <= band
     return (
@@ -169,29 +177,28 @@ def is_waiting(sample: Sample, load: float) -> bool:
     return sample.waiting > WAITING_RATIO * load
 
 
-def demanded(baseline: Baseline, asked: Asked, samples: Sequence[Sample]) -> float:
-    """Return the tokens per second that clients ask for now.
+def demanded(baseline: Baseline, asked: Asked, samples: Sequence[Sample]) -> float | None:
+    """Return the tokens per second that clients ask for now; None when that cannot be seen.
 
     What came is what was made and what piled up. Where nothing piles up and nothing shrinks, either as much
-    is made as is asked for, or clients wait for answers before they ask again, or give up: then they would
-    ask for what they did before.
+    is made as is asked for, or clients wait for answers before they ask again, or give up.
     """
     newest = samples[-1]
     if newest.in_flight and not newest.gone and not is_waiting(newest, newest.in_flight):
-        return asked.mean
+        return None
     length = baseline.tokens_per_request
     earlier = next(
         (each for each in reversed(samples) if newest.seconds - each.seconds >= FLOW_SECONDS), None
     )
     if length is None or earlier is None or newest.gone or earlier.gone:
-        return asked.mean
+        return None
     first, last = _work(earlier), _work(newest)
     between = [each.rate for each in samples if each.seconds > earlier.seconds and each.rate is not None]
     if first is None or last is None or not between:
-        return asked.mean
+        return None
     piled = length * (last - first) / (newest.seconds - earlier.seconds)
     if abs(piled) < PLATEAU_RATIO * asked.rate:
-        return asked.mean
+        return None
     return max(0.0, sum(between) / len(between) + piled)
 
 
