@@ -17,12 +17,12 @@ from agent.collectors._host.infiniband import Ports
 from agent.collectors._host.network import Interfaces
 from agent.collectors._host.tree import Tree
 from agent.discovery.aside import Aside
-from agent.measure.host import HostClock, HostReading
+from agent.measure.host import HostReading
 from agent.measure.reading import Moment, Reading, Reason, SourceError
 from agent.measure.settings import Seconds, setting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from agent.measure.finding import Finding
     from agent.measure.ports import Source
@@ -42,10 +42,10 @@ NO_PRESSURE = (
 class Settings:
     """Settings of the `host` collector."""
 
-    interval: Seconds = setting(Seconds(1.0), "How often pressure and the clock are read.")
+    interval: Seconds = setting(Seconds(1.0), "How often pressure is read.")
     slow_interval: Seconds = setting(
         Seconds(5.0),
-        "How often all else is read: steal, OOM kills, frequencies, network, InfiniBand and PCIe.",
+        "How often all else is read: steal, OOM kills, frequencies, clock, network, InfiniBand, PCIe.",
     )
     timeout: Seconds = setting(Seconds(3.0), "Deadline of one collection.")
     root: str = setting(
@@ -75,10 +75,10 @@ async def examine(settings: Settings, seen: Snapshot) -> tuple[Finding, ...]:
 
 
 class HostCollector:
-    """The plug-in: what is in memory is read each second, what drivers are asked for less often and aside."""
+    """The plug-in: pressure is read often, what is dear or asks drivers less often and aside."""
 
     def __init__(self, settings: Settings) -> None:
-        self.fast = FastSource(settings, KernelClock().ask)
+        self.fast = FastSource(settings)
         self.slow = SlowSource(settings)
         self._sources = (self.fast, self.slow)
 
@@ -91,34 +91,26 @@ class HostCollector:
 
 
 class FastSource:
-    """Pressure and the clock: the kernel has them in memory and never waits for a device."""
+    """Pressure: the kernel has it in memory and waits for no device."""
 
     name = "host"
 
-    def __init__(self, settings: Settings, ask_clock: Callable[[], HostClock]) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._tree = Tree(settings.root)
-        self._ask_clock = ask_clock
         self.interval_seconds: float = settings.interval
         self.timeout_seconds: float = settings.timeout
 
     async def collect(self, now: Moment, seen: Snapshot | None) -> Reading:  # noqa: ARG002 - as above
-        """Read both. Raises SourceError where no kernel shows itself."""
+        """Read it. Raises SourceError where no kernel shows itself."""
         self._tree.refused.clear()
-        if not self._tree.exists("/proc/stat"):
+        stalled = kernel.stalled_seconds(self._tree)
+        if not stalled and not self._tree.exists("/proc/stat"):
             where = self._tree.shown("/proc")
             raise SourceError(
                 Reason.UNREACHABLE, f"{where} is no /proc; mend collectors.host.root or mount it"
             )
-        stalled = kernel.stalled_seconds(self._tree)
-        notes = [] if stalled or self._tree.refused else [NO_PRESSURE]
-        told: HostClock | None = None
-        try:
-            told = self._ask_clock()
-        except OSError as error:
-            notes.append(
-                f"the kernel does not tell of its clock (adjtimex: {error.strerror}): it stays absent"
-            )
-        reading = HostReading(now, stalled_seconds=stalled, clock=told)
+        notes = () if stalled or self._tree.refused else (NO_PRESSURE,)
+        reading = HostReading(now, stalled_seconds=stalled)
         return Reading(self.name, now, host=reading, notes=(*notes, *_refusals(self._tree)))
 
     async def close(self) -> None:
@@ -134,6 +126,7 @@ class SlowSource:
         self._tree = Tree(settings.root)
         self._interfaces = Interfaces(self._tree, settings.devices)
         self._ports = Ports(self._tree, settings.devices)
+        self._clock = KernelClock()
         self._aside: Aside[HostReading] = Aside("host")
         self._gpus: dict[str, str] = {}
         """PCI id of each GPU that was told of, by UUID; also of one that has fallen silent."""
@@ -176,6 +169,7 @@ class SlowSource:
         tree.refused.clear()
         return HostReading(
             now,
+            clock=self._clock.ask(),
             cpu_steal_seconds=kernel.steal_seconds(tree),
             oom_kills=kernel.oom_kills(tree),
             cpu_frequency_hertz=kernel.frequencies(tree),
@@ -186,6 +180,8 @@ class SlowSource:
 
     def _notes(self) -> Iterator[str]:
         yield from _refusals(self._tree)
+        if self._clock.trouble:
+            yield f"the kernel does not tell of its clock (adjtimex: {self._clock.trouble}): it stays absent"
         for what, more in (("interfaces", self._interfaces), ("InfiniBand ports", self._ports)):
             if more.left_out:
                 yield f"{more.left_out} {what} are left out: narrow collectors.host.devices.include"

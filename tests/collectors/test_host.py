@@ -1,21 +1,28 @@
 """The machine around the GPUs, from files in the kernel's formats, hostile ones, and this very machine."""
 
 import asyncio
+import ctypes
+import errno
 import os
 import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from fakes.agent import RunningAgent
 from fakes.host_tree import HostTree
+from fakes.nvml.driver import FakeDriver
 
 from agent.collectors import host
 from agent.collectors._host import kernel
 from agent.collectors._host.clock import KernelClock, clock_of
 from agent.collectors._host.devices import Devices
 from agent.collectors._host.infiniband import rate_in
+from agent.collectors._host.pcie import sysfs_name
 from agent.measure.energy import Verdict
 from agent.measure.finding import Level
 from agent.measure.gpu import GpuIdentity, GpuReading
@@ -404,15 +411,25 @@ def test_the_clock_is_what_the_kernel_says_of_it(status, offset, bound, clock):
     assert clock_of(status, offset, bound) == clock
 
 
-def test_a_clock_that_may_not_be_asked_is_absent_with_a_note(tree, collector, fast):
-    def forbidden():
-        raise PermissionError(1, "Operation not permitted")
+def test_a_clock_that_may_not_be_asked_is_absent_with_a_note(collector, slow, monkeypatch):
+    def forbidden(_):
+        ctypes.set_errno(errno.EPERM)
+        return -1
 
-    collector.fast._ask_clock = forbidden
-    reading = fast()
+    monkeypatch.setattr(collector.slow._clock, "_library", SimpleNamespace(adjtimex=forbidden))
+    reading = slow()
 
     assert reading.host.clock is None
-    assert any("adjtimex: Operation not permitted" in note for note in reading.notes)
+    assert reading.notes == (
+        "the kernel does not tell of its clock (adjtimex: Operation not permitted): it stays absent",
+    )
+
+
+def test_a_library_that_cannot_ask_the_clock_costs_only_the_clock(collector, slow, monkeypatch):
+    monkeypatch.setattr(collector.slow._clock, "_library", SimpleNamespace())
+
+    assert slow().host.clock is None
+    assert slow().host.oom_kills == 0.0
 
 
 def test_hostile_files_cost_their_value_and_nothing_else(tree, slow):
@@ -426,12 +443,19 @@ def test_hostile_files_cost_their_value_and_nothing_else(tree, slow):
     (tree.root / "sys/class/net/eth0/carrier_changes").symlink_to("/dev/zero")
     tree.write("proc/vmstat", "nr_free_pages 1\n" * 10_000 + "oom_kill 5\n")
     tree.write("proc/stat", "cpu  1 2 three\n")
-    (tree.root / "sys/class/net" / os.fsdecode(b"\xff\n")).mkdir()
+    tree.interface(os.fsdecode(b"\xff\n"))
     told = slow().host
 
     assert [(link.device, link.counts) for link in told.interfaces] == [("eth0", {"receive_errors": 7.0})]
     assert told.oom_kills is None
     assert told.cpu_steal_seconds is None
+
+
+def test_a_number_that_a_limit_would_cut_is_not_taken_for_a_smaller_one(tree, slow):
+    filler = "nr_free_pages 1\n" * 5000
+    tree.write("proc/vmstat", f"{filler[: 65536 - len('oom_kill 12') - 1]}\noom_kill 123456\n")
+
+    assert slow().host.oom_kills is None
 
 
 def test_a_fifo_in_place_of_a_file_is_not_waited_for(tree, slow):
@@ -600,3 +624,38 @@ def test_what_is_read_here_becomes_rows(tree, collector):
     assert told["host_pressure_stalled_seconds_total", ("memory", "some")] == 0.0
     assert told["host_network_errors_total", ("eth0", "receive")] == 0.0
     assert told["host_network_up", ("eth0",)] == 1
+
+
+def until(condition):
+    """Wait until a condition holds, and return what it gives."""
+    ends = time.monotonic() + 15.0
+    while not (found := condition()):
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+    return found
+
+
+def test_the_daemon_joins_links_to_gpus_and_keeps_totals_over_a_restart(tree, tmp_path):
+    """A GPU on half its lanes, by the PCI id that its driver tells; errors while rackwatt was away."""
+    tree.interface("eth0", rx_errors=100)
+    quick = {"interval": "200ms", "slow_interval": "200ms", "root": str(tree.root)}
+    settings = {"collectors": {"nvml": {}, "host": quick}}
+    with (
+        FakeDriver(tmp_path, preset="gb300") as driver,
+        RunningAgent(tmp_path / "agent", settings, env=driver.env) as agent,
+    ):
+        gpu = agent.node()["gpus"][1]
+        tree.pci(sysfs_name(gpu["pci"]), width=8)
+        until(lambda: agent.value("rackwatt_gpu_pcie_link_width_lanes", gpu=str(gpu["gpu"])) == 8.0)
+        tree.interface("eth0", rx_errors=107)
+        until(lambda: agent.value("rackwatt_host_network_errors_total", direction="receive") == 7.0)
+        agent.program.stop()
+        tree.interface("eth0", rx_errors=110)
+        agent.start()
+
+        assert agent.value("rackwatt_host_network_errors_total", direction="receive") == 10.0
+        assert agent.value("rackwatt_gpu_pcie_link_width_lanes", gpu="0") is None
+        assert "psi=1" in " ".join(agent.node()["notes"])
+        shutil.rmtree(tree.root / "proc")
+        failed = agent.wait_for(lambda node: not all(source["ok"] for source in node["sources"]))
+        assert [source["source"] for source in failed["sources"] if not source["ok"]] == ["host"]

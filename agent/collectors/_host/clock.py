@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 from typing import ClassVar
 
@@ -38,19 +37,20 @@ class KernelClock:
     def __init__(self) -> None:
         self._library = ctypes.CDLL(None, use_errno=True)
         self._told = Timex()
+        self.trouble = ""
+        """Why the kernel did not tell when it was asked last."""
 
-    def ask(self) -> HostClock:
-        """Return what the kernel says. Raises OSError where even to ask is forbidden."""
+    def ask(self) -> HostClock | None:
+        """Return what the kernel says; None where even to ask is forbidden."""
         told = self._told
         told.modes = 0  # asks, and changes nothing
         try:
-            state = self._library.adjtimex(ctypes.byref(told))
-        except AttributeError:  # no Linux
-            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS)) from None
-        if state < 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-        return clock_of(told.status, told.offset, told.maxerror)
+            refused = self._library.adjtimex(ctypes.byref(told)) < 0
+        except AttributeError:
+            self.trouble = "only Linux has it"
+            return None
+        self.trouble = os.strerror(ctypes.get_errno()) if refused else ""
+        return None if refused else clock_of(told.status, told.offset, told.maxerror)
 
 
 def clock_of(status: int, offset: int, most_error: int) -> HostClock:
