@@ -10,11 +10,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.collectors._host import kernel, pcie
+from agent.collectors._host import kernel
 from agent.collectors._host.clock import KernelClock
 from agent.collectors._host.devices import Devices
 from agent.collectors._host.infiniband import Ports
 from agent.collectors._host.network import Interfaces
+from agent.collectors._host.pcie import PcieLinks
 from agent.collectors._host.tree import Tree
 from agent.discovery.aside import Aside
 from agent.measure.host import HostReading
@@ -126,7 +127,7 @@ class SlowSource:
         self._tree = Tree(settings.root)
         self._interfaces = Interfaces(self._tree, settings.devices)
         self._ports = Ports(self._tree, settings.devices)
-        self._clock = KernelClock()
+        self._clock, self._links = KernelClock(), PcieLinks(self._tree)
         self._aside: Aside[HostReading] = Aside("host")
         self._gpus: dict[str, str] = {}
         """PCI id of each GPU that was told of, by UUID; also of one that has fallen silent."""
@@ -175,7 +176,7 @@ class SlowSource:
             cpu_frequency_hertz=kernel.frequencies(tree),
             interfaces=self._interfaces.read(),
             ports=self._ports.read(),
-            pcie_links=pcie.links(tree, self._gpus),
+            pcie_links=self._links.read(self._gpus),
         )
 
     def _notes(self) -> Iterator[str]:

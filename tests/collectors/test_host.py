@@ -177,7 +177,7 @@ def test_of_very_many_processors_a_spread_part_is_asked(tree, slow, monkeypatch)
     monkeypatch.setattr(os, "open", lambda path, *more: asked.append(path) or real(path, *more))
 
     assert slow().host.cpu_frequency_hertz["mean"] == pytest.approx(1e9, rel=1e-3)
-    assert len([path for path in asked if path.endswith("scaling_cur_freq")]) == 48
+    assert len([path for path in asked if path.endswith("scaling_cur_freq")]) == 16
 
 
 def test_a_network_interface_tells_state_speed_and_errors(tree, slow):
@@ -371,6 +371,15 @@ def test_what_a_gpu_that_fell_off_the_bus_reads_as_is_unknown(tree, slow, with_g
 
     assert (link.width_lanes, link.transfers_per_second) == (None, None)
     assert link.max_width_lanes == 16.0
+
+
+def test_what_a_link_can_is_learned_when_the_gpu_is_back_on_the_bus(tree, slow, with_gpus):
+    tree.pci("0000:41:00.0", most=(255, "Unknown"), slot=(255, "Unknown"))
+    seen = with_gpus(GPU_a="00000000:41:00.0")
+    lost = slow(seen).host.pcie_links["GPU_a"].max_width_lanes
+    tree.pci("0000:41:00.0")
+
+    assert (lost, slow(seen).host.pcie_links["GPU_a"].max_width_lanes) == (None, 16.0)
 
 
 def test_a_simulated_gpu_is_not_taken_for_another_device(tree, slow, with_gpus):

@@ -204,6 +204,18 @@ def test_a_node_keeps_the_hosts_totals_over_its_own_restart():
     assert second.snapshot(at(30.0), (), {}).host.stalled_seconds_total["memory", "some"] == 2.0
 
 
+@pytest.mark.parametrize("lose", [lambda node: node.miss("host"), lambda node: node.expect(["nvml"])])
+def test_t15_a_node_forgets_what_a_failed_or_dropped_source_told(lose):
+    node = NodeReckoner("n", "", 10.0, "boot", "run")
+    node.expect(["host"])
+    node.take(Reading("host", at(1.0), host=stalled(1.0, 10.0)), 1.0)
+    known = node.snapshot(at(1.0), (), {}).host
+    lose(node)
+
+    assert known is not None
+    assert node.snapshot(at(2.0), (), {}).host is None
+
+
 def test_the_link_of_a_gpu_is_that_of_its_uuid(bench, new_bench, gpu):
     node = new_bench(engines=()).node
     node.expect(["nvml", "host/slow"])

@@ -58,8 +58,9 @@ class Ports:
         state = _meaning(self._tree.word(f"{base}/state"))
         if state is None:
             return None
-        on = _meaning(self._tree.word(f"{base}/phys_state")) != DISABLED
-        up = state == ACTIVE if on else None
+        up: bool | None = state == ACTIVE
+        if not up and _meaning(self._tree.word(f"{base}/phys_state")) == DISABLED:
+            up = None  # on purpose, which is no fault (T4)
         rate = rate_in(self._tree.word(f"{base}/rate")) if up else None
         read = {name: self._tree.count(f"{base}/counters/{name}") for name in COUNTERS}
         read |= {name: self._tree.count(f"{base}/hw_counters/{name}") for name in HARDWARE_COUNTERS}

@@ -24,7 +24,7 @@ STEAL_FIELD = 8
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 KILOHERTZ = 1e3
 CPUFREQ = "/sys/devices/system/cpu/cpufreq"
-MOST_POLICIES = 64
+MOST_POLICIES = 16
 """A policy is a processor on most servers; beyond so many, evenly spread ones stand for all."""
 
 

@@ -22,14 +22,52 @@ GIGA = 1e9
 ADDRESS = re.compile(r"([0-9a-f]{4,8}):([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])")
 
 
-def links(tree: Tree, gpus: Mapping[str, str]) -> dict[str, PcieLink]:
-    """Return the link of each GPU that has one, by UUID; `gpus` has their PCI ids as NVML prints them."""
-    found = {}
-    for uuid, pci in gpus.items():
-        name = sysfs_name(pci)
-        if name is not None and (tree.word(f"{DEVICES}/{name}/class") or "").startswith(GPU_CLASSES):
-            found[uuid] = _link(tree, f"{DEVICES}/{name}")
-    return found
+class PcieLinks:
+    """Reads the links of GPUs; what both ends can is asked once for each."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._most: dict[str, tuple[float | None, float | None]] = {}
+        """Lanes and speed that both ends of a link can, by the kernel's name of the device."""
+
+    def read(self, gpus: Mapping[str, str]) -> dict[str, PcieLink]:
+        """Return the link of each GPU that has one, by UUID; `gpus` has PCI ids as NVML prints them."""
+        found = {}
+        for uuid, pci in gpus.items():
+            name = sysfs_name(pci)
+            if name is not None and self._is_gpu(name):
+                found[uuid] = self._link(name)
+        return found
+
+    def _is_gpu(self, name: str) -> bool:
+        if name in self._most:
+            return True
+        return (self._tree.word(f"{DEVICES}/{name}/class") or "").startswith(GPU_CLASSES)
+
+    def _link(self, name: str) -> PcieLink:
+        device = f"{DEVICES}/{name}"
+        most = self._most.get(name) or self._most_of(device)
+        if None not in most:  # it may be off the bus just now
+            self._most[name] = most
+        lanes, speed = most
+        now = self._width(f"{device}/current_link_width"), self._speed(f"{device}/current_link_speed")
+        return PcieLink(now[0], lanes, now[1], speed)
+
+    def _most_of(self, device: str) -> tuple[float | None, float | None]:
+        ends = (device, f"{device}/..")  # a name in DEVICES is a link to where it hangs: below its port
+        return (
+            _least(self._width(f"{end}/max_link_width") for end in ends),
+            _least(self._speed(f"{end}/max_link_speed") for end in ends),
+        )
+
+    def _width(self, path: str) -> float | None:
+        lanes = self._tree.count(path)
+        return lanes if lanes in WIDTHS else None
+
+    def _speed(self, path: str) -> float | None:
+        """Return a speed: `32.0 GT/s PCIe` is one, `Unknown` is none."""
+        told = SPEED.match(self._tree.word(path) or "")
+        return float(told[1]) * GIGA if told else None
 
 
 def sysfs_name(pci: str) -> str | None:
@@ -39,27 +77,6 @@ def sysfs_name(pci: str) -> str | None:
         return None
     domain, bus, device, function = parts.groups()
     return f"{int(domain, 16):04x}:{bus}:{device}.{function}"
-
-
-def _link(tree: Tree, device: str) -> PcieLink:
-    port = f"{device}/.."  # a name in DEVICES is a link to where the device hangs: below its port
-    return PcieLink(
-        width_lanes=_width(tree, f"{device}/current_link_width"),
-        max_width_lanes=_least(_width(tree, f"{each}/max_link_width") for each in (device, port)),
-        transfers_per_second=_speed(tree, f"{device}/current_link_speed"),
-        max_transfers_per_second=_least(_speed(tree, f"{each}/max_link_speed") for each in (device, port)),
-    )
-
-
-def _width(tree: Tree, path: str) -> float | None:
-    lanes = tree.count(path)
-    return lanes if lanes in WIDTHS else None
-
-
-def _speed(tree: Tree, path: str) -> float | None:
-    """Return a speed: `32.0 GT/s PCIe` is one, `Unknown` is none."""
-    told = SPEED.match(tree.word(path) or "")
-    return float(told[1]) * GIGA if told else None
 
 
 def _least(told: Iterable[float | None]) -> float | None:
