@@ -131,7 +131,7 @@ class SlowSource:
         self._aside: Aside[HostReading] = Aside("host")
         self._gpus: dict[str, str] = {}
         """PCI id of each GPU that was told of, by UUID; also of one that has fallen silent."""
-        self._least_seconds: float = settings.slow_interval
+        self._least_seconds: float = max(settings.slow_interval, settings.interval)
         self._taken_seconds = 0.0
         self.timeout_seconds: float = settings.timeout
 

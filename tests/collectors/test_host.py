@@ -17,6 +17,7 @@ from fakes.agent import RunningAgent
 from fakes.host_tree import HostTree
 from fakes.nvml.driver import FakeDriver
 
+from agent import config
 from agent.collectors import host
 from agent.collectors._host import kernel
 from agent.collectors._host.clock import KernelClock, clock_of
@@ -544,6 +545,20 @@ def test_a_machine_of_very_many_slow_devices_is_asked_less_often(collector):
     collector.slow._taken_seconds = 30.0
 
     assert (usual, dear, collector.slow.interval_seconds) == (5.0, pytest.approx(20.0), 60.0)
+
+
+def test_what_is_slow_is_not_read_more_often_than_what_is_fast(tree):
+    settings = host.Settings(root=str(tree.root), interval=30.0, slow_interval=5.0)
+
+    assert host.build(settings).slow.interval_seconds == 30.0
+
+
+def test_devices_are_configured_as_lists_of_patterns():
+    settings = config.parse("collectors: {host: {devices: {include: ['eth*', ib0], virtual: true}}}", "x")
+    matches = settings.collectors["host"].devices.matcher()
+
+    assert [name for name in ("eth7", "ib0", "ib1", "lo") if matches(name)] == ["eth7", "ib0"]
+    assert settings.collectors["host"].devices.virtual
 
 
 @pytest.mark.parametrize(
