@@ -1,7 +1,4 @@
-"""The machine around the GPUs: what it may be that is not the GPU's fault. Unprivileged, and cheap.
-
-Network interfaces are those of the network namespace that rackwatt runs in: a pod needs `hostNetwork`.
-"""
+"""The machine around the GPUs: what it may be that is not the GPU's fault. Unprivileged, and cheap."""
 
 from __future__ import annotations
 
@@ -41,7 +38,10 @@ NO_PRESSURE = (
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Settings of the `host` collector."""
+    """Settings of the `host` collector.
+
+    In a pod `root` also decides whose network interfaces are seen: without the machine's /sys, only its own.
+    """
 
     interval: Seconds = setting(Seconds(1.0), "How often pressure is read.")
     slow_interval: Seconds = setting(
