@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import sys
 from collections.abc import Iterable, Mapping
 from enum import Enum
@@ -169,7 +170,7 @@ def configuration_page() -> str:
     for title, room in (("collectors", plugins.COLLECTORS), ("exporters", plugins.EXPORTERS)):
         for name in plugins.names(room):
             kind = plugins.load(room, name).Settings
-            lines += ["", f"## {title}.{name}", "", (kind.__doc__ or "").strip(), "", *_settings(kind)]
+            lines += ["", f"## {title}.{name}", "", inspect.getdoc(kind) or "", "", *_settings(kind)]
     return "\n".join(lines) + "\n"
 
 
