@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from agent.measure.energy import Verdict
     from agent.measure.engine import EngineReading, TokenKind
     from agent.measure.gpu import GpuReading, GpuState
+    from agent.measure.host import HostFigures
     from agent.measure.incident import Incident
     from agent.measure.owner import GpuOwner
     from agent.measure.rack_snapshot import DeploymentFigures, ModelFigures, RackSnapshot
@@ -183,3 +184,5 @@ class Snapshot:
     """What is wrong here, and what was lately, the newest first."""
     incident_counts: Mapping[tuple[str, str, str], tuple[float, float]] = field(default_factory=dict)
     """Number of incidents and tokens lost by them, by scope, kind and cause."""
+    host: HostFigures | None = None
+    """The machine around the GPUs; None while nothing tells of it."""
