@@ -6,9 +6,10 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from agent.measure.attribution import Claim
+from agent.measure.attribution import Claim, group_of
 from agent.measure.deployment_books import DeploymentBooks, state_of
 from agent.measure.deployment_figures import NodeView, deployments_of, ratios_of_models
+from agent.measure.deployment_work import DeploymentWork
 from agent.measure.engine_book import EngineBook
 from agent.measure.engine_tokens import forget_unexpected
 from agent.measure.latency_book import ModelLatencies
@@ -70,7 +71,7 @@ class NodeReckoner:
         self._gpus = NodeGpus(self._ledger, self._horizon, epoch, run)
         self._models = ModelTokens(self._ledger)
         self._counting = NodeCounting()
-        self._deployments = DeploymentBooks(self._ledger)
+        self._deployments, self._work = DeploymentBooks(self._ledger), DeploymentWork(self._ledger)
         self._latencies, self._services = ModelLatencies(), ServiceBook(slo)
         self._engines: dict[str, EngineBook] = {}
         self._engine_names: dict[str, tuple[str, str]] = {}
@@ -110,6 +111,7 @@ class NodeReckoner:
         self._models.recall()
         self._counting.recall(counting)
         self._deployments.recall()
+        self._work.recall()
         self._engine_names = names
         self._gpus.load(numbers, origins)
 
@@ -145,7 +147,9 @@ class NodeReckoner:
         began = False
         for engine in reading.engines:
             if engine.instance in self._engines:
-                began |= self._engines[engine.instance].take(engine, cadence_seconds)
+                book = self._engines[engine.instance]
+                began |= book.take(engine, cadence_seconds)
+                self._work.book(book, group_of(self._counting.instances[engine.instance]), engine.at)
         self._costs[reading.source] = reading.costs
         self._notes[reading.source] = reading.notes
         self._owners[reading.source] = reading.owners
@@ -195,9 +199,17 @@ class NodeReckoner:
             claims=self._claims(),
             model_energy=dict(self._deployments.model_energy),
             rack=rack,
-            services=self._services.figures(engines, self._latencies.histograms, now.monotonic_seconds),
+            **self._served(engines, now),
             **self._facts(),
         )
+
+    def _served(self, engines: list[EngineBook], now: Moment) -> dict[str, Any]:
+        """Return how well models are served, and deployments."""
+        models = self._services.figures(engines, self._latencies.histograms, now.monotonic_seconds)
+        groups = self._deployments.attribution.instances.items()
+        members = {group: [self._engines[name] for name in names] for group, names in groups}
+        served = self._services.of_deployments(members, models, now.monotonic_seconds)
+        return {"services": models, "deployment_services": served}
 
     def _facts(self) -> dict[str, Any]:
         """Return what is told of the node, and not reckoned."""
@@ -253,6 +265,7 @@ class NodeReckoner:
         self._deployments.learn(self._counting, now.monotonic_seconds)
         view = NodeView(
             self._deployments,
+            self._work,
             self._engines,
             self._counting.instances,
             self._gpus,

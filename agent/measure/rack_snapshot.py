@@ -107,7 +107,9 @@ class DeploymentFigures:
     energy_joules_total: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """On a node: by boundary and what it did meanwhile (serving, idle, unknown)."""
     kv_cache_usage_ratio: float | None = None
-    """On a node: of its fullest instance."""
+    """On a node: of its fullest instance, which puts requests off first."""
+    requests_finished_total: Mapping[str, float] = field(default_factory=dict)
+    """On a node: requests that its instances saw end, by outcome."""
     instances: tuple[str, ...] = ()
     """On a node: those that count."""
     one_model: bool = True

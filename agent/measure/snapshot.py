@@ -11,7 +11,7 @@ from agent.measure.counting import ALL, NONE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agent.measure.attribution import Claim
+    from agent.measure.attribution import Claim, Group
     from agent.measure.energy import Verdict
     from agent.measure.engine import EngineReading, TokenKind
     from agent.measure.gpu import GpuReading, GpuState
@@ -177,4 +177,6 @@ class Snapshot:
     spans_nodes: bool = False
     """Its tokens and its joules belong together only over several nodes (T24)."""
     services: tuple[ServiceFigures, ...] = ()
-    """How well each model is served."""
+    """How well each model is served …"""
+    deployment_services: Mapping[Group, ServiceFigures] = field(default_factory=dict)
+    """… and each deployment of one model."""

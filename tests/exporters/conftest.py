@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.measure.attribution import Claim
+from agent.measure.attribution import Claim, Group
 from agent.measure.energy import Verdict
 from agent.measure.engine import Demand, EngineReading, Histogram, Latency, TokenKind
 from agent.measure.gpu import (
@@ -203,6 +203,7 @@ def service():
             LatencyFigures(Latency.END_TO_END, 40.0, None, {0.5: 8.0, 0.9: 12.5, 0.99: 14.75}, None),
         ),
         goodput_ratio=(0.5, 0.75),
+        goodput_requests_per_second=(0.3125, 0.5),
         cached_prompt_ratio=0.25,
         speculative_accepted_ratio=0.625,
         histograms={
@@ -275,10 +276,15 @@ def snapshot(rack, service, well_gpu, lost_gpu, silent_gpu, serving_engine, sile
                 power_watts={"gpu": 1033.5},
                 gpu_numbers=(0,),
                 energy_joules_total={("gpu", "serving"): 120_000.5, ("gpu", "idle"): 0.0},
+                running=12.0,
+                waiting=3.0,
+                kv_cache_usage_ratio=0.75,
+                requests_finished_total={"succeeded": 97.0, "failed": 0.0, "aborted": 3.0},
             ),
         ),
         claims={0: Claim.ATTRIBUTED, 1: Claim.UNKNOWN},
         model_energy={("llama", "gpu"): 120_000.5},
         rack=rack,
         services=(service,),
+        deployment_services={Group("chat", "llama"): service},
     )
