@@ -6,9 +6,13 @@ import pytest
 
 from agent.measure.engine import Histogram, Latency, Role
 from agent.measure.node import NodeReckoner
+from agent.measure.rack import RackPlan
+from agent.measure.rack_of_one import rack_of_one
 from agent.measure.rows import rows_of
 from agent.measure.service import goodput_ratio
 from agent.measure.slo import Limits, Slo
+from agent.wire import codec
+from agent.wire.rack_codec import to_plain
 
 INF = math.inf
 FIRST = Latency.FIRST_TOKEN
@@ -459,3 +463,21 @@ def test_t4_without_a_guess_there_is_no_share_of_them(bench, page, rows):
         bench.take_page(page(float(second), 100.0, drafted_tokens=900.0, accepted_tokens=100.0))
 
     assert rows(120, "model_speculative_accepted_ratio") == {}
+
+
+def test_the_rack_of_one_tells_how_its_models_and_deployments_are_served(minute, bench):
+    minute(1, 3, 4, 4)
+    plain = to_plain(rack_of_one(bench.snapshot(120.0), RackPlan()))
+
+    latency = plain["models"][0]["service"]["latency_seconds"]["first_token"]
+    assert latency == pytest.approx({"50": 0.15, "90": 0.32, "99": 0.392})
+    assert plain["deployments"][0]["service"] == plain["models"][0]["service"]
+
+
+def test_a_node_tells_the_same_of_its_models_as_its_rack_of_one(minute, bench):
+    minute(1, 3, 4, 4)
+    snapshot = bench.snapshot(120.0)
+    node, rack = codec.to_plain(snapshot), to_plain(rack_of_one(snapshot, RackPlan()))
+
+    assert node["models"] == rack["models"] != []
+    assert node["deployments"] == rack["deployments"] != []
