@@ -78,6 +78,7 @@ class NodeReckoner:
         self._costs: dict[str, Mapping[str, Cost]] = {}
         self._notes: dict[str, tuple[str, ...]] = {}
         self._owners: dict[str, tuple[GpuOwner, ...]] = {}
+        self._found: Mapping[str, str] = {}
         self._sequence = 0
 
     def dump(self) -> dict[str, Any]:
@@ -89,7 +90,8 @@ class NodeReckoner:
         names = {instance: list(pair) for instance, pair in self._engine_names.items()}
         names |= {instance: [book.engine, book.model] for instance, book in self._engines.items()}
         counting = self._counting.dump({name for name, book in self._engines.items() if book.begins})
-        own = {"ledger": self._origin.ledger, "drained": self.drained, "counting": counting}
+        own: dict[str, Any] = {"ledger": self._origin.ledger, "drained": self.drained, "counting": counting}
+        own["found"] = dict(self._found)
         return {"counters": self._ledger.dump(), "engines": names} | own | self._gpus.dump()
 
     def load(self, kept: Mapping[str, Any]) -> None:
@@ -104,6 +106,7 @@ class NodeReckoner:
         }
         origins = _origins(kept["gpu_origins"]) if "gpu_origins" in kept else None
         counting = recalled(kept.get("counting", {}))
+        found = {str(instance): str(likeness) for instance, likeness in dict(kept.get("found", {})).items()}
         ledger, drained = str(kept.get("ledger") or self._origin.ledger), kept.get("drained")
         self._ledger.load(kept["counters"])
         self._origin = replace(self._origin, ledger=ledger)
@@ -112,7 +115,7 @@ class NodeReckoner:
         self._counting.recall(counting)
         self._deployments.recall()
         self._work.recall()
-        self._engine_names = names
+        self._engine_names, self._found = names, found
         self._gpus.load(numbers, origins)
 
     def expect(self, sources: Iterable[str]) -> None:
@@ -150,6 +153,7 @@ class NodeReckoner:
                 book = self._engines[engine.instance]
                 began |= book.take(engine, cadence_seconds)
                 self._work.book(book, group_of(self._counting.instances[engine.instance]), engine.at)
+        self._found = self._found if reading.found is None else reading.found
         self._costs[reading.source] = reading.costs
         self._notes[reading.source] = reading.notes
         self._owners[reading.source] = reading.owners
@@ -221,6 +225,7 @@ class NodeReckoner:
             "origin": self._origin,
             "drained": self.drained,
             "zeros": self._counting.now.zeros,
+            "found": self._found,
             "spans_nodes": self._counting.now.spans_nodes,
         }
 

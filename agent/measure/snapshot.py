@@ -170,6 +170,8 @@ class Snapshot:
     """Kinds of which it makes none for certain."""
     deployments: tuple[DeploymentFigures, ...] = ()
     """Every deployment that is served here, and the energy of those that were."""
+    found: Mapping[str, str] = field(default_factory=dict)
+    """Engines that were found, here or before a restart of ours: what tells that one is the same."""
     claims: Mapping[int, Claim] = field(default_factory=dict)
     """Whether each GPU belongs to a deployment, by number."""
     model_energy: Mapping[tuple[str, str], float] = field(default_factory=dict)
