@@ -91,7 +91,8 @@ CATALOGUE: tuple[Metric, ...] = (
         _G,
         ("gpu", "mig", "namespace", "pod", "job_id"),
         "1; who uses a GPU, by the control groups of its processes: a pod (by its UID where the cluster is "
-        "not asked), a Slurm job. A row for each of several; join it to other series by `gpu`.",
+        "not asked), a Slurm job; on a divided GPU its instance (`1/0`). A row for each of several; join it "
+        "to other series by `gpu`.",
     ),
     Metric("gpu_up", _G, ("gpu",), "1 while a known GPU answers its driver."),
     Metric(

@@ -23,6 +23,7 @@ from agent.collectors.engines import Settings, Target, build, examine
 from agent.discovery import probes
 from agent.discovery.kubernetes import KubernetesSd
 from agent.discovery.proc import Proc
+from agent.measure.gpu import GpuProcess as HeldBy
 from agent.measure.owner import GpuOwner
 from agent.measure.reading import Moment, Outcome, Reason, SourceError
 from agent.wire.discovery_settings import FileSd, HttpSd
@@ -495,6 +496,22 @@ async def test_a_pod_names_the_owner_of_its_gpus_and_learns_them(tmp_path, monke
         GpuOwner("GPU-1", namespace="serving", pod="llama-0"),
     )
     assert source.joined(bench.snapshot).gpus == ("GPU-0", "GPU-1")
+
+
+async def test_the_owner_of_a_gpu_that_is_divided_is_named_with_its_instance(tmp_path, monkeypatch):
+    tree = ProcTree(tmp_path / "proc")
+    for pid, job in ((10, 4711), (20, 4712)):
+        tree.process(pid, cgroup=f"0::/slurmstepd.scope/job_{job}/step_0/user/task_0", session=pid)
+    monkeypatch.setattr(process_source, "Proc", lambda: Proc(tree.root))
+    snapshot = seen((10, 20))
+    processes = (HeldBy(10, 1, "1/0"), HeldBy(20, 1, "2/0"))
+    divided = dataclasses.replace(snapshot.gpus[0].reading, processes=processes)
+    gpus = (dataclasses.replace(snapshot.gpus[0], reading=divided),)
+    async with Bench() as bench:
+        bench.snapshot = dataclasses.replace(snapshot, gpus=gpus)
+        owners = (await bench.tick()).owners
+
+    assert owners == (GpuOwner("GPU-0", "1/0", job_id="4711"), GpuOwner("GPU-0", "2/0", job_id="4712"))
 
 
 async def test_a_target_on_another_machine_is_no_reason_to_leave_an_engine_out(tmp_path):

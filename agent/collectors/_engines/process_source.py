@@ -122,7 +122,7 @@ class ProcessSource:
             self._names = self._engines.names
         if self._owners_of != (self.sight, self.pods):
             self._owners_of = (self.sight, self.pods)
-            self._owners = join.owners_of(self.sight, self._holders, self.pods)
+            self._owners = join.owners_of(self.sight, self._holders, self.pods, join.instances_of(seen))
             self._headless = any(plan.headless for family in self.sight.families for plan in family.plans)
         return Reading(
             self.name,
