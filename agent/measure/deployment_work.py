@@ -41,7 +41,7 @@ class DeploymentWork:
 
         Both halves of a pair see a request end well: that of the one which counts its output is told.
         """
-        if not engine.counted or not engine.ended:
+        if not engine.counted:
             return
         halves = TokenKind.OUTPUT not in engine.counted
         group = group if group in self.totals or len(self.totals) < MAX_GROUPS else Group(OTHER, OTHER)

@@ -90,7 +90,8 @@ class EngineBook:
             self.latencies.restart(adopted=process is Change.ADOPTED)
         self.latencies.take(reading, counts=TokenKind.OUTPUT in self.counted)
         grown = self._work.take(reading, process)
-        self.ended = {outcome: grown[outcome] for outcome in OUTCOMES if outcome in grown}
+        if grown:
+            self.ended = {outcome: grown[outcome] for outcome in OUTCOMES if outcome in grown}
         self._activity.take(reading, self.live_output(), seen_again=seen_again)
         period_seconds = self._finishes.take(reading, self.total(TokenKind.OUTPUT))
         self._note_cadence(reading.at.monotonic_seconds, max(cadence_seconds, period_seconds))

@@ -43,18 +43,15 @@ class EngineWork:
         """
         adopted = process is Change.ADOPTED
         from_zero = process is Change.RESET or (self._seen and not adopted)
-        totals = dict(self._totals)
+        before, totals, grown = self._totals, dict(self._totals), {}
         for name, raw in _raws(reading).items():
             if raw is not None:
                 step = self._ledger.observe(
                     self._keys[name], raw, reading.at, reading.epoch, from_zero=from_zero, adopted=adopted
                 )
-                totals[name] = step.counter.total
-        grown = {
-            name: more
-            for name, total in totals.items()
-            if (more := total - self._totals.get(name, 0.0)) > 0.0
-        }
+                total = totals[name] = step.counter.total
+                if total and total != before.get(name, 0.0):
+                    grown[name] = total - before.get(name, 0.0)
         self._totals, self._seen = totals, True
         return grown
 

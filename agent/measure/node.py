@@ -156,7 +156,8 @@ class NodeReckoner:
             if engine.instance in self._engines:
                 book = self._engines[engine.instance]
                 began |= book.take(engine, cadence_seconds)
-                self._work.book(book, group_of(self._counting.instances[engine.instance]), engine.at)
+                if book.ended:
+                    self._work.book(book, group_of(self._counting.instances[engine.instance]), engine.at)
         self._found = self._found if reading.found is None else reading.found
         self._costs[reading.source] = reading.costs
         self._notes[reading.source] = reading.notes

@@ -67,6 +67,8 @@ class ServiceBook:
         self._slo = slo
         self._known: dict[tuple[str, Latency], tuple[Told, LatencyFigures | None]] = {}
         """What was reckoned last, and of what."""
+        self._served: dict[str, frozenset[str]] = {}
+        """Models of each engine that answers, as they were when models were reckoned last."""
         self._parts: dict[Group, ServiceBook] = {}
         """The same of deployments that are a part of their model."""
 
@@ -80,8 +82,9 @@ class ServiceBook:
         """
         up = [book for book in books if book.reading is not None]
         alone: dict[str, list[EngineBook]] = {}
+        self._served = {book.instance: models_in(book) for book in up}
         for book in up:
-            models = models_in(book)
+            models = self._served[book.instance]
             if len(models) == 1:
                 alone.setdefault(next(iter(models)), []).append(book)
         names = sorted({model for model, _ in wholes} | alone.keys())
@@ -97,12 +100,14 @@ class ServiceBook:
     ) -> dict[Group, ServiceFigures]:
         """Return each deployment of one model; one that alone serves it is served as the model is."""
         by_name = {each.model: each for each in models}
-        served = {book.instance: models_in(book) for books in members.values() for book in books}
-        times = Counter(model for of_one in served.values() for model in of_one)
+        served = self._served
+        times = Counter(
+            model for books in members.values() for book in books for model in served.get(book.instance, ())
+        )
         found: dict[Group, ServiceFigures] = {}
         parts: dict[Group, ServiceBook] = {}
         for group, books in members.items():
-            up = [book for book in books if served[book.instance]]
+            up = [book for book in books if book.instance in served]
             if not up or any(served[book.instance] != {group.model} for book in up):
                 continue
             if len(up) == times[group.model] and group.model in by_name:
