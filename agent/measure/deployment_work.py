@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
@@ -55,5 +56,6 @@ class DeploymentWork:
         return dict.fromkeys((each for each in OUTCOMES if each in told), 0.0) | self.totals.get(group, {})
 
 
+@lru_cache(maxsize=len(OUTCOMES) * MAX_GROUPS)
 def _key(group: Group, outcome: str) -> str:
     return f"{REQUESTS}{quote(group.deployment, safe='')}/{quote(group.model, safe='')}/{outcome}"
