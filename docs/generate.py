@@ -20,6 +20,7 @@ from agent.measure.glossary import BOUNDARIES, WORDS
 from agent.measure.gpu import GpuState
 from agent.measure.reading import Reason
 from agent.measure.settings import Bytes, Seconds, documented
+from agent.measure.slo import AS_ABOVE
 from agent.measure.snapshot import Activity
 from agent.measure.validity import Flag, Invalid
 from agent.twin import scenario
@@ -358,8 +359,8 @@ def _default(field: Any, hint: Any) -> str:
     value = field.default
     if field.default_factory is not dataclasses.MISSING:
         return "-"
-    if value is dataclasses.MISSING:
-        return "required"
+    if value in (dataclasses.MISSING, AS_ABOVE):
+        return "required" if value is dataclasses.MISSING else "as above"
     if dataclasses.is_dataclass(value):
         return "-"
     if hint is Seconds:

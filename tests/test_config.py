@@ -87,6 +87,13 @@ def test_a_model_may_have_limits_of_its_own():
     assert settings.general.slo.limits_of("llama") == {Latency.FIRST_TOKEN: 2.0, Latency.END_TO_END: 60.0}
 
 
+def test_a_limit_of_every_model_is_none_of_one_that_sets_it_to_0():
+    text = "slo: {first_token: 500ms, end_to_end: 9s, models: {batch: {first_token: 0}}}"
+    settings = config.parse(text, "x")
+
+    assert settings.general.slo.limits_of("batch") == {Latency.END_TO_END: 9.0}
+
+
 def test_an_unknown_latency_names_the_choices():
     assert refusal("slo: {models: {llama: {ttft: 1s}}}") == (
         "rackwatt.yaml:1: slo.models.llama.ttft: unknown key; there are: "

@@ -6,9 +6,10 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from agent.measure.attribution import Claim
+from agent.measure.attribution import Claim, group_of
 from agent.measure.deployment_books import DeploymentBooks, state_of
 from agent.measure.deployment_figures import NodeView, deployments_of, ratios_of_models
+from agent.measure.deployment_work import DeploymentWork
 from agent.measure.engine_book import EngineBook
 from agent.measure.engine_tokens import forget_unexpected
 from agent.measure.host_book import HostBook
@@ -72,13 +73,14 @@ class NodeReckoner:
         self._host = HostBook(self._ledger, epoch)
         self._models = ModelTokens(self._ledger)
         self._counting = NodeCounting()
-        self._deployments = DeploymentBooks(self._ledger)
+        self._deployments, self._work = DeploymentBooks(self._ledger), DeploymentWork(self._ledger)
         self._latencies, self._services = ModelLatencies(), ServiceBook(slo)
         self._engines: dict[str, EngineBook] = {}
         self._engine_names: dict[str, tuple[str, str]] = {}
         self._costs: dict[str, Mapping[str, Cost]] = {}
         self._notes: dict[str, tuple[str, ...]] = {}
         self._owners: dict[str, tuple[GpuOwner, ...]] = {}
+        self._found: Mapping[str, str] = {}
         self._sequence = 0
 
     def dump(self) -> dict[str, Any]:
@@ -90,7 +92,8 @@ class NodeReckoner:
         names = {instance: list(pair) for instance, pair in self._engine_names.items()}
         names |= {instance: [book.engine, book.model] for instance, book in self._engines.items()}
         counting = self._counting.dump({name for name, book in self._engines.items() if book.begins})
-        own = {"ledger": self._origin.ledger, "drained": self.drained, "counting": counting}
+        own: dict[str, Any] = {"ledger": self._origin.ledger, "drained": self.drained, "counting": counting}
+        own["found"] = dict(self._found)
         return {"counters": self._ledger.dump(), "engines": names} | own | self._gpus.dump()
 
     def load(self, kept: Mapping[str, Any]) -> None:
@@ -105,6 +108,7 @@ class NodeReckoner:
         }
         origins = _origins(kept["gpu_origins"]) if "gpu_origins" in kept else None
         counting = recalled(kept.get("counting", {}))
+        found = {str(instance): str(likeness) for instance, likeness in dict(kept.get("found", {})).items()}
         ledger, drained = str(kept.get("ledger") or self._origin.ledger), kept.get("drained")
         self._ledger.load(kept["counters"])
         self._origin = replace(self._origin, ledger=ledger)
@@ -112,7 +116,8 @@ class NodeReckoner:
         self._models.recall()
         self._counting.recall(counting)
         self._deployments.recall()
-        self._engine_names = names
+        self._work.recall()
+        self._engine_names, self._found = names, found
         self._gpus.load(numbers, origins)
 
     def expect(self, sources: Iterable[str]) -> None:
@@ -149,7 +154,11 @@ class NodeReckoner:
         began = False
         for engine in reading.engines:
             if engine.instance in self._engines:
-                began |= self._engines[engine.instance].take(engine, cadence_seconds)
+                book = self._engines[engine.instance]
+                began |= book.take(engine, cadence_seconds)
+                if book.ended:
+                    self._work.book(book, group_of(self._counting.instances[engine.instance]), engine.at)
+        self._found = self._found if reading.found is None else reading.found
         self._costs[reading.source] = reading.costs
         self._notes[reading.source] = reading.notes
         self._owners[reading.source] = reading.owners
@@ -200,9 +209,17 @@ class NodeReckoner:
             claims=self._claims(),
             model_energy=dict(self._deployments.model_energy),
             rack=rack,
-            services=self._services.figures(engines, self._latencies.histograms, now.monotonic_seconds),
+            **self._served(engines, now),
             **self._facts(),
         )
+
+    def _served(self, engines: list[EngineBook], now: Moment) -> dict[str, Any]:
+        """Return how well models are served, and deployments."""
+        models = self._services.figures(engines, self._latencies.histograms, now.monotonic_seconds)
+        groups = self._deployments.attribution.instances.items()
+        members = {group: [self._engines[name] for name in names] for group, names in groups}
+        served = self._services.of_deployments(members, models, now.monotonic_seconds)
+        return {"services": models, "deployment_services": served}
 
     def _facts(self) -> dict[str, Any]:
         """Return what is told of the node, and not reckoned."""
@@ -215,6 +232,7 @@ class NodeReckoner:
             "origin": self._origin,
             "drained": self.drained,
             "zeros": self._counting.now.zeros,
+            "found": self._found,
             "spans_nodes": self._counting.now.spans_nodes,
         }
 
@@ -259,6 +277,7 @@ class NodeReckoner:
         self._deployments.learn(self._counting, now.monotonic_seconds)
         view = NodeView(
             self._deployments,
+            self._work,
             self._engines,
             self._counting.instances,
             self._gpus,

@@ -12,7 +12,7 @@ from agent.measure.host_rows import host_rows
 from agent.measure.rack_rows import model_rows, rack_rows
 from agent.measure.reading import Reason
 from agent.measure.row import Row, known
-from agent.measure.service_rows import service_rows
+from agent.measure.service_rows import deployment_service_rows, service_rows
 from agent.measure.snapshot import Activity
 from agent.measure.validity import Flag, Invalid
 
@@ -57,6 +57,7 @@ def rows_of(snapshot: Snapshot) -> Iterator[Row]:
     yield from _cost_rows(snapshot.costs)
     yield from model_rows(snapshot.models)
     yield from service_rows(snapshot.services)
+    yield from deployment_service_rows(snapshot.deployment_services)
     for name, value in snapshot.self_gauges.items():
         yield Row(name, (), value)
     if snapshot.rack is not None:

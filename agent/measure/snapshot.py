@@ -11,7 +11,7 @@ from agent.measure.counting import ALL, NONE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agent.measure.attribution import Claim
+    from agent.measure.attribution import Claim, Group
     from agent.measure.energy import Verdict
     from agent.measure.engine import EngineReading, TokenKind
     from agent.measure.gpu import GpuReading, GpuState
@@ -171,6 +171,8 @@ class Snapshot:
     """Kinds of which it makes none for certain."""
     deployments: tuple[DeploymentFigures, ...] = ()
     """Every deployment that is served here, and the energy of those that were."""
+    found: Mapping[str, str] = field(default_factory=dict)
+    """Engines that were found, here or before a restart of ours: what tells that one is the same."""
     claims: Mapping[int, Claim] = field(default_factory=dict)
     """Whether each GPU belongs to a deployment, by number."""
     model_energy: Mapping[tuple[str, str], float] = field(default_factory=dict)
@@ -178,6 +180,8 @@ class Snapshot:
     spans_nodes: bool = False
     """Its tokens and its joules belong together only over several nodes (T24)."""
     services: tuple[ServiceFigures, ...] = ()
-    """How well each model is served."""
+    """How well each model is served …"""
+    deployment_services: Mapping[Group, ServiceFigures] = field(default_factory=dict)
+    """… and each deployment of one model."""
     host: HostFigures | None = None
     """The machine around the GPUs; None while nothing tells of it."""
