@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 from fakes import promql
-from fakes.prometheus import promtool_check_rules
+from fakes.prometheus import promtool_check_rules, promtool_test_rules
 
 from agent import dashboards
 from agent.measure.engine import TokenKind
@@ -24,6 +24,12 @@ def test_promtool_has_no_complaint():
     code, said = promtool_check_rules(FILE)
 
     assert (code, f"{len(RULES)} rules found" in said) == (0, True), said
+
+
+def test_promtools_own_tests_pass():
+    code, said = promtool_test_rules(FILE.parent / "tests" / "recording.yml")
+
+    assert code == 0, said
 
 
 def test_t17_every_metric_and_label_is_in_the_catalogue_or_recorded_before(records):
