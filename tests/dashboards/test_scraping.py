@@ -1,5 +1,7 @@
 """The shipped configurations of Prometheus are accepted, and leave our labels what they are."""
 
+import re
+import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -8,11 +10,13 @@ import pytest
 import yaml
 from fakes.prometheus import Prometheus, promtool_check_config
 
+import agent
 from agent import cli, dashboards
 
 SHIPPED = dashboards.source_folder() / "prometheus"
 CONFIGS = sorted(path.name for path in SHIPPED.glob("*.yml"))
 MONITORS = {"podmonitor.yaml": "podMetricsEndpoints", "servicemonitor.yaml": "endpoints"}
+DOCS = Path(agent.__file__).parent.parent / "docs" / "prometheus.md"
 PAGE = Path(__file__).parent.parent / "golden" / "exporters" / "rich_node.prom"
 BY_OPERATOR = {
     "namespace": "monitoring",
@@ -101,6 +105,18 @@ def test_the_server_above_loads_the_rules_of_the_site_alone():
     above = yaml.safe_load((SHIPPED / "federation.yml").read_text())
 
     assert [Path(file).name for file in above["rule_files"]] == ["site.yml"]
+
+
+def test_the_command_that_makes_objects_of_the_rules_makes_them(written):
+    script = re.search(r"```sh\n(for file .*?)```", DOCS.read_text(), re.DOTALL)[1]
+    shell = ["sh", "-ec", script.replace("kubectl apply -f -", "cat")]
+    done = subprocess.run(shell, cwd=written, capture_output=True, text=True, check=True)
+    objects = {each["metadata"]["name"]: each["spec"] for each in yaml.safe_load_all(done.stdout)}
+
+    assert {"rackwatt-recording", "rackwatt-site"} <= objects.keys()
+    for name, spec in objects.items():
+        file = written / "rules" / f"{name.removeprefix('rackwatt-')}.yml"
+        assert spec == yaml.safe_load(file.read_text())
 
 
 @pytest.mark.parametrize("job", MONITORS)
