@@ -1,0 +1,106 @@
+"""What several boards show: variables, marks on the time axis, alerts, and why a figure is invalid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dashboards.grafana.boards import looks
+from dashboards.grafana.boards.board import choice, mark, to_board
+from dashboards.grafana.boards.panels import Face, figure
+from dashboards.grafana.boards.queries import Query, in_rack, of_rack
+from dashboards.grafana.boards.tables import Column, rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from grafana_foundation_sdk.builders import dashboard as build
+    from grafana_foundation_sdk.builders import stat, table
+
+ALERTS = 'alertname=~"Rackwatt.+", alertstate="firing"'
+RUNBOOKS = "@{runbook_url_prefix}"
+NODE_BOARD, RACK_BOARD = "rackwatt-node", "rackwatt-rack"
+UP = looks.words(is_1=("up", looks.GOOD), is_0=("missing", looks.BAD))
+COVERED = looks.steps(looks.BAD, (0.95, looks.GOOD))
+"""0.95 is where the agent withholds tokens per joule."""
+
+
+def rack() -> build.QueryVariable:
+    """Return the choice of one rack, of those that a daemon reckons."""
+    return choice("rack", "Rack", "label_values(rackwatt_rack_nodes_expected, rack)")
+
+
+def boundary() -> build.QueryVariable:
+    """Return the choice of where power is measured."""
+    return choice(
+        "boundary", "Power at", 'label_values(rackwatt_rack_power_watts{rack="$rack"}, boundary)', first="gpu"
+    )
+
+
+def marks() -> Sequence[build.AnnotationQuery]:
+    """Return what is marked on every time axis of a rack."""
+    restarted = in_rack("increase(rackwatt_engine_restarts_total[2m])")
+    return (
+        mark(
+            "Alerts",
+            looks.BAD,
+            f'ALERTS{{{ALERTS}, rack=~"$rack|"}}',
+            "{{alertname}}",
+            "{{severity}} {{node}} {{gpu}} {{model}}",
+        ),
+        mark(
+            "Engine restarts",
+            "purple",
+            f"{restarted} > 0",
+            "engine restarted",
+            "{{node}} {{engine_instance}}",
+        ),
+        mark(
+            "Drained nodes",
+            "blue",
+            of_rack("rackwatt_rack_nodes_drained") + " > 0",
+            "nodes drained",
+            "taken out on purpose; rackwatt_rack_nodes_drained tells how many",
+        ),
+    )
+
+
+def firing(where: str, title: str = "What is wrong, since when") -> table.Panel:
+    """Return the alerts that fire, the gravest first, each with its runbook."""
+    alerts = f"ALERTS{{{ALERTS}, {where}}}"
+    since = f'ALERTS_FOR_STATE{{alertname=~"Rackwatt.+", {where}}}'
+    to_node = to_board(NODE_BOARD, rack="${rack}", node="${__value.raw}")
+    return rows(
+        title,
+        "Alerts of rackwatt that fire now, and since when their condition holds. An alert's name leads to its "
+        "runbook, a node's to its board.",
+        Query(f"1000 * {since} * ignoring (alertstate) group_right () {alerts}"),
+        columns=[
+            Column("severity", "Severity", words=_severities(), width=85),
+            Column("alertname", "Alert", link=("Runbook", RUNBOOKS + "${__value.raw}.md")),
+            Column("node", "Node", link=("Node", to_node), width=90),
+            Column("gpu", "GPU", width=50),
+            Column("A", "Since", unit=looks.SINCE, width=150),
+        ],
+        sort=[("Severity", False)],
+        none="No alert fires",
+    )
+
+
+def _severities() -> looks.model.ValueMap:
+    return looks.words(
+        critical=("critical", looks.BAD), warning=("warning", looks.WARN), info=("info", looks.QUIET)
+    )
+
+
+def validity(title: str, about: str, figures: str, join: str) -> stat.Panel:
+    """Return `valid`, or the reasons why one of these figures is not."""
+    reasons = f'rackwatt_figure_invalid_reason{{figure=~"{figures}"}} {join}'
+    valid = f'rackwatt_figure_valid{{figure=~"{figures}"}} {join}'
+    said = f'(max by (reason) ({reasons}) == 1) - 1 or label_replace(min({valid}) == 1, "reason", "valid", "", "")'
+    return figure(
+        title,
+        about,
+        Query(said, "{{reason}}", now=True),
+        face=Face(steps=looks.steps(looks.BAD, (1, looks.GOOD)), none="unknown"),
+        says="name",
+    )
