@@ -16,7 +16,7 @@ SPREAD := -n 2 --dist loadfile --no-loadscope-reorder
 ENGINES := vllm dynamo sglang
 IN_OWN_NETWORK := unshare $(if $(IN_NAMESPACE),--map-root-user) --net --pid --fork --kill-child --mount-proc
 
-.PHONY: help demo top test test-engines run-setup test-setup lint docs docs-check wheel-check unit spread alone fix goldens bench clean
+.PHONY: help demo top boards test test-engines run-setup test-setup lint docs docs-check wheel-check unit spread alone fix goldens bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -69,6 +69,9 @@ fix: test-setup  ## format and mend what ruff can
 
 goldens: test-setup  ## write golden files anew; read the diff
 	RACKWATT_UPDATE_GOLDENS=1 $(BIN)/python -m pytest -q tests/collectors tests/exporters
+
+boards: test-setup  ## write Grafana's boards from their code (dashboards/grafana)
+	$(BIN)/python -m dashboards.grafana.boards
 
 bench: test-setup  ## every figure that we claim, beside its peer
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCH)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from dashboards.grafana.boards import looks, shared
 from dashboards.grafana.boards.board import Board, Row, choice, to_board
 from dashboards.grafana.boards.panels import Course, Face, figure, series
 from dashboards.grafana.boards.queries import Query
 from dashboards.grafana.boards.tables import Column, rows
+
+if TYPE_CHECKING:
+    from grafana_foundation_sdk.builders import stat
 
 RACKS = 'rack=~"$rack"'
 AT = 'boundary="$boundary"'
@@ -32,8 +37,11 @@ def board() -> Board:
 
 
 def _answers() -> Row:
-    alerts = f"count(ALERTS{{{shared.ALERTS}}}) or vector(0)"
-    panels = [
+    return Row(4, [(4, panel) for panel in (*_made(), *_believed())])
+
+
+def _made() -> list[stat.Panel]:
+    return [
         figure(
             "Output tokens/s",
             "All racks, over five minutes; a rack that two daemons reckon counts once.",
@@ -50,14 +58,20 @@ def _answers() -> Row:
         ),
         figure(
             "Tokens per joule",
-            "Sum of output tokens over sum of joules of all racks, over five minutes: what the site makes of its "
-            "energy, whatever models it serves.",
+            "Sum of output tokens over sum of joules of all racks, over five minutes: what the site makes "
+            "of its energy, whatever models it serves.",
             Query(
                 f'site:rackwatt_tokens_per_joule:ratio5m{{kind="output", {AT}}}', "tokens per joule", now=True
             ),
             face=Face(looks.TOKENS_PER_JOULE, 2, colour=looks.fixed(looks.EFFICIENCY), none="withheld"),
             course=True,
         ),
+    ]
+
+
+def _believed() -> list[stat.Panel]:
+    alerts = f"count(ALERTS{{{shared.ALERTS}}}) or vector(0)"
+    return [
         figure(
             "Coverage",
             "Share of all racks' member-seconds that the figures speak of. Red below 95 %.",
@@ -79,7 +93,6 @@ def _answers() -> Row:
             face=Face(steps=looks.steps(looks.GOOD, (1, looks.BAD))),
         ),
     ]
-    return Row(4, [(4, panel) for panel in panels])
 
 
 def _racks() -> Row:
@@ -87,8 +100,8 @@ def _racks() -> Row:
     alerts = f"count by (rack) (ALERTS{{{shared.ALERTS}, {RACKS}}})"
     table = rows(
         "Racks, the worst covered first",
-        "Over five minutes. A rack's name leads to its board. Tokens per joule are comparable only between racks that "
-        "serve the same model in the same precision and shape.",
+        "Over five minutes. A rack's name leads to its board. Tokens per joule are comparable only "
+        "between racks that serve the same model in the same precision and shape.",
         Query(f"max by (rack) (rack:rackwatt_coverage:ratio{{{RACKS}}})"),
         Query(f'max by (rack) (rack:rackwatt_tokens:rate5m{{kind="output", {RACKS}}})'),
         Query(f"max by (rack) (rack:rackwatt_power_watts:rate5m{{{AT}, {RACKS}}})"),
@@ -107,7 +120,7 @@ def _racks() -> Row:
         sort=[("Coverage", False)],
         none="No daemon reckons a rack, or the recording rules are not loaded",
     )
-    return Row(9, [(14, table), (10, shared.firing(f'rack=~"$rack|"'))])
+    return Row(9, [(14, table), (10, shared.firing('rack=~"$rack|"', racks=True))])
 
 
 def _course() -> Row:
@@ -128,7 +141,8 @@ def _course() -> Row:
         ),
         series(
             "Output tokens per joule, by rack",
-            "Over five minutes. Compare a rack with its own past; with another only under the same model and shape.",
+            "Over five minutes. Compare a rack with its own past; with another only under the same model "
+            "and shape.",
             Query(f'rack:rackwatt_tokens_per_joule:ratio5m{{kind="output", {AT}, {RACKS}}}', "{{rack}}"),
             face=Face(
                 looks.TOKENS_PER_JOULE, 2, low=0, colour=looks.shades(looks.EFFICIENCY), none="Withheld"
@@ -143,7 +157,8 @@ def _gaps() -> Row:
     panels = [
         series(
             "Coverage, by rack",
-            "A fall here is missing nodes or figures; a fall of the rate without it is not. The line is at 95 %.",
+            "A fall here is missing nodes or figures; a fall of the rate without it is not. The line is "
+            "at 95 %.",
             Query(f"rack:rackwatt_coverage:ratio{{{RACKS}}}", "{{rack}}"),
             face=Face(looks.RATIO, steps=shared.COVERED, colour=looks.by_threshold(), low=0, high=1),
             course=Course(by_value=True, limits=True, fill=0, legend="hidden"),

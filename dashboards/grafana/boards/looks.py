@@ -24,7 +24,7 @@ REQUESTS = {"running": "blue", "waiting": "orange"}
 
 TOKENS_PER_SECOND = "si:tok/s"
 TOKENS_PER_JOULE = "suffix: tok/J"
-JOULES_PER_TOKEN = "suffix: J/tok"
+JOULES_PER_TOKEN = "suffix: J/tok"  # noqa: S105 - a unit
 COUNT = "none"
 RATIO = "percentunit"
 WATTS, JOULES, KILOWATT_HOURS = "watt", "joule", "kwatth"

@@ -11,7 +11,7 @@ from dashboards.grafana.boards.queries import Query, in_rack
 from dashboards.grafana.boards.tables import Column, rows
 
 if TYPE_CHECKING:
-    from grafana_foundation_sdk.builders import table
+    from grafana_foundation_sdk.builders import stat, table
 
 WHICH = 'rack="$rack", model="$model"'
 MODEL = 'model="$model"'
@@ -51,10 +51,11 @@ def of_model(metric: str, *labels: str) -> str:
 
 
 def _answers() -> Row:
-    up = of_model("rackwatt_engine_up")
-    goodput = of_model("rackwatt_model_goodput_ratio", 'bound="lower"')
-    plain = looks.fixed(looks.QUIET)
-    panels = [
+    return Row(4, [(3, panel) for panel in (*_made(), *_waited(), *_kept())])
+
+
+def _made() -> list[stat.Panel]:
+    return [
         figure(
             "Output tokens/s",
             "Over the last minute, over all nodes of the rack; each token counts once.",
@@ -73,32 +74,43 @@ def _answers() -> Row:
             "Waiting",
             "Requests that wait for an engine. More than none for long: more is asked for than can be made.",
             Query(recorded("requests:waiting"), "waiting", now=True),
-            face=Face(decimals=0, colour=looks.fixed(looks.REQUESTS["waiting"]), none="unknown"),
+            face=Face(decimals=0, steps=looks.steps(looks.QUIET, (1, looks.WARN)), none="unknown"),
             course=True,
         ),
-        *(
-            figure(
-                title,
-                f"{what}: 99 % stayed within, over five minutes, by the merged buckets of all engines that tell.",
-                Query(recorded(f"{name}:p99_5m"), "p99", now=True),
-                face=Face(looks.SECONDS, 2, colour=plain, none="not told"),
-                course=True,
-            )
-            for title, what, name in (
-                ("First token, p99", "From arrival to the first output token", "time_to_first_token_seconds"),
-                ("Between tokens, p99", "Between two outputs of a request", "inter_token_latency_seconds"),
-                ("Whole request, p99", "From arrival to the last token", "request_duration_seconds"),
-            )
-        ),
+    ]
+
+
+def _waited() -> list[stat.Panel]:
+    told_of = (
+        ("First token, p99", "From arrival to the first output token", "time_to_first_token_seconds"),
+        ("Inter-token, p99", "Between two outputs of a request", "inter_token_latency_seconds"),
+        ("Whole request, p99", "From arrival to the last token", "request_duration_seconds"),
+    )
+    return [
+        figure(
+            title,
+            f"{what}: 99 % stayed within, over five minutes, by the merged buckets of all engines that tell.",
+            Query(recorded(f"{name}:p99_5m"), "p99", now=True),
+            face=Face(looks.SECONDS, 2, colour=looks.fixed(looks.QUIET), none="not told"),
+            course=True,
+        )
+        for title, what, name in told_of
+    ]
+
+
+def _kept() -> list[stat.Panel]:
+    up = of_model("rackwatt_engine_up")
+    goodput = of_model("rackwatt_model_goodput_ratio", 'bound="lower"')
+    return [
         figure(
             "Goodput",
-            "Share of requests that kept every limit of `slo` for certain (the lower bound), on the worst node, "
-            "over the last minute. Orange below 99 %, red below 95 %.",
+            "Share of requests that kept every limit of `slo` for certain (the lower bound), on the worst "
+            "node, over the last minute. Orange below 99 %, red below 95 %.",
             Query(f"min({goodput})", "goodput", now=True),
             face=Face(
                 looks.RATIO,
                 1,
-                looks.steps(looks.BAD, (0.95, looks.WARN), (0.99, looks.GOOD)),
+                looks.steps(looks.QUIET, (0, looks.BAD), (0.95, looks.WARN), (0.99, looks.GOOD)),
                 none="no slo set",
             ),
         ),
@@ -107,11 +119,10 @@ def _answers() -> Row:
             "Engine instances whose page can be read and believed, and those that are known.",
             Query(f"sum({up})", "up", now=True),
             Query(f"count({up})", "known", now=True),
-            face=Face(colour=plain, none="none"),
+            face=Face(colour=looks.fixed(looks.QUIET), none="none"),
             says="value_and_name",
         ),
     ]
-    return Row(4, [(3, panel) for panel in panels])
 
 
 def _work() -> Row:
@@ -127,8 +138,8 @@ def _work() -> Row:
         ),
         series(
             "Output tokens per joule",
-            "Over five minutes, of the GPUs that worked for this model and nothing else. Not to be compared with "
-            "another model's, precision's or shape's.",
+            "Over five minutes, of the GPUs that worked for this model and nothing else. Not to be "
+            "compared with another model's, precision's or shape's.",
             Query(recorded("tokens_per_joule:ratio5m", 'kind="output"'), "at {{boundary}}"),
             face=Face(
                 looks.TOKENS_PER_JOULE, 2, low=0, none="Withheld: GPUs are shared, or not all are known"
@@ -137,8 +148,8 @@ def _work() -> Row:
         ),
         series(
             "Prompt tokens from a cache",
-            "Share of prompt tokens that were not computed again. It falls when prompts change or caches are lost "
-            "(restarts); first tokens then take longer.",
+            "Share of prompt tokens that were not computed again. It falls when prompts change or caches "
+            "are lost (restarts); first tokens then take longer.",
             Query(f"{cached} / ignoring (kind) {prompt}", "cached"),
             face=Face(looks.RATIO, low=0, high=1, none="Not told by these engines"),
             course=Course(colours={"cached": looks.TOKENS["prompt_cached"]}, legend="hidden"),
@@ -155,7 +166,8 @@ def _latency() -> Row:
     panels = [
         series(
             "Time to first token",
-            "Over five minutes, by merged buckets of all engines that tell. It grows with queues and long prompts.",
+            "Over five minutes, by merged buckets of all engines that tell. It grows with queues and long "
+            "prompts.",
             *percentiles("time_to_first_token_seconds"),
             face=Face(looks.SECONDS, low=0, none="Not told by these engines"),
             course=BY_PERCENTILE,
@@ -193,7 +205,8 @@ def _engines() -> list[Row]:
     panels = [
         series(
             "Requests",
-            "In the engines. Waiting grows while running stands still: no room is left (KV cache, batch size).",
+            "In the engines. Waiting grows while running stands still: no room is left (KV cache, batch "
+            "size).",
             Query(recorded("requests:running"), "running"),
             Query(recorded("requests:waiting"), "waiting"),
             face=Face(low=0),
@@ -232,8 +245,8 @@ def _table() -> table.Panel:
 
     return rows(
         "Engines",
-        "Each instance: what it does, restarts in the time shown, requests, KV cache, and how long it takes to begin "
-        "its page (what being watched costs it).",
+        "Each instance: what it does, restarts in the time shown, requests, KV cache, and how long it "
+        "takes to begin its page (what being watched costs it).",
         Query(f"max by ({by}) ({of_model('rackwatt_engine_up')})"),
         Query(f"max by ({by}, state) ({state} == 1)"),
         Query(f"round(max by ({by}) ({restarts}))"),

@@ -11,7 +11,8 @@ from dashboards.grafana.boards.queries import Query, of_node
 from dashboards.grafana.boards.tables import Column, rows
 
 if TYPE_CHECKING:
-    from grafana_foundation_sdk.builders import table
+    from grafana_foundation_sdk.builders import dashboard as build
+    from grafana_foundation_sdk.builders import stat, table, timeseries
 
 ON_NODE = '* on (job, instance) group_left (node) rackwatt_node_info{rack=~"$rack", node="$node"}'
 FIGURES = "node_tokens_per_second|node_tokens_per_joule_$boundary"
@@ -55,7 +56,7 @@ def board() -> Board:
     )
 
 
-def _marks() -> list[looks.build.AnnotationQuery]:
+def _marks() -> list[build.AnnotationQuery]:
     xids = of_node("increase(rackwatt_gpu_xid_errors_total[2m])")
     restarted = of_node("increase(rackwatt_engine_restarts_total[2m])")
     drained = of_node("rackwatt_node_drained")
@@ -69,19 +70,20 @@ def _marks() -> list[looks.build.AnnotationQuery]:
 
 
 def _answers() -> Row:
+    return Row(4, [(3, panel) for panel in (*_made(), *_believed())])
+
+
+def _made() -> list[stat.Panel]:
     state = f"max by (state) ({of_node('rackwatt_node_state')}) == 1"
     drained = f'label_replace(max({of_node("rackwatt_node_drained")}) == 1, "state", "drained", "", "")'
     rate = of_node('rackwatt_node_tokens_per_second{kind="output"}')
     power = of_node('rackwatt_power_watts{boundary="$boundary"}')
     ratio = of_node('rackwatt_node_tokens_per_joule{kind="output", boundary="$boundary"}')
-    up = of_node("rackwatt_gpu_up")
-    margin = of_node("rackwatt_gpu_thermal_margin_celsius")
-    sources = of_node("rackwatt_collector_success")
-    panels = [
+    return [
         figure(
             "State",
-            "What the node does: serving, idle (read, and nothing to do), asleep on purpose, or unknown (not "
-            "read). Drained: taken out on purpose.",
+            "What the node does: serving, idle (read, and nothing to do), asleep on purpose, or unknown "
+            "(not read). Drained: taken out on purpose.",
             Query(f"{state} or {drained}", "{{state}}", now=True),
             face=Face(colour=looks.fixed(looks.QUIET), none="does not report"),
             says="name",
@@ -102,12 +104,20 @@ def _answers() -> Row:
         ),
         figure(
             "Tokens per joule",
-            "Output tokens over joules of the same interval. Withheld unless every known GPU and engine of the "
-            "node is valid.",
+            "Output tokens over joules of the same interval. Withheld unless every known GPU and engine "
+            "of the node is valid.",
             Query(f"max({ratio})", "tokens per joule", now=True),
             face=Face(looks.TOKENS_PER_JOULE, 2, colour=looks.fixed(looks.EFFICIENCY), none="withheld"),
             course=True,
         ),
+    ]
+
+
+def _believed() -> list[stat.Panel]:
+    up = of_node("rackwatt_gpu_up")
+    margin = of_node("rackwatt_gpu_thermal_margin_celsius")
+    sources = of_node("rackwatt_collector_success")
+    return [
         shared.validity(
             "Figures",
             "Whether rate and tokens per joule can be believed, else why not (docs/metrics.md).",
@@ -123,9 +133,9 @@ def _answers() -> Row:
             says="value_and_name",
         ),
         figure(
-            "Nearest to slowdown",
-            "Degrees that the hottest GPU has left before the driver slows it down. Orange below 10, red "
-            "below 3: it is about to, or does.",
+            "Thermal margin",
+            "Degrees that the hottest GPU has left before the driver slows it down: orange below 10, red "
+            "below 3.",
             Query(f"min({margin})", "margin", now=True),
             face=Face(
                 looks.CELSIUS,
@@ -144,7 +154,6 @@ def _answers() -> Row:
             ),
         ),
     ]
-    return Row(4, [(3, panel) for panel in panels])
 
 
 def _work() -> Row:
@@ -161,14 +170,16 @@ def _work() -> Row:
         ),
         series(
             "Power, by boundary",
-            "Boundaries contain each other: what lies between two lines is drawn by what the wider one has more.",
+            "Boundaries contain each other: what lies between two lines is drawn by what the wider one "
+            "has more.",
             Query(f"max by (boundary) ({power})", "{{boundary}}"),
             face=Face(looks.WATTS, low=0),
             course=Course(colours=looks.POWER, fill=0),
         ),
         series(
             "Requests in the engines",
-            "Running and waiting. None of both: nobody asks. Waiting while GPUs are idle: look at the engine.",
+            "Running and waiting. None of both: nobody asks. Waiting while GPUs are idle: look at the "
+            "engine.",
             Query(f"sum by (state) ({requests})", "{{state}}"),
             face=Face(low=0),
             course=Course(colours=looks.REQUESTS),
@@ -178,10 +189,12 @@ def _work() -> Row:
 
 
 def _gpus() -> list[Row]:
+    return [Row(8, [(8, panel) for panel in _driven()], "GPUs"), Row(7, [(8, panel) for panel in _held()])]
+
+
+def _driven() -> list[timeseries.Panel]:
     limit = of_node(f"rackwatt_gpu_power_limit_watts{{{GPU}}}")
-    held = f"rate(rackwatt_gpu_throttled_seconds_total{{{GPU}}}[$__rate_interval])"
-    used = f"rackwatt_gpu_memory_used_bytes{{{GPU}}} / rackwatt_gpu_memory_total_bytes{{{GPU}}}"
-    first = [
+    return [
         series(
             "GPU power",
             "Mean of the last second, memory included, and the lowest enforced limit of the chosen GPUs.",
@@ -205,11 +218,17 @@ def _gpus() -> list[Row]:
             course=BY_GPU,
         ),
     ]
-    second = [
+
+
+def _held() -> list[timeseries.Panel]:
+    held = f"rate(rackwatt_gpu_throttled_seconds_total{{{GPU}}}[$__rate_interval])"
+    used = f"rackwatt_gpu_memory_used_bytes{{{GPU}}} / rackwatt_gpu_memory_total_bytes{{{GPU}}}"
+    return [
         series(
             "Held back, by reason",
-            "Share of time for which a reason held the clocks of the worst of the chosen GPUs down. sw_power_cap "
-            "under full load is ordinary where power is capped; thermal and brake reasons are not.",
+            "Share of time for which a reason held the clocks of the worst of the chosen GPUs down. "
+            "sw_power_cap under full load is ordinary where power is capped; thermal and brake reasons "
+            "are not.",
             Query(f"max by (reason) ({of_node(held)})", "{{reason}}"),
             face=Face(looks.RATIO, low=0, high=1),
             course=Course(
@@ -225,13 +244,13 @@ def _gpus() -> list[Row]:
         ),
         series(
             "GPU memory in use",
-            "Share of each GPU's memory. Engines take most of it at their start for the KV cache, so full is normal.",
+            "Share of each GPU's memory. Engines take most of it at their start for the KV cache, so full "
+            "is normal.",
             Query(of_node(f"({used})"), "GPU {{gpu}}"),
             face=Face(looks.RATIO, low=0, high=1, colour=looks.shades("purple")),
             course=BY_GPU,
         ),
     ]
-    return [Row(8, [(8, panel) for panel in first], "GPUs"), Row(7, [(8, panel) for panel in second])]
 
 
 def _health() -> Row:
@@ -266,8 +285,9 @@ def _table() -> table.Panel:
     none = looks.steps(looks.GOOD, (1, looks.BAD))
     return rows(
         "GPUs",
-        "State and the recovery that the driver asks for; Xid and uncorrected memory errors of the time shown; "
-        "whether energy counter and integrated power agree; whose the GPU is, by deployment, pod or Slurm job.",
+        "State and the recovery that the driver asks for; Xid and uncorrected memory errors of the time "
+        "shown; whether energy counter and integrated power agree; whose the GPU is, by deployment, pod "
+        "or Slurm job.",
         _told("rackwatt_gpu_state", "state", "health"),
         _told("rackwatt_gpu_recovery_action", "action", "recovery"),
         Query(f"round(sum by (gpu) ({xids}))"),

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from grafana_foundation_sdk.builders import bargauge, common, stat, statetimeline, text, timeseries
+from grafana_foundation_sdk.builders import bargauge, common, stat, statetimeline, timeseries
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models import common as look
 from grafana_foundation_sdk.models import dashboard as model
-from grafana_foundation_sdk.models.text import TextMode
 
 from dashboards.grafana.boards import looks
 from dashboards.grafana.boards.queries import SOURCE, Query
@@ -110,7 +109,7 @@ def series(
     begun(panel, title, about, queries)
     face.on(panel)
     panel.tooltip(HOVER).legend(_legend(drawn)).line_width(1).fill_opacity(drawn.fill)
-    panel.show_points(look.VisibilityMode.NEVER).span_nulls(False)
+    panel.show_points(look.VisibilityMode.NEVER).span_nulls(span_nulls=False)
     if drawn.bars:
         panel.draw_style(look.GraphDrawStyle.BARS).fill_opacity(70).bar_width_factor(0.8)
     if drawn.stacked:
@@ -171,9 +170,5 @@ def bars(title: str, about: str, *queries: Query, face: Face) -> bargauge.Panel:
     panel.reduce_options(LAST).orientation(look.VizOrientation.HORIZONTAL).min(0)
     panel.display_mode(look.BarGaugeDisplayMode.BASIC).value_mode(look.BarGaugeValueMode.TEXT)
     panel.legend(common.VizLegendOptions().show_legend(show_legend=False))
+    panel.text(common.VizTextDisplayOptions().title_size(16).value_size(18))
     return panel
-
-
-def words(title: str, about: str, content: str) -> text.Panel:
-    """Return a text."""
-    return text.Panel().title(title).description(about).mode(TextMode.MARKDOWN).content(content)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from dashboards.grafana.boards import looks, shared
 from dashboards.grafana.boards.board import Board, Row, to_board
 from dashboards.grafana.boards.panels import Course, Face, bars, figure, series
 from dashboards.grafana.boards.queries import Query, in_rack, of_rack
 from dashboards.grafana.boards.tables import Column, rows
 
+if TYPE_CHECKING:
+    from grafana_foundation_sdk.builders import stat
+
 AT = 'boundary="$boundary"'
 KWH = 3_600_000
+VERDICTS = {
+    "agrees": looks.GOOD,
+    "mismatch": looks.BAD,
+    "unverified": looks.WARN,
+    "unknown": looks.QUIET,
+}
 
 
 def board() -> Board:
@@ -31,17 +42,16 @@ def _over_range(name: str, *labels: str) -> str:
 
 
 def _answers() -> Row:
-    joules = _over_range("rackwatt_rack_energy_joules_total", AT)
-    tokens = _over_range("rackwatt_rack_tokens_total", 'kind="output"')
-    made = looks.fixed(looks.TOKENS["output"])
-    watts = looks.fixed(looks.POWER["gpu"])
-    ratio = looks.fixed(looks.EFFICIENCY)
-    panels = [
+    return Row(4, [(4, panel) for panel in (*_now(), *_shown())])
+
+
+def _now() -> list[stat.Panel]:
+    return [
         figure(
             "Power",
             "Now, at the chosen boundary.",
             Query(of_rack("rackwatt_rack_power_watts", AT), "power", now=True),
-            face=Face(looks.WATTS, 1, colour=watts, none="no meter"),
+            face=Face(looks.WATTS, 1, colour=looks.fixed(looks.POWER["gpu"]), none="no meter"),
         ),
         figure(
             "Tokens per joule",
@@ -49,7 +59,7 @@ def _answers() -> Row:
             Query(
                 of_rack("rackwatt_rack_tokens_per_joule", 'kind="output"', AT), "tokens per joule", now=True
             ),
-            face=Face(looks.TOKENS_PER_JOULE, 2, colour=ratio, none="withheld"),
+            face=Face(looks.TOKENS_PER_JOULE, 2, colour=looks.fixed(looks.EFFICIENCY), none="withheld"),
         ),
         figure(
             "Joules per token",
@@ -57,30 +67,36 @@ def _answers() -> Row:
             Query(
                 of_rack("rackwatt_rack_joules_per_token", 'kind="output"', AT), "joules per token", now=True
             ),
-            face=Face(looks.JOULES_PER_TOKEN, 4, colour=ratio, none="withheld"),
+            face=Face(looks.JOULES_PER_TOKEN, 4, colour=looks.fixed(looks.EFFICIENCY), none="withheld"),
         ),
+    ]
+
+
+def _shown() -> list[stat.Panel]:
+    joules = _over_range("rackwatt_rack_energy_joules_total", AT)
+    tokens = _over_range("rackwatt_rack_tokens_total", 'kind="output"')
+    return [
         figure(
             "Energy, time shown",
             "Growth of the rack's energy counter at the chosen boundary over the time shown.",
             Query(f"{joules} / {KWH}", "energy", now=True),
-            face=Face(looks.KILOWATT_HOURS, 2, colour=watts, none="no meter"),
+            face=Face(looks.KILOWATT_HOURS, 2, colour=looks.fixed(looks.POWER["gpu"]), none="no meter"),
         ),
         figure(
             "Output tokens, time shown",
             "Growth of the rack's token counter over the time shown: what members made while they were away "
             "is in it.",
             Query(tokens, "tokens", now=True),
-            face=Face("short", 2, colour=made, none="none"),
+            face=Face("short", 2, colour=looks.fixed(looks.TOKENS["output"]), none="none"),
         ),
         figure(
             "Tokens per joule, time shown",
-            "Ratio of the two growths. Unlike the live figure it is not withheld while members are missing: read "
-            "Coverage on the rack's board.",
+            "Ratio of the two growths. Unlike the live figure it is not withheld while members are "
+            "missing: read Coverage on the rack's board.",
             Query(f"{tokens} / {joules}", "tokens per joule", now=True),
-            face=Face(looks.TOKENS_PER_JOULE, 2, colour=ratio, none="unknown"),
+            face=Face(looks.TOKENS_PER_JOULE, 2, colour=looks.fixed(looks.EFFICIENCY), none="unknown"),
         ),
     ]
-    return Row(4, [(4, panel) for panel in panels])
 
 
 def _ladder() -> Row:
@@ -89,14 +105,15 @@ def _ladder() -> Row:
     gpu = of_rack("rackwatt_rack_power_watts", 'boundary="gpu"')
     ladder = bars(
         "Boundary ladder, now",
-        "Power at each boundary that is measured: gpu < module < node < rack < facility. They contain each other and "
-        "are never added; an absent one has no meter.",
+        "Power at each boundary that is measured: gpu < module < node < rack < facility. They contain "
+        "each other and are never added; an absent one has no meter.",
         Query(by_boundary, "{{boundary}}", now=True),
         face=Face(looks.WATTS, 1, colour=looks.fixed(looks.POWER["gpu"])),
     )
     course = series(
         "Power, by boundary",
-        "Dashed: what the modules draw beside their GPUs (Grace CPUs, regulators), the remainder of the first step.",
+        "Dashed: what the modules draw beside their GPUs (Grace CPUs, regulators), the remainder of the "
+        "first step.",
         Query(by_boundary, "{{boundary}}"),
         Query(f"{module} - {gpu}", "module beside gpu"),
         face=Face(looks.WATTS, low=0),
@@ -112,7 +129,8 @@ def _efficiency() -> Row:
     panels = [
         series(
             "Tokens per joule of the rack, by boundary",
-            "Live. The wider the boundary, the lower. Gaps: withheld (Figures on the rack's board tells why).",
+            "Live. The wider the boundary, the lower. Gaps: withheld (Figures on the rack's board tells "
+            "why).",
             Query(
                 of_rack("rackwatt_rack_tokens_per_joule", 'kind="output"', by="boundary"), "at {{boundary}}"
             ),
@@ -121,17 +139,22 @@ def _efficiency() -> Row:
         ),
         series(
             "Tokens per joule, by model",
-            "Over five minutes, of GPUs that worked for one model and nothing else. Not to be compared between models: "
-            "sizes, precisions and request shapes differ.",
+            "Over five minutes, of GPUs that worked for one model and nothing else. Not to be compared "
+            "between models: sizes, precisions and request shapes differ.",
             Query(f"model:rackwatt_tokens_per_joule:ratio5m{{{at}}}", "{{model}}"),
             face=Face(
-                looks.TOKENS_PER_JOULE, 2, low=0, none="Withheld: GPUs are shared, or not all are known"
+                looks.TOKENS_PER_JOULE,
+                2,
+                low=0,
+                colour=looks.shades(looks.EFFICIENCY),
+                none="Withheld: GPUs are shared, or not all are known",
             ),
             course=Course(fill=0),
         ),
         series(
             "Tokens per joule, by node",
-            "Over five minutes. Nodes of one model under equal work lie together; one that falls out is slow or hot.",
+            "Over five minutes. Nodes of one model under equal work lie together; one that falls out is "
+            "slow or hot.",
             Query(f"node:rackwatt_tokens_per_joule:ratio5m{{{at}}}", "{{node}}"),
             face=Face(
                 looks.TOKENS_PER_JOULE, 2, low=0, colour=looks.shades(looks.EFFICIENCY), none="Withheld"
@@ -149,8 +172,8 @@ def _use() -> Row:
     panels = [
         series(
             "Watts by what the deployments did",
-            "Mean power of the GPUs that belong to one deployment, by what it did meanwhile: serving, idle (asleep "
-            "included) or unknown. Watts of shared and free GPUs are nobody's, and not here.",
+            "Mean power of the GPUs that belong to one deployment, by what it did meanwhile: serving, "
+            "idle (asleep included) or unknown. Watts of shared and free GPUs are nobody's, and not here.",
             Query(f"sum by (state) ({spent})", "{{state}}"),
             face=Face(looks.WATTS, low=0, none="No GPU belongs to one deployment alone"),
             course=Course(
@@ -169,19 +192,11 @@ def _use() -> Row:
         ),
         series(
             "GPUs, by energy cross-check",
-            "What minutes of energy counter against integrated power say of each GPU. mismatch: do not trust either, "
-            "and tokens per joule are withheld. unknown: no full minute above idle yet.",
+            "What minutes of energy counter against integrated power say of each GPU. mismatch: do not "
+            "trust either, and tokens per joule are withheld. unknown: no full minute above idle yet.",
             Query(f"sum by (verdict) ({verdicts})", "{{verdict}}"),
             face=Face(decimals=0, low=0),
-            course=Course(
-                colours={
-                    "agrees": looks.GOOD,
-                    "mismatch": looks.BAD,
-                    "unverified": looks.WARN,
-                    "unknown": looks.QUIET,
-                },
-                fill=0,
-            ),
+            course=Course(colours=VERDICTS, fill=0),
         ),
     ]
     return Row(8, [(8, panel) for panel in panels], "How they are used")
@@ -195,8 +210,8 @@ def _nodes() -> Row:
     spent = f"max by (node) ({joules})"
     table = rows(
         "Nodes, time shown",
-        "Energy at the chosen boundary and output tokens of each node over the time shown, and their ratio; the least "
-        "efficient first.",
+        "Energy at the chosen boundary and output tokens of each node over the time shown, and their "
+        "ratio; the least efficient first.",
         Query(f"{spent} / {KWH}"),
         Query(made),
         Query(f"{made} / {spent}"),

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from dashboards.grafana.boards import looks, shared
 from dashboards.grafana.boards.board import Board, Row, address, choice, to_board
 from dashboards.grafana.boards.panels import Course, Face, figure, series, states
 from dashboards.grafana.boards.queries import Query, in_rack, of_rack
 from dashboards.grafana.boards.tables import Column, rows
+
+if TYPE_CHECKING:
+    from grafana_foundation_sdk.builders import dashboard as build
+    from grafana_foundation_sdk.builders import stat, statetimeline, timeseries
 
 ON_PAGE = 'on (job, instance) group_left (node) rackwatt_node_info{rack="$rack"}'
 RATE = Query(of_rack("rackwatt_rack_tokens_per_second", 'kind="output"'), "output", now=True)
@@ -40,7 +46,11 @@ def board() -> Board:
 
 
 def _answers() -> Row:
-    panels = [
+    return Row(5, [(3, panel) for panel in (*_made(), *_believed())])
+
+
+def _made() -> list[stat.Panel]:
+    return [
         figure(
             "Output tokens/s",
             "Live rate of the whole rack over the agent's window (10 s), summed over the members that are "
@@ -65,6 +75,11 @@ def _answers() -> Row:
             face=Face(looks.TOKENS_PER_JOULE, 2, colour=looks.fixed(looks.EFFICIENCY), none="withheld"),
             course=True,
         ),
+    ]
+
+
+def _believed() -> list[stat.Panel]:
+    return [
         figure(
             "Coverage",
             "Share of the rack's member-seconds that the rate speaks of. Red below 95 %: there a falling "
@@ -74,14 +89,15 @@ def _answers() -> Row:
         ),
         shared.validity(
             "Figures",
-            "Whether rate and tokens per joule can be believed, else why not; docs/metrics.md tells what each "
-            "reason means and what to do.",
+            "Whether rate and tokens per joule can be believed, else why not; docs/metrics.md tells what "
+            "each reason means and what to do.",
             FIGURES,
             f"* {ON_PAGE}",
         ),
         figure(
             "Nodes",
-            "Nodes in duty that answered the last poll, and those that should. Drained ones are not expected.",
+            "Nodes in duty that answered the last poll, and those that should. Drained ones are not "
+            "expected.",
             Query(of_rack("rackwatt_rack_nodes_reporting"), "reporting", now=True),
             Query(of_rack("rackwatt_rack_nodes_expected"), "expected", now=True),
             face=Face(colour=looks.fixed(looks.QUIET), none="unknown"),
@@ -102,7 +118,6 @@ def _answers() -> Row:
             face=Face(steps=looks.steps(looks.GOOD, (1, looks.BAD))),
         ),
     ]
-    return Row(5, [(3, panel) for panel in panels])
 
 
 def _delivery() -> Row:
@@ -117,8 +132,8 @@ def _delivery() -> Row:
                 14,
                 series(
                     "Tokens per second and power",
-                    "Left: live output rate. Right: power. A rate that falls with its power fell for want of "
-                    "work or of members; one that falls alone is being held back.",
+                    "Left: live output rate. Right: power. A rate that falls with its power fell for want "
+                    "of work or of members; one that falls alone is being held back.",
                     tokens,
                     power,
                     face=Face(looks.TOKENS_PER_SECOND, low=0),
@@ -137,50 +152,65 @@ def _delivery() -> Row:
 
 
 def _why() -> list[Row]:
-    requests = 'sum by (state) (model:rackwatt_requests:{0}{{rack="$rack"}})'
-    ratio = of_rack("rackwatt_rack_tokens_per_joule", 'kind="output"', by="boundary")
-    unwell = in_rack('rackwatt_gpu_state{state!="ok"}')
-    heat = in_rack('rackwatt_gpu_temperature_celsius{sensor="gpu"}')
-    first = [
-        series(
-            "Demand: requests in the engines",
-            "Running and waiting over all models. Fewer running and none waiting: clients ask for less, "
-            "nothing is wrong. Waiting grows: the rack cannot keep up.",
-            Query(requests.format("running").replace("by (state) ", ""), "running"),
-            Query(requests.format("waiting").replace("by (state) ", ""), "waiting"),
-            face=Face(low=0),
-            course=Course(colours=looks.REQUESTS),
-        ),
-        series(
-            "Output tokens per joule",
-            "By boundary; the wider the boundary, the lower. A gap is an interval in which it was withheld: "
-            "Figures tells why.",
-            Query(ratio, "at {{boundary}}"),
-            face=Face(looks.TOKENS_PER_JOULE, 2, low=0),
-            course=Course(colours=looks.at_boundary(), fill=0),
-        ),
-        series(
-            "GPUs held back, by reason",
-            "GPUs whose clocks a limit or slowdown holds down now, and GPUs that are not well. "
-            "sw_power_cap at full load is ordinary on power-capped racks; thermal and brake reasons are not.",
-            Query(f"sum by (reason) ({in_rack('rackwatt_gpu_throttled')})", "{{reason}}"),
-            Query(f"sum({unwell})", "not ok"),
-            face=Face(decimals=0, low=0),
-            course=Course(
-                colours={
-                    "not ok": looks.BAD,
-                    "hw_.*|sw_thermal.*": looks.WARN,
-                    "sw_power_cap|sync_boost": looks.QUIET,
-                },
-                fill=0,
-                soft=4,
-            ),
-        ),
+    return [
+        Row(8, [(8, _demand()), (8, _ratio()), (8, _held_back())], "Why"),
+        Row(7, [(8, panel) for panel in _believed_when()]),
     ]
-    second = [
+
+
+def _demand() -> timeseries.Panel:
+    return series(
+        "Demand: requests in the engines",
+        "Running and waiting over all models. Fewer running and none waiting: clients ask for less, "
+        "nothing is wrong. Waiting grows: the rack cannot keep up.",
+        Query('sum(model:rackwatt_requests:running{rack="$rack"})', "running"),
+        Query('sum(model:rackwatt_requests:waiting{rack="$rack"})', "waiting"),
+        face=Face(low=0),
+        course=Course(colours=looks.REQUESTS),
+    )
+
+
+def _ratio() -> timeseries.Panel:
+    ratio = of_rack("rackwatt_rack_tokens_per_joule", 'kind="output"', by="boundary")
+    return series(
+        "Output tokens per joule",
+        "By boundary; the wider the boundary, the lower. A gap is an interval in which it was withheld: "
+        "Figures tells why.",
+        Query(ratio, "at {{boundary}}"),
+        face=Face(looks.TOKENS_PER_JOULE, 2, low=0),
+        course=Course(colours=looks.at_boundary(), fill=0),
+    )
+
+
+def _held_back() -> timeseries.Panel:
+    unwell = in_rack('rackwatt_gpu_state{state!="ok"}')
+    return series(
+        "GPUs held back, by reason",
+        "GPUs whose clocks a limit or slowdown holds down now, and GPUs that are not well. "
+        "sw_power_cap at full load is ordinary on power-capped racks; thermal and brake reasons are "
+        "not.",
+        Query(f"sum by (reason) ({in_rack('rackwatt_gpu_throttled')})", "{{reason}}"),
+        Query(f"sum({unwell})", "not ok"),
+        face=Face(decimals=0, low=0),
+        course=Course(
+            colours={
+                "not ok": looks.BAD,
+                "hw_.*|sw_thermal.*": looks.WARN,
+                "sw_power_cap|sync_boost": looks.QUIET,
+            },
+            fill=0,
+            soft=4,
+        ),
+    )
+
+
+def _believed_when() -> list[timeseries.Panel | statetimeline.Panel]:
+    heat = in_rack('rackwatt_gpu_temperature_celsius{sensor="gpu"}')
+    return [
         series(
             "Coverage",
-            "Share of the expected member-seconds that are valid. Below the line at 95 % ratios are withheld.",
+            "Share of the expected member-seconds that are valid. Below the line at 95 % ratios are "
+            "withheld.",
             Query(of_rack("rackwatt_rack_coverage_ratio"), "coverage"),
             face=Face(looks.RATIO, low=0, high=1, steps=shared.COVERED, colour=looks.by_threshold()),
             course=Course(by_value=True, limits=True, fill=0, legend="hidden"),
@@ -200,7 +230,6 @@ def _why() -> list[Row]:
             course=Course(legend="hidden", fill=0),
         ),
     ]
-    return [Row(8, [(8, panel) for panel in first], "Why"), Row(7, [(8, panel) for panel in second])]
 
 
 def _members() -> list[Row]:
@@ -227,8 +256,8 @@ def _members() -> list[Row]:
     )
     ratio = series(
         "Member rate to the median member",
-        "Output rate of each member over the median of the rack: a straggler leaves the bundle downwards, and "
-        "the line is coloured below 95 % and 80 %.",
+        "Output rate of each member over the median of the rack: a straggler leaves the bundle downwards, "
+        "and the line is coloured below 95 % and 80 %.",
         Query(of_rack("rackwatt_rack_member_rate_to_median_ratio", by="node"), "{{node}}"),
         face=Face(looks.RATIO, steps=_slow(), colour=looks.by_threshold(), low=0),
         course=Course(by_value=True, legend="hidden", fill=0, soft=1.1),
@@ -236,7 +265,7 @@ def _members() -> list[Row]:
     return [Row(10, [(12, each), (12, ratio)], "Who")]
 
 
-def _slow() -> looks.build.ThresholdsConfig:
+def _slow() -> build.ThresholdsConfig:
     return looks.steps(looks.BAD, (0.8, looks.WARN), (0.95, looks.GOOD))
 
 
@@ -248,10 +277,10 @@ def _record() -> Row:
                 24,
                 series(
                     "Compared with a published record",
-                    "The rack's live output rate compared with the published figure that `rack.record` names, "
-                    "for orientation. azure-gb300-llama2-70b is an unverified MLPerf v5.1 entry, Offline, the "
-                    "sum of 18 runs of single nodes: conditions differ, and a live figure is not a benchmark "
-                    "result. Absent unless the record's model alone is served.",
+                    "The rack's live output rate compared with the published figure that `rack.record` "
+                    "names, for orientation. azure-gb300-llama2-70b is an unverified MLPerf v5.1 entry, "
+                    "Offline, the sum of 18 runs of single nodes: conditions differ, and a live figure is "
+                    "not a benchmark result. Absent unless the record's model alone is served.",
                     Query(
                         of_rack("rackwatt_rack_record_ratio", 'kind="output"', by="record"),
                         "compared with {{record}} (unverified, Offline; for orientation)",

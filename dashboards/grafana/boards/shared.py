@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from grafana_foundation_sdk.builders import dashboard as build
     from grafana_foundation_sdk.builders import stat, table
+    from grafana_foundation_sdk.models import dashboard as model
 
 ALERTS = 'alertname=~"Rackwatt.+", alertstate="firing"'
 RUNBOOKS = "@{runbook_url_prefix}"
@@ -64,19 +65,22 @@ def marks() -> Sequence[build.AnnotationQuery]:
     )
 
 
-def firing(where: str, title: str = "What is wrong, since when") -> table.Panel:
-    """Return the alerts that fire, the gravest first, each with its runbook."""
+def firing(where: str, *, racks: bool = False) -> table.Panel:
+    """Return the alerts that fire, the gravest first, each with its runbook; of many racks with the rack."""
     alerts = f"ALERTS{{{ALERTS}, {where}}}"
     since = f'ALERTS_FOR_STATE{{alertname=~"Rackwatt.+", {where}}}'
-    to_node = to_board(NODE_BOARD, rack="${rack}", node="${__value.raw}")
+    which = "${__data.fields.Rack}" if racks else "${rack}"
+    to_node = to_board(NODE_BOARD, rack=which, node="${__value.raw}")
+    to_rack = to_board(RACK_BOARD, rack="${__value.raw}")
     return rows(
-        title,
-        "Alerts of rackwatt that fire now, and since when their condition holds. An alert's name leads to its "
-        "runbook, a node's to its board.",
+        "What is wrong, since when",
+        "Alerts of rackwatt that fire now, and since when their condition holds. An alert's name leads to "
+        "its runbook, a node's to its board.",
         Query(f"1000 * {since} * ignoring (alertstate) group_right () {alerts}"),
         columns=[
             Column("severity", "Severity", words=_severities(), width=85),
             Column("alertname", "Alert", link=("Runbook", RUNBOOKS + "${__value.raw}.md")),
+            *([Column("rack", "Rack", link=("Rack", to_rack), width=90)] if racks else []),
             Column("node", "Node", link=("Node", to_node), width=90),
             Column("gpu", "GPU", width=50),
             Column("A", "Since", unit=looks.SINCE, width=150),
@@ -86,7 +90,7 @@ def firing(where: str, title: str = "What is wrong, since when") -> table.Panel:
     )
 
 
-def _severities() -> looks.model.ValueMap:
+def _severities() -> model.ValueMap:
     return looks.words(
         critical=("critical", looks.BAD), warning=("warning", looks.WARN), info=("info", looks.QUIET)
     )
@@ -96,7 +100,8 @@ def validity(title: str, about: str, figures: str, join: str) -> stat.Panel:
     """Return `valid`, or the reasons why one of these figures is not."""
     reasons = f'rackwatt_figure_invalid_reason{{figure=~"{figures}"}} {join}'
     valid = f'rackwatt_figure_valid{{figure=~"{figures}"}} {join}'
-    said = f'(max by (reason) ({reasons}) == 1) - 1 or label_replace(min({valid}) == 1, "reason", "valid", "", "")'
+    good = f'label_replace(min({valid}) == 1, "reason", "valid", "", "")'
+    said = f"(max by (reason) ({reasons}) == 1) - 1 or {good}"
     return figure(
         title,
         about,
