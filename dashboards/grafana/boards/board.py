@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 
 TAG = "rackwatt"
 WIDE = 24
+UNASKED = {
+    ("repeatDirection", "h"),
+    ("transparent", False),
+    ("placement", "inControlsMenu"),  # where links and marks are hidden from who does not look for them
+    ("auto", False),  # this and the next two: of variables of another kind
+    ("auto_count", 30),
+    ("auto_min", "10s"),
+}
+"""What the library writes though nobody asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +90,15 @@ def _at(panel: Any, number: int, x: int, y: int, width: int, height: int) -> dic
 
 
 def _without_defaults(told: Any) -> Any:
-    """Leave out what the library writes though nobody asked for it and Grafana would choose otherwise."""
+    """Leave out what nobody asked for, where Grafana would choose otherwise."""
     if isinstance(told, list):
         return [_without_defaults(each) for each in told]
     if not isinstance(told, dict):
         return told
-    left_out = {("repeatDirection", "h"), ("transparent", False), ("placement", "inControlsMenu")}
     return {
         name: _without_defaults(value)
         for name, value in told.items()
-        if not (isinstance(value, str | bool) and (name, value) in left_out)
+        if not (isinstance(value, str | bool | int) and (name, value) in UNASKED)
     }
 
 

@@ -70,7 +70,7 @@ def _made() -> list[stat.Panel]:
 
 
 def _believed() -> list[stat.Panel]:
-    alerts = f"count(ALERTS{{{shared.ALERTS}}}) or vector(0)"
+    alerts = f"count(ALERTS{{{shared.GRAVE}}}) or vector(0)"
     return [
         figure(
             "Coverage",
@@ -88,7 +88,7 @@ def _believed() -> list[stat.Panel]:
         ),
         figure(
             "Alerts firing",
-            "Alerts of rackwatt that fire anywhere.",
+            "Critical ones and warnings of rackwatt that fire anywhere.",
             Query(alerts, "firing", now=True),
             face=Face(steps=looks.steps(looks.GOOD, (1, looks.BAD))),
         ),
@@ -97,7 +97,7 @@ def _believed() -> list[stat.Panel]:
 
 def _racks() -> Row:
     missing = f"rack:rackwatt_nodes:expected{{{RACKS}}} - rack:rackwatt_nodes:reporting{{{RACKS}}}"
-    alerts = f"count by (rack) (ALERTS{{{shared.ALERTS}, {RACKS}}})"
+    alerts = f"count by (rack) (ALERTS{{{shared.GRAVE}, {RACKS}}})"
     table = rows(
         "Racks, the worst covered first",
         "Over five minutes. A rack's name leads to its board. Tokens per joule are comparable only "
@@ -170,8 +170,10 @@ def _gaps() -> Row:
                 f"rack:rackwatt_nodes:expected{{{RACKS}}} - rack:rackwatt_nodes:reporting{{{RACKS}}}",
                 "{{rack}}",
             ),
-            face=Face(decimals=0, low=0, colour=looks.shades("red")),
-            course=Course(fill=0, soft=3),
+            face=Face(
+                decimals=0, low=0, steps=looks.steps(looks.QUIET, (1, looks.BAD)), colour=looks.by_threshold()
+            ),
+            course=Course(by_value=True, fill=0, soft=3),
         ),
     ]
     return Row(7, [(12, panel) for panel in panels])

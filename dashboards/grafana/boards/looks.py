@@ -11,10 +11,10 @@ GOOD, WARN, BAD, QUIET = "green", "orange", "red", "text"
 TOKENS = {"output": "blue", "prompt": "light-blue", "prompt_cached": "super-light-blue"}
 """By kind of token."""
 POWER = {
-    "gpu": "#FADE2A",
-    "module": "#CA9A2B",
-    "node": "#A0722A",
-    "rack": "#7A5230",
+    "gpu": "#E5B70C",
+    "module": "#B9861F",
+    "node": "#96682A",
+    "rack": "#74502F",
     "facility": "#5C4033",
 }
 """By boundary, darker the more it contains."""

@@ -113,7 +113,7 @@ def series(
     if drawn.bars:
         panel.draw_style(look.GraphDrawStyle.BARS).fill_opacity(70).bar_width_factor(0.8)
     if drawn.stacked:
-        panel.stacking(common.StackingConfig().mode(look.StackingMode.NORMAL).group("A"))
+        panel.stacking(common.StackingConfig().mode(look.StackingMode.NORMAL).group("A")).line_width(0)
     if drawn.limits:
         style = common.GraphThresholdsStyleConfig().mode(look.GraphThresholdsStyleMode.DASHED)
         panel.thresholds_style(style)

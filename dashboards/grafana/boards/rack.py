@@ -46,7 +46,7 @@ def board() -> Board:
 
 
 def _answers() -> Row:
-    return Row(5, [(3, panel) for panel in (*_made(), *_believed())])
+    return Row(4, [(3, panel) for panel in (*_made(), *_believed())])
 
 
 def _made() -> list[stat.Panel]:
@@ -113,8 +113,9 @@ def _believed() -> list[stat.Panel]:
         ),
         figure(
             "Alerts firing",
-            "Alerts of rackwatt that fire for this rack, its nodes, GPUs and engines; they are listed below.",
-            Query(f'count(ALERTS{{{shared.ALERTS}, rack=~"$rack|"}}) or vector(0)', "firing", now=True),
+            "Critical ones and warnings that fire for this rack, its nodes, GPUs and engines; they are "
+            "listed below.",
+            Query(f'count(ALERTS{{{shared.GRAVE}, rack=~"$rack|"}}) or vector(0)', "firing", now=True),
             face=Face(steps=looks.steps(looks.GOOD, (1, looks.BAD))),
         ),
     ]
@@ -237,9 +238,10 @@ def _members() -> list[Row]:
     power = in_rack('rackwatt_power_watts{boundary="$boundary"}')
     each = rows(
         "Members, the worst first",
-        "Missing ones first, then by output rate over the rack's median member. Orange below 95 %, "
-        "where RackwattStraggler begins to look, red below 80 %. Missing figures of a node that is up: "
-        "it warms up, or its engine cannot be read.",
+        "Missing ones first, then by output rate over the rack's median member. Orange below 95 %, the "
+        "default of RackwattStraggler (which compares nodes of one model), red below 80 %; a rack of "
+        "several models differs by model. Missing figures of a node that is up: it warms up, or its "
+        "engine cannot be read.",
         Query(of_rack("rackwatt_rack_member_up", by="node")),
         Query(of_rack("rackwatt_rack_member_rate_to_median_ratio", by="node")),
         Query(of_rack("rackwatt_rack_member_tokens_per_second", 'kind="output"', by="node")),

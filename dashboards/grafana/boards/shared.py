@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from grafana_foundation_sdk.builders import stat, table
     from grafana_foundation_sdk.models import dashboard as model
 
-ALERTS = 'alertname=~"Rackwatt.+", alertstate="firing"'
+NAMED = 'alertname=~"Rackwatt.+", alertname!="RackwattWatchdog"'
+"""Ours, without the one that fires always so that its silence is told."""
+ALERTS = f'{NAMED}, alertstate="firing"'
+GRAVE = f'{ALERTS}, severity=~"critical|warning"'
 RUNBOOKS = "@{runbook_url_prefix}"
 NODE_BOARD, RACK_BOARD = "rackwatt-node", "rackwatt-rack"
 UP = looks.words(is_1=("up", looks.GOOD), is_0=("missing", looks.BAD))
@@ -68,7 +71,7 @@ def marks() -> Sequence[build.AnnotationQuery]:
 def firing(where: str, *, racks: bool = False) -> table.Panel:
     """Return the alerts that fire, the gravest first, each with its runbook; of many racks with the rack."""
     alerts = f"ALERTS{{{ALERTS}, {where}}}"
-    since = f'ALERTS_FOR_STATE{{alertname=~"Rackwatt.+", {where}}}'
+    since = f"ALERTS_FOR_STATE{{{NAMED}, {where}}}"
     which = "${__data.fields.Rack}" if racks else "${rack}"
     to_node = to_board(NODE_BOARD, rack=which, node="${__value.raw}")
     to_rack = to_board(RACK_BOARD, rack="${__value.raw}")

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from dashboards.grafana.boards.queries import Query
 
+NOTHING = "-"
+"""In a cell; the panel's own word stands where there is no row at all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -35,6 +38,7 @@ class Column:
     def properties(self) -> list[model.DynamicConfigValue]:
         """Return how it is told."""
         told: dict[str, Any] = {
+            "noValue": NOTHING,
             "unit": self.unit,
             "decimals": self.decimals,
             "mappings": None if self.words is None else [self.words],
@@ -72,8 +76,7 @@ def rows(
     }
     panel.with_transformation(model.DataTransformerConfig(id_val="organize", options=named))
     for each in columns:
-        if each.properties():
-            panel.override_by_name(each.title, each.properties())
+        panel.override_by_name(each.title, each.properties())
     panel.sort_by([common.TableSortByFieldState().display_name(name).desc(down) for name, down in sort])
     return panel
 
