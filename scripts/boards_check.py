@@ -1,7 +1,7 @@
-"""Checks the boards against the types of @grafana/schema: `make boards-check` (npm and node; not in `make test`).
+"""Checks the boards against the types of @grafana/schema: `make boards-check` (needs npm and node).
 
-Writes a TypeScript file that gives each panel's options and fields, and each board, to Grafana's own types, and lets
-the compiler judge: a wrong word, a number that is a text, an option that a panel has not.
+Writes a TypeScript file that gives each panel's options and fields, and each board, to Grafana's own types,
+and lets the compiler judge: a wrong word, a number that is a text, an option that a panel has not.
 """
 
 from __future__ import annotations
