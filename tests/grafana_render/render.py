@@ -1,7 +1,7 @@
 """Draws the boards with Grafana's published UI libraries over a rack of the twin: `make boards-render`.
 
-Needs npm, node and .cache/chromium. Starts a demo and a Prometheus with the shipped rules, waits, leaves a picture
-of each board in .cache/boards, says what went wrong while drawing, and fails then. It is not Grafana:
+Needs npm, node and .cache/chromium. Starts a demo and a Prometheus with the shipped rules, waits, leaves a
+picture of each board in .cache/boards, says what went wrong while drawing, and fails then. It is not Grafana:
 docs/grafana.md tells what of it is.
 """
 
