@@ -1,13 +1,18 @@
 """The recording rules name only what there is, and mean what they say."""
 
+import re
+from pathlib import Path
+
 import pytest
 from fakes import promql
 from fakes.prometheus import promtool_check_rules, promtool_test_rules
 
+import agent
 from agent import dashboards
 from agent.measure.engine import TokenKind
 
 RULES = promql.rules_of(*promql.RECORDING)
+PAGE = Path(agent.__file__).parent.parent / "docs" / "prometheus.md"
 TESTS = sorted((dashboards.source_folder() / "rules" / "tests").glob("recording*.yml"))
 LEVELS = {"node": {"rack", "node"}, "model": {"rack", "model"}, "rack": {"rack"}, "site": set()}
 
@@ -76,6 +81,17 @@ def test_a_name_says_the_window_of_its_rate(records):
     for rule in RULES:
         windows = {"1m", "5m"} & set(rule["expr"].replace("[", " ").replace("]", " ").split())
         assert all(rule["record"].endswith(window) for window in windows), rule["record"]
+
+
+def test_the_page_about_prometheus_tells_every_record_and_its_labels(records):
+    told = {}
+    for line in PAGE.read_text().splitlines():
+        if line.startswith(("| `node:", "| `model:", "| `rack:", "| `site:")):
+            names, labels, _ = line.split(" | ", 2)
+            for name in re.findall(r"`([^`]+)`", names):
+                told[name] = set(labels.split(", ")) - {"-"}
+
+    assert told == {name: set(labels) for name, labels in records.items()}
 
 
 @pytest.mark.parametrize(

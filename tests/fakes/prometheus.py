@@ -83,8 +83,12 @@ class Prometheus:
         rule_files: Sequence[Path] = (),
         features: Sequence[str] = (),
         remote_write_receiver: bool = False,
+        config: Mapping[str, Any] | None = None,
     ) -> None:
-        """Settle the configuration; `targets` maps a job's name to host:port or host:port/path."""
+        """Settle the configuration; `targets` maps a job's name to host:port or host:port/path.
+
+        `config` has top-level keys of the file that are taken as they are.
+        """
         self.port: int | None = None
         self.folder: Path | None = None
         self._program: Program | None = None
@@ -105,6 +109,7 @@ class Prometheus:
                 }
                 for job, addresses in targets.items()
             ],
+            **(config or {}),
         }
 
     def __enter__(self) -> Self:
