@@ -3,19 +3,22 @@
 import copy
 import json
 import re
+from pathlib import Path
 
 import pytest
+import yaml
 from fakes import boards, promql
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models import dashboard as model
 
+from agent import dashboards
 from dashboards.grafana.boards.__main__ import texts
 
 BOARDS = boards.loaded()
 ASKED = [query for board in BOARDS.values() for query in boards.asked(board)]
 MADE_BY_ALERTS = {"rackwatt-rack", "rackwatt-fleet"}
-PROVISIONING = boards.FILES[0].parent / "provisioning"
+GRAFANA = dashboards.source_folder() / "grafana"
 
 
 def every_panel():
@@ -173,6 +176,45 @@ def test_an_alert_leads_to_its_runbook_where_the_parameter_says():
     assert {
         file.stem for file in boards.FILES if file.with_name(file.name + ".in").exists()
     } == MADE_BY_ALERTS
+
+
+def test_what_is_written_for_users_has_their_runbooks_and_no_code():
+    written = dict(dashboards.files_with({"runbook_url_prefix": "https://wiki/"}))
+
+    assert '"https://wiki/${__value.raw}.md"' in written[Path("grafana/rackwatt-rack.json")]
+    assert len([path for path in written if path.match("grafana/*.json")]) == len(BOARDS)
+    assert not [path for path in written if "boards" in path.parts]
+
+
+def test_provisioning_names_the_data_source_that_boards_choose_and_a_folder_for_them():
+    (source,) = yaml.safe_load((GRAFANA / "provisioning/datasources/rackwatt.yaml").read_text())[
+        "datasources"
+    ]
+    (provider,) = yaml.safe_load((GRAFANA / "provisioning/dashboards/rackwatt.yaml").read_text())["providers"]
+
+    assert (source["type"], source["access"]) == ("prometheus", "proxy")
+    assert (provider["type"], provider["folder"]) == ("file", "rackwatt")
+    assert provider["options"]["path"] in (GRAFANA / "../../docs/grafana.md").read_text()
+
+
+def test_the_fleet_is_made_of_records_of_racks_and_sites_alone():
+    """So it works, and is cheap, on a server that has no node's series."""
+    names = {
+        name
+        for query in boards.asked(BOARDS["rackwatt-fleet"])
+        for name, _ in promql.used(promql.interpolated(query.expr))
+    }
+
+    assert {name.partition(":")[0] for name in names} == {"rack", "site", "ALERTS", "ALERTS_FOR_STATE"}
+
+
+def test_no_alert_is_said_to_fire_only_where_alerts_are_reckoned():
+    counts = [query.expr for query in ASKED if query.by == "Alerts firing/A"]
+
+    assert len(counts) == 2
+    for expr in counts:
+        assert expr.endswith('or 0 * count(ALERTS{alertname="RackwattWatchdog", alertstate="firing"})')
+    assert not [query.name for query in ASKED if "vector(0)" in query.expr]
 
 
 def test_t20_the_record_is_compared_with_and_never_a_result():

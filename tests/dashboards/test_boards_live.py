@@ -12,6 +12,8 @@ from fakes import boards, promql
 from fakes.processes import LOOPBACK, Program, free_port, http_get, wait_http
 from fakes.prometheus import Prometheus
 
+from agent import dashboards
+
 FAULTS_AT = 32
 SCENARIO = f"""
 about: A healthy rack; one GPU reports an error and one engine is restarted when all has been seen.
@@ -60,7 +62,8 @@ class Rack:
         self.url = f"http://{listen}"
         self.demo = Program([*command, "--scenario", str(scenario)], log=folder / "demo.log")
         (folder / "alert.yml").write_text(ALERT)
-        self._rules = [*promql.RECORDING, folder / "alert.yml"]
+        alerts = dashboards.source_folder() / "rules" / "alerts.yml"
+        self._rules = [*promql.RECORDING, alerts, folder / "alert.yml"]
 
     def prometheus(self, elsewhere):
         members = [url.removeprefix("http://") for url in self.members().values()]

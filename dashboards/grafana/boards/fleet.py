@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from grafana_foundation_sdk.builders import stat
 
 RACKS = 'rack=~"$rack"'
+ALL = 'rack!=""'
 AT = 'boundary="$boundary"'
 
 
@@ -24,7 +25,7 @@ def board() -> Board:
         title="rackwatt: fleet",
         about="All racks side by side, from recorded figures of whole racks: cheap for any number of nodes.",
         variables=[
-            choice("rack", "Rack", "label_values(rackwatt_rack_nodes_expected, rack)", several=True),
+            choice("rack", "Rack", "label_values(rack:rackwatt_nodes:expected, rack)", several=True),
             choice(
                 "boundary",
                 "Power at",
@@ -34,6 +35,16 @@ def board() -> Board:
         ],
         rows=[_answers(), _racks(), _course(), _gaps()],
     )
+
+
+def each_rack(record: str, *labels: str, racks: str = RACKS) -> str:
+    """Return a record of each rack; what two servers record of one is one."""
+    chosen = ", ".join((racks, *labels))
+    return f"max by (rack) (rack:rackwatt_{record}{{{chosen}}})"
+
+
+def _missing() -> str:
+    return f"{each_rack('nodes:expected')} - {each_rack('nodes:reporting')}"
 
 
 def _answers() -> Row:
@@ -70,7 +81,6 @@ def _made() -> list[stat.Panel]:
 
 
 def _believed() -> list[stat.Panel]:
-    alerts = f"count(ALERTS{{{shared.GRAVE}}}) or vector(0)"
     return [
         figure(
             "Coverage",
@@ -81,33 +91,28 @@ def _believed() -> list[stat.Panel]:
         figure(
             "Nodes",
             "Nodes in duty that report, and those that should, over all racks.",
-            Query("sum(rack:rackwatt_nodes:reporting)", "reporting", now=True),
-            Query("sum(rack:rackwatt_nodes:expected)", "expected", now=True),
+            Query(f"sum({each_rack('nodes:reporting', racks=ALL)})", "reporting", now=True),
+            Query(f"sum({each_rack('nodes:expected', racks=ALL)})", "expected", now=True),
             face=Face(colour=looks.fixed(looks.QUIET), none="unknown"),
             says="value_and_name",
         ),
-        figure(
-            "Alerts firing",
-            "Critical ones and warnings of rackwatt that fire anywhere.",
-            Query(alerts, "firing", now=True),
-            face=Face(steps=looks.steps(looks.GOOD, (1, looks.BAD))),
-        ),
+        shared.alerts_firing("Critical ones and warnings of rackwatt that fire anywhere."),
     ]
 
 
 def _racks() -> Row:
-    missing = f"rack:rackwatt_nodes:expected{{{RACKS}}} - rack:rackwatt_nodes:reporting{{{RACKS}}}"
     alerts = f"count by (rack) (ALERTS{{{shared.GRAVE}, {RACKS}}})"
+    none = f"0 * {each_rack('nodes:expected')} and on () {shared.WATCHED}"
     table = rows(
         "Racks, the worst covered first",
         "Over five minutes. A rack's name leads to its board. Tokens per joule are comparable only "
         "between racks that serve the same model in the same precision and shape.",
-        Query(f"max by (rack) (rack:rackwatt_coverage:ratio{{{RACKS}}})"),
-        Query(f'max by (rack) (rack:rackwatt_tokens:rate5m{{kind="output", {RACKS}}})'),
-        Query(f"max by (rack) (rack:rackwatt_power_watts:rate5m{{{AT}, {RACKS}}})"),
-        Query(f'max by (rack) (rack:rackwatt_tokens_per_joule:ratio5m{{kind="output", {AT}, {RACKS}}})'),
-        Query(f"max by (rack) ({missing})"),
-        Query(f"{alerts} or 0 * max by (rack) (rack:rackwatt_nodes:expected{{{RACKS}}})"),
+        Query(each_rack("coverage:ratio")),
+        Query(each_rack("tokens:rate5m", 'kind="output"')),
+        Query(each_rack("power_watts:rate5m", AT)),
+        Query(each_rack("tokens_per_joule:ratio5m", 'kind="output"', AT)),
+        Query(_missing()),
+        Query(f"{alerts} or {none}"),
         columns=[
             Column("rack", "Rack", link=("Rack", to_board(shared.RACK_BOARD, rack="${__value.raw}"))),
             Column("A", "Coverage", looks.RATIO, 1, shared.COVERED),
@@ -128,14 +133,14 @@ def _course() -> Row:
         series(
             "Output tokens per second, by rack",
             "Over five minutes.",
-            Query(f'rack:rackwatt_tokens:rate5m{{kind="output", {RACKS}}}', "{{rack}}"),
+            Query(each_rack("tokens:rate5m", 'kind="output"'), "{{rack}}"),
             face=Face(looks.TOKENS_PER_SECOND, low=0, colour=looks.shades(looks.TOKENS["output"])),
             course=Course(fill=0),
         ),
         series(
             "Power, by rack",
             "At the chosen boundary, over five minutes.",
-            Query(f"rack:rackwatt_power_watts:rate5m{{{AT}, {RACKS}}}", "{{rack}}"),
+            Query(each_rack("power_watts:rate5m", AT), "{{rack}}"),
             face=Face(looks.WATTS, low=0, colour=looks.shades(looks.POWER["gpu"])),
             course=Course(fill=0),
         ),
@@ -143,7 +148,7 @@ def _course() -> Row:
             "Output tokens per joule, by rack",
             "Over five minutes. Compare a rack with its own past; with another only under the same model "
             "and shape.",
-            Query(f'rack:rackwatt_tokens_per_joule:ratio5m{{kind="output", {AT}, {RACKS}}}', "{{rack}}"),
+            Query(each_rack("tokens_per_joule:ratio5m", 'kind="output"', AT), "{{rack}}"),
             face=Face(
                 looks.TOKENS_PER_JOULE, 2, low=0, colour=looks.shades(looks.EFFICIENCY), none="Withheld"
             ),
@@ -159,17 +164,14 @@ def _gaps() -> Row:
             "Coverage, by rack",
             "A fall here is missing nodes or figures; a fall of the rate without it is not. The line is "
             "at 95 %.",
-            Query(f"rack:rackwatt_coverage:ratio{{{RACKS}}}", "{{rack}}"),
+            Query(each_rack("coverage:ratio"), "{{rack}}"),
             face=Face(looks.RATIO, steps=shared.COVERED, colour=looks.by_threshold(), low=0, high=1),
             course=Course(by_value=True, limits=True, fill=0, legend="hidden"),
         ),
         series(
             "Nodes that do not report, by rack",
             "Expected less reporting. Drained nodes are not expected.",
-            Query(
-                f"rack:rackwatt_nodes:expected{{{RACKS}}} - rack:rackwatt_nodes:reporting{{{RACKS}}}",
-                "{{rack}}",
-            ),
+            Query(_missing(), "{{rack}}"),
             face=Face(
                 decimals=0, low=0, steps=looks.steps(looks.QUIET, (1, looks.BAD)), colour=looks.by_threshold()
             ),

@@ -111,12 +111,10 @@ def _believed() -> list[stat.Panel]:
             face=Face(colour=looks.fixed(looks.QUIET), none="unknown"),
             says="value_and_name",
         ),
-        figure(
-            "Alerts firing",
+        shared.alerts_firing(
             "Critical ones and warnings that fire for this rack, its nodes, GPUs and engines; they are "
             "listed below.",
-            Query(f'count(ALERTS{{{shared.GRAVE}, rack=~"$rack|"}}) or vector(0)', "firing", now=True),
-            face=Face(steps=looks.steps(looks.GOOD, (1, looks.BAD))),
+            ', rack=~"$rack|"',
         ),
     ]
 

@@ -21,6 +21,8 @@ NAMED = 'alertname=~"Rackwatt.+", alertname!="RackwattWatchdog"'
 """Ours, without the one that fires always so that its silence is told."""
 ALERTS = f'{NAMED}, alertstate="firing"'
 GRAVE = f'{ALERTS}, severity=~"critical|warning"'
+WATCHED = 'ALERTS{alertname="RackwattWatchdog", alertstate="firing"}'
+"""Fires always: without it no alert is reckoned here, and none firing means nothing."""
 RUNBOOKS = "@{runbook_url_prefix}"
 NODE_BOARD, RACK_BOARD = "rackwatt-node", "rackwatt-rack"
 UP = looks.words(is_1=("up", looks.GOOD), is_0=("missing", looks.BAD))
@@ -89,7 +91,17 @@ def firing(where: str, *, racks: bool = False) -> table.Panel:
             Column("A", "Since", unit=looks.SINCE, width=150),
         ],
         sort=[("Severity", False)],
-        none="No alert fires",
+        none="No alert fires, or alerts.yml is not loaded here: see Alerts firing",
+    )
+
+
+def alerts_firing(about: str, where: str = "") -> stat.Panel:
+    """Return how many alerts fire; none only where alerts are reckoned at all."""
+    return figure(
+        "Alerts firing",
+        f"{about} Unknown where alerts.yml is not loaded, which the alert that fires always tells.",
+        Query(f"count(ALERTS{{{GRAVE}{where}}}) or 0 * count({WATCHED})", "firing", now=True),
+        face=Face(steps=looks.steps(looks.QUIET, (0, looks.GOOD), (1, looks.BAD)), none="not loaded"),
     )
 
 
