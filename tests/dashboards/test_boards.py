@@ -130,6 +130,14 @@ def test_whatever_may_have_several_series_has_a_legend_or_says_that_it_hides_it(
             assert len(lines) == 1, f"{uid}: {panel['title']}"
 
 
+def test_what_speaks_of_now_asks_for_now():
+    """T15: over the time shown, the last value of a series that is gone would pass for now's."""
+    for uid, panel in every_panel():
+        now = panel["type"] in {"stat", "table", "bargauge"}
+        assert {target["instant"] for target in panel["targets"]} == {now}, f"{uid}: {panel['title']}"
+        assert {target["range"] for target in panel["targets"]} == {not now}, f"{uid}: {panel['title']}"
+
+
 def test_every_data_source_is_the_chosen_one():
     for board in BOARDS.values():
         named = {source["uid"] for source in sources_of(board)}

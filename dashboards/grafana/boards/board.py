@@ -52,7 +52,7 @@ class Board:
 
     def json(self) -> str:
         """Return it as Grafana imports and provisions it."""
-        made = build.Dashboard(self.title).uid(self.uid).description(self.about).tags([TAG]).readonly()
+        made = build.Dashboard(self.title).uid(self.uid).description(self.about).tags([TAG])
         made.time("now-1h", "now").refresh("30s").timezone("browser")
         made.tooltip(model.DashboardCursorSync.CROSSHAIR)
         made.variables([_source(), *self.variables]).annotations(list(self.annotations))

@@ -56,26 +56,21 @@ def _made() -> list[stat.Panel]:
         figure(
             "Output tokens/s",
             "All racks, over five minutes; a rack that two daemons reckon counts once.",
-            Query('site:rackwatt_tokens:rate5m{kind="output"}', "output", now=True),
+            Query('site:rackwatt_tokens:rate5m{kind="output"}', "output"),
             face=Face(looks.TOKENS_PER_SECOND, colour=looks.fixed(looks.TOKENS["output"]), none="none"),
-            course=True,
         ),
         figure(
             "Power",
             "All racks at the chosen boundary, over five minutes.",
-            Query(f"site:rackwatt_power_watts:rate5m{{{AT}}}", "power", now=True),
+            Query(f"site:rackwatt_power_watts:rate5m{{{AT}}}", "power"),
             face=Face(looks.WATTS, 1, colour=looks.fixed(looks.POWER["gpu"]), none="no meter"),
-            course=True,
         ),
         figure(
             "Tokens per joule",
             "Sum of output tokens over sum of joules of all racks, over five minutes: what the site makes "
             "of its energy, whatever models it serves.",
-            Query(
-                f'site:rackwatt_tokens_per_joule:ratio5m{{kind="output", {AT}}}', "tokens per joule", now=True
-            ),
+            Query(f'site:rackwatt_tokens_per_joule:ratio5m{{kind="output", {AT}}}', "tokens per joule"),
             face=Face(looks.TOKENS_PER_JOULE, 2, colour=looks.fixed(looks.EFFICIENCY), none="withheld"),
-            course=True,
         ),
     ]
 
@@ -85,14 +80,14 @@ def _believed() -> list[stat.Panel]:
         figure(
             "Coverage",
             "Share of all racks' member-seconds that the figures speak of. Red below 95 %.",
-            Query("site:rackwatt_coverage:ratio", "coverage", now=True),
+            Query("site:rackwatt_coverage:ratio", "coverage"),
             face=Face(looks.RATIO, 1, steps=shared.COVERED, none="unknown"),
         ),
         figure(
             "Nodes",
             "Nodes in duty that report, and those that should, over all racks.",
-            Query(f"sum({each_rack('nodes:reporting', racks=ALL)})", "reporting", now=True),
-            Query(f"sum({each_rack('nodes:expected', racks=ALL)})", "expected", now=True),
+            Query(f"sum({each_rack('nodes:reporting', racks=ALL)})", "reporting"),
+            Query(f"sum({each_rack('nodes:expected', racks=ALL)})", "expected"),
             face=Face(colour=looks.fixed(looks.QUIET), none="unknown"),
             says="value_and_name",
         ),

@@ -59,23 +59,20 @@ def _made() -> list[stat.Panel]:
         figure(
             "Output tokens/s",
             "Over the last minute, over all nodes of the rack; each token counts once.",
-            Query(recorded("tokens:rate1m", 'kind="output"'), "output", now=True),
+            Query(recorded("tokens:rate1m", 'kind="output"'), "output"),
             face=Face(looks.TOKENS_PER_SECOND, colour=looks.fixed(looks.TOKENS["output"]), none="none"),
-            course=True,
         ),
         figure(
             "Running",
             "Requests in work.",
-            Query(recorded("requests:running"), "running", now=True),
+            Query(recorded("requests:running"), "running"),
             face=Face(decimals=0, colour=looks.fixed(looks.REQUESTS["running"]), none="unknown"),
-            course=True,
         ),
         figure(
             "Waiting",
             "Requests that wait for an engine. More than none for long: more is asked for than can be made.",
-            Query(recorded("requests:waiting"), "waiting", now=True),
+            Query(recorded("requests:waiting"), "waiting"),
             face=Face(decimals=0, steps=looks.steps(looks.QUIET, (1, looks.WARN)), none="unknown"),
-            course=True,
         ),
     ]
 
@@ -90,9 +87,8 @@ def _waited() -> list[stat.Panel]:
         figure(
             title,
             f"{what}: 99 % stayed within, over five minutes, by the merged buckets of all engines that tell.",
-            Query(recorded(f"{name}:p99_5m"), "p99", now=True),
+            Query(recorded(f"{name}:p99_5m"), "p99"),
             face=Face(looks.SECONDS, 2, colour=looks.fixed(looks.QUIET), none="not told"),
-            course=True,
         )
         for title, what, name in told_of
     ]
@@ -106,7 +102,7 @@ def _kept() -> list[stat.Panel]:
             "Goodput",
             "Share of requests that kept every limit of `slo` for certain (the lower bound), on the worst "
             "node, over the last minute. Orange below 99 %, red below 95 %.",
-            Query(f"min({goodput})", "goodput", now=True),
+            Query(f"min({goodput})", "goodput"),
             face=Face(
                 looks.RATIO,
                 1,
@@ -117,8 +113,8 @@ def _kept() -> list[stat.Panel]:
         figure(
             "Engines",
             "Engine instances whose page can be read and believed, and those that are known.",
-            Query(f"sum({up})", "up", now=True),
-            Query(f"count({up})", "known", now=True),
+            Query(f"sum({up})", "up"),
+            Query(f"count({up})", "known"),
             face=Face(colour=looks.fixed(looks.QUIET), none="none"),
             says="value_and_name",
         ),

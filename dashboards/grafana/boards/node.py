@@ -84,31 +84,28 @@ def _made() -> list[stat.Panel]:
             "State",
             "What the node does: serving, idle (read, and nothing to do), asleep on purpose, or unknown "
             "(not read). Drained: taken out on purpose.",
-            Query(f"{state} or {drained}", "{{state}}", now=True),
+            Query(f"{state} or {drained}", "{{state}}"),
             face=Face(colour=looks.fixed(looks.QUIET), none="does not report"),
             says="name",
         ),
         figure(
             "Output tokens/s",
             "Live rate over the agent's window (10 s), of the engines that report.",
-            Query(f"max({rate})", "output", now=True),
+            Query(f"max({rate})", "output"),
             face=Face(looks.TOKENS_PER_SECOND, 1, colour=looks.fixed(looks.TOKENS["output"]), none="unknown"),
-            course=True,
         ),
         figure(
             "Power",
             "Power now at the chosen boundary, summed over what reports.",
-            Query(f"max({power})", "power", now=True),
+            Query(f"max({power})", "power"),
             face=Face(looks.WATTS, 2, colour=looks.fixed(looks.POWER["gpu"]), none="unknown"),
-            course=True,
         ),
         figure(
             "Tokens per joule",
             "Output tokens over joules of the same interval. Withheld unless every known GPU and engine "
             "of the node is valid.",
-            Query(f"max({ratio})", "tokens per joule", now=True),
+            Query(f"max({ratio})", "tokens per joule"),
             face=Face(looks.TOKENS_PER_JOULE, 2, colour=looks.fixed(looks.EFFICIENCY), none="withheld"),
-            course=True,
         ),
     ]
 
@@ -127,8 +124,8 @@ def _believed() -> list[stat.Panel]:
         figure(
             "GPUs",
             "GPUs that answer their driver, and those that are known. A lost GPU stays known.",
-            Query(f"sum({up})", "answering", now=True),
-            Query(f"count({up})", "known", now=True),
+            Query(f"sum({up})", "answering"),
+            Query(f"count({up})", "known"),
             face=Face(colour=looks.fixed(looks.QUIET), none="none"),
             says="value_and_name",
         ),
@@ -136,7 +133,7 @@ def _believed() -> list[stat.Panel]:
             "Thermal margin",
             "Degrees that the hottest GPU has left before the driver slows it down: orange below 10, red "
             "below 3.",
-            Query(f"min({margin})", "margin", now=True),
+            Query(f"min({margin})", "margin"),
             face=Face(
                 looks.CELSIUS,
                 0,
@@ -148,7 +145,7 @@ def _believed() -> list[stat.Panel]:
             "Sources",
             "Whether the last collection of each source (GPUs, engines, discovery) succeeded; "
             "rackwatt_collector_failures_total and the agent's log tell why not.",
-            Query(f"min({sources})", "sources", now=True),
+            Query(f"min({sources})", "sources"),
             face=Face(
                 words=looks.words(is_1=("read", looks.GOOD), is_0=("failing", looks.BAD)), none="unknown"
             ),

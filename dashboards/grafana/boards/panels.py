@@ -9,6 +9,7 @@ from grafana_foundation_sdk.builders import bargauge, common, stat, statetimelin
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models import common as look
 from grafana_foundation_sdk.models import dashboard as model
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from dashboards.grafana.boards import looks
 from dashboards.grafana.boards.queries import SOURCE, Query
@@ -51,11 +52,19 @@ class Face:
                 getattr(panel, name)(value)
 
 
-def begun(panel: Any, title: str, about: str, queries: Sequence[Query], *, table: bool = False) -> None:
+def begun(
+    panel: Any,
+    title: str,
+    about: str,
+    queries: Sequence[Query],
+    form: PromQueryFormat = PromQueryFormat.TIME_SERIES,
+    *,
+    now: bool = False,
+) -> None:
     """Give a panel what each has."""
     panel.title(title).description(about).datasource(SOURCE)
     for ref, query in zip(REFS, queries, strict=False):
-        panel.with_target(query.target(ref, table=table))
+        panel.with_target(query.target(ref, form, now=now))
 
 
 def figure(
@@ -64,14 +73,17 @@ def figure(
     *queries: Query,
     face: Face,
     says: Literal["value", "name", "value_and_name"] = "value",
-    course: bool = False,
 ) -> stat.Panel:
-    """Return the last value, large; its course behind it if wanted."""
+    """Return the value of now, large.
+
+    Without its course behind it: that would be asked for over the time shown, and the last value of a series
+    that is gone would pass for now's.
+    """
     panel = stat.Panel()
-    begun(panel, title, about, queries)
+    begun(panel, title, about, queries, now=True)
     face.on(panel)
     panel.reduce_options(LAST).color_mode(look.BigValueColorMode.VALUE)
-    panel.graph_mode(look.BigValueGraphMode.AREA if course else look.BigValueGraphMode.NONE)
+    panel.graph_mode(look.BigValueGraphMode.NONE)
     panel.text_mode(look.BigValueTextMode(says)).justify_mode(look.BigValueJustifyMode.CENTER)
     panel.text(common.VizTextDisplayOptions().value_size(26))
     if len(queries) > 1:
@@ -165,7 +177,7 @@ def states(title: str, about: str, *queries: Query, face: Face) -> statetimeline
 def bars(title: str, about: str, *queries: Query, face: Face) -> bargauge.Panel:
     """Return last values side by side, as bars from zero."""
     panel = bargauge.Panel()
-    begun(panel, title, about, queries)
+    begun(panel, title, about, queries, now=True)
     face.on(panel)
     panel.reduce_options(LAST).orientation(look.VizOrientation.HORIZONTAL).min(0)
     panel.display_mode(look.BarGaugeDisplayMode.BASIC).value_mode(look.BarGaugeValueMode.TEXT)

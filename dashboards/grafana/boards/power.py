@@ -50,23 +50,19 @@ def _now() -> list[stat.Panel]:
         figure(
             "Power",
             "Now, at the chosen boundary.",
-            Query(of_rack("rackwatt_rack_power_watts", AT), "power", now=True),
+            Query(of_rack("rackwatt_rack_power_watts", AT), "power"),
             face=Face(looks.WATTS, 1, colour=looks.fixed(looks.POWER["gpu"]), none="no meter"),
         ),
         figure(
             "Tokens per joule",
             "Output tokens, now: the same number as tokens/s per watt. Withheld below 95 % coverage.",
-            Query(
-                of_rack("rackwatt_rack_tokens_per_joule", 'kind="output"', AT), "tokens per joule", now=True
-            ),
+            Query(of_rack("rackwatt_rack_tokens_per_joule", 'kind="output"', AT), "tokens per joule"),
             face=Face(looks.TOKENS_PER_JOULE, 2, colour=looks.fixed(looks.EFFICIENCY), none="withheld"),
         ),
         figure(
             "Joules per token",
             "Of an output token, now: the same the other way round.",
-            Query(
-                of_rack("rackwatt_rack_joules_per_token", 'kind="output"', AT), "joules per token", now=True
-            ),
+            Query(of_rack("rackwatt_rack_joules_per_token", 'kind="output"', AT), "joules per token"),
             face=Face(looks.JOULES_PER_TOKEN, 4, colour=looks.fixed(looks.EFFICIENCY), none="withheld"),
         ),
     ]
@@ -79,21 +75,21 @@ def _shown() -> list[stat.Panel]:
         figure(
             "Energy, time shown",
             "Growth of the rack's energy counter at the chosen boundary over the time shown.",
-            Query(f"{joules} / {KWH}", "energy", now=True),
+            Query(f"{joules} / {KWH}", "energy"),
             face=Face(looks.KILOWATT_HOURS, 2, colour=looks.fixed(looks.POWER["gpu"]), none="no meter"),
         ),
         figure(
             "Output tokens, time shown",
             "Growth of the rack's token counter over the time shown: what members made while they were away "
             "is in it.",
-            Query(tokens, "tokens", now=True),
+            Query(tokens, "tokens"),
             face=Face("short", 2, colour=looks.fixed(looks.TOKENS["output"]), none="none"),
         ),
         figure(
             "Tokens per joule, time shown",
             "Ratio of the two growths. Unlike the live figure it is not withheld while members are "
             "missing: read Coverage on the rack's board.",
-            Query(f"{tokens} / {joules}", "tokens per joule", now=True),
+            Query(f"{tokens} / {joules}", "tokens per joule"),
             face=Face(looks.TOKENS_PER_JOULE, 2, colour=looks.fixed(looks.EFFICIENCY), none="unknown"),
         ),
     ]
@@ -107,7 +103,7 @@ def _ladder() -> Row:
         "Boundary ladder, now",
         "Power at each boundary that is measured: gpu < module < node < rack < facility. They contain "
         "each other and are never added; an absent one has no meter.",
-        Query(by_boundary, "{{boundary}}", now=True),
+        Query(by_boundary, "{{boundary}}"),
         face=Face(looks.WATTS, 1, colour=looks.fixed(looks.POWER["gpu"])),
     )
     course = series(

@@ -13,20 +13,16 @@ SOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """An expression and how its series are called; a table asks for now only."""
+    """An expression and how its series are called."""
 
     expr: str
     legend: str = ""
-    now: bool = False
-    """Whether only the last value is asked for, not its course."""
 
-    def target(self, ref: str, *, table: bool = False) -> prometheus.Dataquery:
-        """Return it as a panel holds it."""
-        made = prometheus.Dataquery().expr(self.expr).ref_id(ref).datasource(SOURCE)
-        if table:
-            return made.instant().format(PromQueryFormat.TABLE)
-        made = made.instant() if self.now else made.range()
-        return made.legend_format(self.legend or "__auto").format(PromQueryFormat.TIME_SERIES)
+    def target(self, ref: str, form: PromQueryFormat, *, now: bool) -> prometheus.Dataquery:
+        """Return it as a panel holds it, which asks for now or for the time shown."""
+        made = prometheus.Dataquery().expr(self.expr).ref_id(ref).datasource(SOURCE).format(form)
+        made = made.instant() if now else made.range()
+        return made if form is PromQueryFormat.TABLE else made.legend_format(self.legend or "__auto")
 
 
 def in_rack(series: str) -> str:

@@ -15,11 +15,9 @@ if TYPE_CHECKING:
     from grafana_foundation_sdk.builders import stat, statetimeline, timeseries
 
 ON_PAGE = 'on (job, instance) group_left (node) rackwatt_node_info{rack="$rack"}'
-RATE = Query(of_rack("rackwatt_rack_tokens_per_second", 'kind="output"'), "output", now=True)
-POWER = Query(of_rack("rackwatt_rack_power_watts", 'boundary="$boundary"'), "power", now=True)
-RATIO = Query(
-    of_rack("rackwatt_rack_tokens_per_joule", 'kind="output"', 'boundary="$boundary"'), "tokens/J", now=True
-)
+RATE = Query(of_rack("rackwatt_rack_tokens_per_second", 'kind="output"'), "output")
+POWER = Query(of_rack("rackwatt_rack_power_watts", 'boundary="$boundary"'), "power")
+RATIO = Query(of_rack("rackwatt_rack_tokens_per_joule", 'kind="output"', 'boundary="$boundary"'), "tokens/J")
 FIGURES = "rack_tokens_per_second|rack_tokens_per_joule_$boundary"
 
 
@@ -57,7 +55,6 @@ def _made() -> list[stat.Panel]:
             "covered: never scaled up, so read Coverage beside it.",
             RATE,
             face=Face(looks.TOKENS_PER_SECOND, colour=looks.fixed(looks.TOKENS["output"]), none="unknown"),
-            course=True,
         ),
         figure(
             "Power",
@@ -65,7 +62,6 @@ def _made() -> list[stat.Panel]:
             "other and are never added.",
             POWER,
             face=Face(looks.WATTS, 1, colour=looks.fixed(looks.POWER["gpu"]), none="unknown"),
-            course=True,
         ),
         figure(
             "Tokens per joule",
@@ -73,7 +69,6 @@ def _made() -> list[stat.Panel]:
             "per watt. Withheld, with the reason under Figures, while it would mislead.",
             RATIO,
             face=Face(looks.TOKENS_PER_JOULE, 2, colour=looks.fixed(looks.EFFICIENCY), none="withheld"),
-            course=True,
         ),
     ]
 
@@ -84,7 +79,7 @@ def _believed() -> list[stat.Panel]:
             "Coverage",
             "Share of the rack's member-seconds that the rate speaks of. Red below 95 %: there a falling "
             "rate may be a missing node, and tokens per joule are withheld.",
-            Query(of_rack("rackwatt_rack_coverage_ratio"), "coverage", now=True),
+            Query(of_rack("rackwatt_rack_coverage_ratio"), "coverage"),
             face=Face(looks.RATIO, 1, steps=shared.COVERED, none="unknown"),
         ),
         shared.validity(
@@ -98,16 +93,16 @@ def _believed() -> list[stat.Panel]:
             "Nodes",
             "Nodes in duty that answered the last poll, and those that should. Drained ones are not "
             "expected.",
-            Query(of_rack("rackwatt_rack_nodes_reporting"), "reporting", now=True),
-            Query(of_rack("rackwatt_rack_nodes_expected"), "expected", now=True),
+            Query(of_rack("rackwatt_rack_nodes_reporting"), "reporting"),
+            Query(of_rack("rackwatt_rack_nodes_expected"), "expected"),
             face=Face(colour=looks.fixed(looks.QUIET), none="unknown"),
             says="value_and_name",
         ),
         figure(
             "GPUs",
             "GPUs of nodes in duty that answer their driver, and those that should.",
-            Query(of_rack("rackwatt_rack_gpus_reporting"), "reporting", now=True),
-            Query(of_rack("rackwatt_rack_gpus_expected"), "expected", now=True),
+            Query(of_rack("rackwatt_rack_gpus_reporting"), "reporting"),
+            Query(of_rack("rackwatt_rack_gpus_expected"), "expected"),
             face=Face(colour=looks.fixed(looks.QUIET), none="unknown"),
             says="value_and_name",
         ),

@@ -21,6 +21,7 @@ NAMED = 'alertname=~"Rackwatt.+", alertname!="RackwattWatchdog"'
 """Ours, without the one that fires always so that its silence is told."""
 ALERTS = f'{NAMED}, alertstate="firing"'
 GRAVE = f'{ALERTS}, severity=~"critical|warning"'
+RANKS = {"critical": 1, "warning": 2, "info": 3}
 WATCHED = 'ALERTS{alertname="RackwattWatchdog", alertstate="firing"}'
 """Fires always: without it no alert is reckoned here, and none firing means nothing."""
 RUNBOOKS = "@{runbook_url_prefix}"
@@ -81,7 +82,7 @@ def firing(where: str, *, racks: bool = False) -> table.Panel:
         "What is wrong, since when",
         "Alerts of rackwatt that fire now, and since when their condition holds. An alert's name leads to "
         "its runbook, a node's to its board.",
-        Query(f"1000 * {since} * ignoring (alertstate) group_right () {alerts}"),
+        Query(_ranked(f"1000 * {since} * ignoring (alertstate) group_right () {alerts}")),
         columns=[
             Column("severity", "Severity", words=_severities(), width=85),
             Column("alertname", "Alert", link=("Runbook", RUNBOOKS + "${__value.raw}.md")),
@@ -95,20 +96,25 @@ def firing(where: str, *, racks: bool = False) -> table.Panel:
     )
 
 
+def _ranked(alerts: str) -> str:
+    """Return alerts whose severity is a number, for a table sorts by letters."""
+    for severity, rank in RANKS.items():
+        alerts = f'label_replace({alerts}, "severity", "{rank}", "severity", "{severity}")'
+    return alerts
+
+
 def alerts_firing(about: str, where: str = "") -> stat.Panel:
     """Return how many alerts fire; none only where alerts are reckoned at all."""
     return figure(
         "Alerts firing",
         f"{about} Unknown where alerts.yml is not loaded, which the alert that fires always tells.",
-        Query(f"count(ALERTS{{{GRAVE}{where}}}) or 0 * count({WATCHED})", "firing", now=True),
+        Query(f"count(ALERTS{{{GRAVE}{where}}}) or 0 * count({WATCHED})", "firing"),
         face=Face(steps=looks.steps(looks.QUIET, (0, looks.GOOD), (1, looks.BAD)), none="not loaded"),
     )
 
 
 def _severities() -> model.ValueMap:
-    return looks.words(
-        critical=("critical", looks.BAD), warning=("warning", looks.WARN), info=("info", looks.QUIET)
-    )
+    return looks.words(is_1=("critical", looks.BAD), is_2=("warning", looks.WARN), is_3=("info", looks.QUIET))
 
 
 def validity(title: str, about: str, figures: str, join: str) -> stat.Panel:
@@ -120,7 +126,7 @@ def validity(title: str, about: str, figures: str, join: str) -> stat.Panel:
     return figure(
         title,
         about,
-        Query(said, "{{reason}}", now=True),
+        Query(said, "{{reason}}"),
         face=Face(steps=looks.steps(looks.BAD, (1, looks.GOOD)), none="unknown"),
         says="name",
     )

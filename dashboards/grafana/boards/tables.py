@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from grafana_foundation_sdk.builders import common, table
 from grafana_foundation_sdk.models import dashboard as model
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from dashboards.grafana.boards import looks
 from dashboards.grafana.boards.panels import begun
@@ -62,7 +63,7 @@ def rows(
 ) -> table.Panel:
     """Return a table; queries of several columns are put together by the labels that they share."""
     panel = table.Panel()
-    begun(panel, title, about, queries, table=True)
+    begun(panel, title, about, queries, PromQueryFormat.TABLE, now=True)
     panel.no_value(none).unit(looks.COUNT)
     fields = {each.of if len(each.of) > 1 else _value(each.of, len(queries)): each for each in columns}
     if len(queries) > 1:
