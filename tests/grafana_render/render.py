@@ -28,14 +28,9 @@ HOUSE = HERE.parents[1]
 BUILT = HOUSE / ".cache" / "grafana-render"
 PICTURES = HOUSE / ".cache" / "boards"
 BOARDS = dashboards.source_folder() / "grafana"
-SIZE = {"width": 1600, "height": 1650}
+SIZE = {"width": 1600, "height": 1800}
 SETTLED_SECONDS = 5
-SOONER = {
-    "thermal_throttle_for": "20s",
-    "straggler_for": "20s",
-    "node_missing_for": "20s",
-    "demand_fell_for": "20s",
-}
+SOONER = {"thermal_throttle_for": "20s", "node_missing_for": "20s"}
 SCENARIO = """
 about: Eight trays; one overheats, one is off for a while, demand falls, an engine is restarted.
 record: azure-gb300-llama2-70b

@@ -120,7 +120,7 @@ def _racks() -> Row:
         sort=[("Coverage", False)],
         none="No daemon reckons a rack, or the recording rules are not loaded",
     )
-    return Row(9, [(14, table), (10, shared.firing('rack=~"$rack|"', racks=True))])
+    return Row(9, [(12, table), (12, shared.firing('rack=~"$rack|"', racks=True))])
 
 
 def _course() -> Row:
