@@ -2,7 +2,7 @@
 // them. The state timeline's chart is not published either and is drawn here, with Grafana's colours and texts.
 import React, { useMemo } from 'react';
 import {
-  cacheFieldDisplayNames, formattedValueToString, getDisplayValueAlignmentFactors, getFieldDisplayName,
+  applyNullInsertThreshold, cacheFieldDisplayNames, formattedValueToString, getDisplayValueAlignmentFactors, getFieldDisplayName,
   getFieldDisplayValues, PanelPlugin, VizOrientation,
 } from '@grafana/data';
 import * as ui from '@grafana/ui';
@@ -25,8 +25,15 @@ function Nothing({ fieldConfig }) {
   return <div data-empty={noValue ? 'told' : 'untold'} style={{ textAlign: 'center', paddingTop: 24, opacity: 0.7 }}>{noValue || 'No data'}</div>;
 }
 
+// The plugin's own first step: where samples are missing, nothing is drawn.
+function graphable(series, { from, to }) {
+  const [refFieldPseudoMin, refFieldPseudoMax] = [from.valueOf(), to.valueOf()];
+  return series.filter((frame) => frame.length)
+    .map((frame) => applyNullInsertThreshold({ frame, refFieldPseudoMin, refFieldPseudoMax }));
+}
+
 function TimeSeries(panel) {
-  const frames = useMemo(() => panel.data.series.filter((frame) => frame.length), [panel.data.series]);
+  const frames = useMemo(() => graphable(panel.data.series, panel.timeRange), [panel.data.series]);
   if (!frames.length) { return <Nothing {...panel} />; }
   const { timeRange, timeZone, width, height, options } = panel;
   return (
