@@ -139,6 +139,7 @@ class Demo:
             engines = index["trays"][number]["engines"]
             gpus = self._scenario.rack.gpus_per_tray
             settings = node_settings(number, port.port, self._twin_url, engines, gpus)
+            settings["rack"] = {"name": self._scenario.rack.name}  # so that series of nodes and rack meet
             self._daemon(node_name(number), folder, settings)
         _wait_json(f"http://{self._listen}/api/v1/rack", rack)
         print(f"scenario {self._scenario.name}: {self._scenario.about}")

@@ -22,6 +22,7 @@ LONGEST_FIRST = (
     "collectors/test_nvml.py",
     "test_fake_nvml.py",
     "rack/test_demo_rack.py",
+    "dashboards/test_boards_live.py",
     "test_web.py",
     "test_cli.py",
     "twin/test_run.py",
