@@ -13,6 +13,7 @@ from fakes.processes import ProcessFailedError
 from fakes.prometheus import MissingProgramError
 
 from benchmarks import (
+    cardinality,
     demo_start,
     engine_cost,
     fan_in,
@@ -22,6 +23,7 @@ from benchmarks import (
     page_latency,
     pages,
     rack,
+    recording,
     report,
     start,
 )
@@ -43,9 +45,10 @@ BENCHMARKS: dict[str, Callable[..., Sequence[Figure]]] = {
     "rack": rack.rack,
     "fan-in": fan_in.fan_in,
     "page-latency": page_latency.page_latency,
+    "cardinality": cardinality.cardinality,
 }
-LONG: dict[str, Callable[..., Sequence[Figure]]] = {"hall": hall.hall}
-"""Ten minutes and more: only when they are named."""
+LONG: dict[str, Callable[..., Sequence[Figure]]] = {"hall": hall.hall, "recording": recording.recording}
+"""Minutes, or much memory: only when they are named."""
 
 
 def main() -> int:

@@ -8,6 +8,7 @@ HERE = Path(__file__).parent
 LONGEST_FIRST = (
     "rack/test_story.py",
     "test_known_truth.py",
+    "dashboards/test_recording_live.py",
     "test_faults.py",
     "browser/test_page.py",
     "test_real_input.py",

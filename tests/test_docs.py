@@ -3,30 +3,23 @@
 import re
 from pathlib import Path
 
-import pytest
 from fakes import promql
 
 import agent
-from agent import config, dashboards, plugins
+from agent import config, plugins
 from agent.measure.catalogue import CATALOGUE, PREFIX
 
 ROOT = Path(agent.__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
-@pytest.fixture(scope="module")
-def records():
-    """What the recording rules record, with its labels."""
-    return promql.recorded(dashboards.source_folder() / "rules" / "recording.yml")
-
-
 def test_pages_were_found():
     assert {"README.md", "faults.md", "metrics.md", "configuration.md"} <= {page.name for page in PAGES}
 
 
-def test_every_metric_that_the_documentation_names_exists(records):
+def test_every_metric_that_the_documentation_names_exists():
     """T17: docs name only metrics of the catalogue, and what the rules record of them."""
-    known = {*records, *promql.exported(), *(PREFIX + metric.name for metric in CATALOGUE)}
+    known = {*promql.shipped(), *promql.exported(), *(PREFIX + metric.name for metric in CATALOGUE)}
     named = {
         name
         for page in PAGES
@@ -36,7 +29,7 @@ def test_every_metric_that_the_documentation_names_exists(records):
     assert named - known == set()
 
 
-def test_every_query_of_the_documentation_names_only_labels_that_there_are(records):
+def test_every_query_of_the_documentation_names_only_labels_that_there_are():
     """T17, of blocks marked promql."""
     queries = [
         (page.name, query)
@@ -46,7 +39,7 @@ def test_every_query_of_the_documentation_names_only_labels_that_there_are(recor
     ]
     assert len(queries) > 10
     assert [
-        (page, query, wrong) for page, query in queries if (wrong := promql.unknown(query, records))
+        (page, query, wrong) for page, query in queries if (wrong := promql.unknown(query, promql.shipped()))
     ] == []
 
 

@@ -27,6 +27,7 @@ from agent.measure.snapshot import Activity, NodeIdentity, Origin, Snapshot
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from agent.measure.gpu import Placement
     from agent.measure.node_figures import NodeFigures
     from agent.measure.node_gpus import Added
     from agent.measure.owner import GpuOwner
@@ -77,6 +78,8 @@ class NodeReckoner:
         self._costs: dict[str, Mapping[str, Cost]] = {}
         self._notes: dict[str, tuple[str, ...]] = {}
         self._owners: dict[str, tuple[GpuOwner, ...]] = {}
+        self._placed: Placement | None = None
+        """Where the driver last said that the node stands: a rack does not lose it with its driver."""
         self._sequence = 0
 
     def dump(self) -> dict[str, Any]:
@@ -277,7 +280,7 @@ class NodeReckoner:
 
     def _identity(self) -> NodeIdentity:
         placements = [book.reading.placement for book in self._gpus.books if book.reading is not None]
-        placed = next((placement for placement in placements if placement is not None), None)
+        self._placed = placed = next((each for each in placements if each is not None), self._placed)
         if placed is None:
             return NodeIdentity(self._name, self._rack or self._name)
         domain = f"{placed.cluster_uuid}.{placed.clique}" if placed.cluster_uuid else ""

@@ -1,29 +1,38 @@
 """The recording rules name only what there is, and mean what they say."""
 
+import re
 from pathlib import Path
 
 import pytest
-import yaml
 from fakes import promql
-from fakes.prometheus import promtool_check_rules
+from fakes.prometheus import promtool_check_rules, promtool_test_rules
 
+import agent
 from agent import dashboards
 from agent.measure.engine import TokenKind
 
-FILE = dashboards.source_folder() / "rules" / "recording.yml"
-RULES = [rule for group in yaml.safe_load(FILE.read_text())["groups"] for rule in group["rules"]]
+RULES = promql.rules_of(*promql.RECORDING)
+PAGE = Path(agent.__file__).parent.parent / "docs" / "prometheus.md"
+TESTS = sorted((dashboards.source_folder() / "rules" / "tests").glob("recording*.yml"))
 LEVELS = {"node": {"rack", "node"}, "model": {"rack", "model"}, "rack": {"rack"}, "site": set()}
 
 
 @pytest.fixture(scope="module")
 def records():
-    return promql.recorded(FILE)
+    return promql.shipped()
 
 
 def test_promtool_has_no_complaint():
-    code, said = promtool_check_rules(FILE)
+    code, said = promtool_check_rules(*promql.RECORDING)
 
-    assert (code, f"{len(RULES)} rules found" in said) == (0, True), said
+    assert code == 0, said
+
+
+@pytest.mark.parametrize("file", TESTS, ids=lambda file: file.stem)
+def test_promtools_own_tests_pass(file):
+    code, said = promtool_test_rules(file)
+
+    assert code == 0, said
 
 
 def test_t17_every_metric_and_label_is_in_the_catalogue_or_recorded_before(records):
@@ -74,6 +83,17 @@ def test_a_name_says_the_window_of_its_rate(records):
         assert all(rule["record"].endswith(window) for window in windows), rule["record"]
 
 
+def test_the_page_about_prometheus_tells_every_record_and_its_labels(records):
+    told = {}
+    for line in PAGE.read_text().splitlines():
+        if line.startswith(("| `node:", "| `model:", "| `rack:", "| `site:")):
+            names, labels, _ = line.split(" | ", 2)
+            for name in re.findall(r"`([^`]+)`", names):
+                told[name] = set(labels.split(", ")) - {"-"}
+
+    assert told == {name: set(labels) for name, labels in records.items()}
+
+
 @pytest.mark.parametrize(
     ("expr", "complaints"),
     [
@@ -109,7 +129,3 @@ def test_grafanas_intervals_are_read_as_intervals():
     expr = promql.interpolated("rate(up[$__rate_interval]) + rate(up[${__interval}])")
 
     assert promql.used(expr) == {("up", frozenset())}
-
-
-def test_the_file_lies_beside_its_template():
-    assert Path(f"{FILE}{dashboards.TEMPLATE}").exists()

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import promql_parser as promql
 import yaml
 
+from agent import dashboards
 from agent.measure.catalogue import CATALOGUE, PREFIX, MetricType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+RECORDING = tuple(dashboards.source_folder() / "rules" / name for name in ("recording.yml", "site.yml"))
+"""What a server with nodes, racks and a site loads."""
 TARGET = frozenset({"job", "instance"})
 """Labels that Prometheus adds to every series that it scrapes."""
 OF_PROMETHEUS = {
@@ -55,15 +58,26 @@ def used(expr: str) -> set[tuple[str, Labels]]:
     return {(name, labels) for name, labels in _selected(promql.parse(expr))}
 
 
-def recorded(file: Path) -> dict[str, Labels]:
-    """Return the labels of each series that a rules file records, in the order of the file."""
+def recorded(*files: Path) -> dict[str, Labels]:
+    """Return the labels of each series that rules files record, in their order."""
     records: dict[str, Labels] = {}
-    for group in yaml.safe_load(file.read_text())["groups"]:
-        for rule in group["rules"]:
-            if "record" in rule:
-                found = labels_of(rule["expr"], records) | frozenset(rule.get("labels", {}))
-                records[rule["record"]] = records.get(rule["record"], frozenset()) | found
+    for rule in rules_of(*files):
+        if "record" in rule:
+            found = labels_of(rule["expr"], records) | frozenset(rule.get("labels", {}))
+            records[rule["record"]] = records.get(rule["record"], frozenset()) | found
     return records
+
+
+def rules_of(*files: Path) -> list[dict[str, Any]]:
+    """Return the rules of files, of all groups."""
+    told = [yaml.safe_load(file.read_text()) for file in files]
+    return [rule for file in told for group in file["groups"] for rule in group["rules"]]
+
+
+@functools.cache
+def shipped() -> dict[str, Labels]:
+    """Return the labels of each series that the shipped rules record."""
+    return recorded(*RECORDING)
 
 
 def labels_of(expr: str, records: Mapping[str, Labels]) -> Labels:
