@@ -111,7 +111,11 @@ class Story:
         return RunningAgent(self._folder / "bench", settings, env=self.driver.env)
 
     def _addresses(self) -> list[str]:
-        daemons = [daemon for cast in (self.hot, self.dark) for daemon in (*cast.nodes.values(), *cast.heads.values())]
+        daemons = [
+            daemon
+            for cast in (self.hot, self.dark)
+            for daemon in (*cast.nodes.values(), *cast.heads.values())
+        ]
         never = f"{LOOPBACK}:{free_port()}"
         ours = [f"{LOOPBACK}:{daemon.port}" for daemon in (*daemons, self.bench)]
         return [*ours, self.lab.address, self.old.address, never]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
 import re
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from fakes.processes import LOOPBACK, Program, free_port, wait_http
@@ -17,9 +19,9 @@ from agent import dashboards
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+TEMPLATES = Path("/usr/share/prometheus/alertmanager/default.tmpl")
 TIMES_FASTER = 60
 LONGEST_HOLD_SECONDS = 15
 """What is held for hours is held so long at most; the rest is TIMES_FASTER."""
@@ -118,9 +120,11 @@ class Alertmanager:
 
     def __init__(self, config: Path, folder: Path) -> None:
         self.address = f"{LOOPBACK}:{free_port()}"
+        binary = found_program("prometheus-alertmanager")
         self._program = Program(
             [
-                found_program("prometheus-alertmanager"),
+                *_with_its_templates(binary),
+                binary,
                 f"--config.file={config}",
                 f"--storage.path={folder / 'alertmanager'}",
                 f"--web.listen-address={self.address}",
@@ -137,6 +141,16 @@ class Alertmanager:
 
     def __exit__(self, *_: object) -> None:
         self._program.stop()
+
+
+def _with_its_templates(binary: str) -> list[str]:
+    """Debian's wants its templates under /usr/share; where it is only unpacked, it gets a /usr/share of its own."""
+    if TEMPLATES.exists():
+        return []
+    unpacked = Path(binary).parents[1] / "share" / "prometheus"
+    own = f"mount -t tmpfs tmpfs /usr/share && ln -s {unpacked} /usr/share/prometheus && exec \"$@\""
+    as_root = ["--map-root-user"] if os.geteuid() else []
+    return ["unshare", *as_root, "--mount", "sh", "-c", own, "sh"]
 
 
 class Chosen:
