@@ -31,6 +31,11 @@ def records():
     return promql.known()
 
 
+@pytest.fixture(scope="module")
+def page():
+    return (FOLDER.parent / "docs" / "alerts.md").read_text()
+
+
 def test_promtool_has_no_complaint():
     code, said = promtool_check_rules(FILE)
 
@@ -129,6 +134,30 @@ def test_every_xid_of_hardware_that_the_agent_counts_from_the_start_has_a_class(
     assert hardware & application == set()
     assert hardware & ignored == {"154"}
     assert hardware - fatal - ignored == {"63", "92", "94", "145"}
+
+
+def test_the_page_lists_every_alert_with_its_severity_and_time(page):
+    told = re.findall(r"^\| \[(\w+)\]\(runbooks/\1\.md\) \| (\w+) \| ([\w ]+) \|", page, re.MULTILINE)
+    real = [(name, rule["labels"]["severity"], rule.get("for", "at once")) for name, rule in ALERTS.items()]
+
+    assert told == real
+    assert page.startswith(f"# Alerts\n\n{len(real)} alerts ")
+
+
+def test_the_page_lists_every_parameter(page):
+    told = re.findall(
+        r"^\| `(\w+)` \| `(.*?)` \| (.*) \|$", page.partition("<!-- parameters -->")[2], re.MULTILINE
+    )
+    real = [
+        (name, *(text.replace("|", "\\|") for text in (row.value, row.doc)))
+        for name, row in dashboards.parameters().items()
+    ]
+
+    assert told == real
+
+
+def test_the_page_names_only_alerts_that_there_are(page):
+    assert set(re.findall(r"\bRackwatt[A-Z]\w+", page)) == ALERTS.keys()
 
 
 def test_every_alert_has_a_runbook_and_every_runbook_an_alert():

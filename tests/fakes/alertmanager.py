@@ -148,7 +148,7 @@ def _with_its_templates(binary: str) -> list[str]:
     if TEMPLATES.exists():
         return []
     unpacked = Path(binary).parents[1] / "share" / "prometheus"
-    own = f"mount -t tmpfs tmpfs /usr/share && ln -s {unpacked} /usr/share/prometheus && exec \"$@\""
+    own = f'mount -t tmpfs tmpfs /usr/share && ln -s {unpacked} /usr/share/prometheus && exec "$@"'
     as_root = ["--map-root-user"] if os.geteuid() else []
     return ["unshare", *as_root, "--mount", "sh", "-c", own, "sh"]
 
