@@ -144,7 +144,7 @@ class Alertmanager:
 
 
 def _with_its_templates(binary: str) -> list[str]:
-    """Debian's wants its templates under /usr/share; where it is only unpacked, it gets a /usr/share of its own."""
+    """Debian's wants templates under /usr/share; one that is only unpacked gets a /usr/share of its own."""
     if TEMPLATES.exists():
         return []
     unpacked = Path(binary).parents[1] / "share" / "prometheus"
