@@ -68,7 +68,7 @@ fix: test-setup  ## format and mend what ruff can
 	$(BIN)/ruff format .
 
 goldens: test-setup  ## write golden files anew; read the diff
-	RACKWATT_UPDATE_GOLDENS=1 $(BIN)/python -m pytest -q tests/collectors tests/exporters
+	RACKWATT_UPDATE_GOLDENS=1 $(BIN)/python -m pytest -q tests/collectors tests/exporters tests/dashboards/test_alerts.py
 
 bench: test-setup  ## every figure that we claim, beside its peer
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCH)
