@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
 NODES, QUICK_NODES = 1000, 36
 STEP_SECONDS = 30
-BEFORE_SECONDS, AFTER_SECONDS = 360, 240
-"""Samples lie around now, so that the rules run on them as they would on scraped ones."""
-SETTLE_SECONDS = 35.0
+BEFORE_SECONDS = 360
+MAKING_SECONDS, MAKING_SECONDS_PER_NODE = 40, 0.08
+"""Samples end when Prometheus stands on them: what it records before the end of a block is too old for it."""
+SETTLE_SECONDS = 20.0
+"""One or two rounds after their end: the last ones have no chain of records to build on."""
 INTERVAL_SECONDS = 15.0
 RATES = {"rackwatt_engine_tokens_total": 30_000.0, "rackwatt_energy_joules_total": 4_800.0}
 RATE = 100.0
@@ -45,9 +47,10 @@ def recording(*, quick: bool) -> list[Figure]:
             name for rule in promql.rules_of(*promql.RECORDING) for name, _ in promql.used(rule["expr"])
         }
         lines = [line for line in page.splitlines() if line.partition("{")[0].partition(" ")[0] in wanted]
+        end = int(time.time() + MAKING_SECONDS + MAKING_SECONDS_PER_NODE * nodes)
         with Path(folder / "samples").open("w") as file:
-            file.writelines(_samples(lines, nodes, int(time.time())))
-        seconds, recorded, percent, mebibytes = _evaluated(folder)
+            file.writelines(_samples(lines, nodes, end))
+        seconds, recorded, percent, mebibytes = _evaluated(folder, end)
     method = METHOD.format(STEP_SECONDS, len(lines) + 1)
     return [
         Figure(
@@ -65,11 +68,11 @@ def recording(*, quick: bool) -> list[Figure]:
     ]
 
 
-def _samples(lines: list[str], nodes: int, now: int) -> Iterator[str]:
+def _samples(lines: list[str], nodes: int, end: int) -> Iterator[str]:
     """Yield OpenMetrics with the series of many nodes."""
     for number in range(nodes):
         target = f'job="rackwatt",instance="tray-{number:04}:9744"'
-        yield from _series("up", target, 1.0, 0.0, now)
+        yield from _series("up", target, 1.0, 0.0, end)
         for line in lines:
             found = _SAMPLE.match(line)
             assert found is not None, line
@@ -78,16 +81,16 @@ def _samples(lines: list[str], nodes: int, now: int) -> Iterator[str]:
                 labels = f'node="tray-{number:04}",rack="r{number // MEMBERS:02}",{target}'
             counts = found["name"].endswith(("_total", "_bucket"))
             rate = RATES.get(found["name"], RATE) if counts else 0.0
-            yield from _series(found["name"], labels, float(found["value"]), rate, now)
+            yield from _series(found["name"], labels, float(found["value"]), rate, end)
     yield "# EOF\n"
 
 
-def _series(name: str, labels: str, value: float, rate: float, now: int) -> Iterator[str]:
-    for at in range(-BEFORE_SECONDS, AFTER_SECONDS, STEP_SECONDS):
-        yield f"{name}{{{labels}}} {value + rate * (at + BEFORE_SECONDS):.1f} {now + at}\n"
+def _series(name: str, labels: str, value: float, rate: float, end: int) -> Iterator[str]:
+    for at in range(0, BEFORE_SECONDS + 1, STEP_SECONDS):
+        yield f"{name}{{{labels}}} {value + rate * at:.1f} {end - BEFORE_SECONDS + at}\n"
 
 
-def _evaluated(folder: Path) -> tuple[float, int, float, float]:
+def _evaluated(folder: Path, end: int) -> tuple[float, int, float, float]:
     """Return seconds of the longest round, recorded series, CPU and memory."""
     data = folder / "tsdb"
     making = [found_program("promtool"), "tsdb", "create-blocks-from", "openmetrics"]
@@ -102,9 +105,9 @@ def _evaluated(folder: Path) -> tuple[float, int, float, float]:
     command = [found_program("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={data}"]
     with Program([*command, f"--web.listen-address={LOOPBACK}:{port}", "--log.level=warn"]) as program:
         wait_http(f"{url}/-/ready", program, 60.0)
-        time.sleep(SETTLE_SECONDS)
+        time.sleep(max(0.0, end + SETTLE_SECONDS - time.time()))
         began, before = time.monotonic(), cpu_seconds(program.pid)
-        time.sleep(2 * INTERVAL_SECONDS)
+        time.sleep(INTERVAL_SECONDS)
         percent = 100 * (cpu_seconds(program.pid) - before) / (time.monotonic() - began)
         page = http_get(f"{url}/metrics")[1].decode()
         rounds = re.findall(r"^prometheus_rule_group_last_duration_seconds\{.*\} (\S+)$", page, re.MULTILINE)

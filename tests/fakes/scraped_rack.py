@@ -26,6 +26,8 @@ TRAYS = 3
 SHIPPED = dashboards.source_folder() / "prometheus"
 WINDOWS = {"5m": "15s", "1m": "8s"}
 """Windows of the rules, and what they are here."""
+READ_EACH = "250ms"
+"""A scrape may see one reading more or less at either end of a window: at 1 s that were a fifteenth of it."""
 SETTLED_SECONDS = 16.0
 """So long after all figures are there every window is one of steady work."""
 SCENARIO = """
@@ -87,6 +89,7 @@ class ScrapedRack:
             engines = list(self.twin.index["trays"][number]["engines"])
             settings = node_settings(number, 0, self.twin.url, engines, gpus=4)
             del settings["listen"]
+            settings["interval"] = READ_EACH
             self.nodes.append(self._agent(settings["node"]["name"], settings))
         members = [node.url for node in self.nodes]
         last = self.nodes[-1]
