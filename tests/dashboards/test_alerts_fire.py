@@ -82,11 +82,10 @@ def fired(story, name, labels):
 
 
 def test_nothing_fires_while_all_is_well(story):
-    assert {dict(labels)["alertname"] for labels in story.fired_before} <= {
-        "RackwattWatchdog",
-        "RackwattTargetDown",
-        "RackwattSloUnmeasured",
-    }
+    """But what is wrong from the start: a target that never answers, a bound that is not there."""
+    begun = {"RackwattWatchdog", "RackwattTargetDown", "RackwattSloUnmeasured"}
+
+    assert [each for each in map(dict, story.fired_before) if each["alertname"] not in begun] == []
 
 
 def test_no_rule_fails(story):
@@ -117,7 +116,7 @@ def test_its_end_is_told(story, name, labels):
 @pytest.mark.parametrize(("name", "labels"), HELD_BACK.items())
 def test_what_is_explained_by_another_fires_and_is_not_told(story, name, labels):
     assert fired(story, name, labels)
-    assert story.webhook.of(name, **labels) == []
+    assert [told for told in story.webhook.of(name, **labels) if told.at < story.ended] == []
 
 
 @pytest.mark.parametrize(("name", "where"), INFORMATION.items())

@@ -46,7 +46,7 @@ events:
   - {{kind: telemetry_gap, at: {FAULTS_AT}s, lasts: {FAULTS_LAST}s, trays: [5]}}
 """
 FASTER = {
-    "telemetry_gap_for": "5s",
+    "telemetry_gap_for": "8s",
     "recent_window": "20s",
     "recent_offset": "10s",
     "day_window": "600s",
@@ -75,6 +75,8 @@ class Story:
         self.pages_before_the_end: list[Mapping[str, str]] = []
         """Groups that were paged while the faults lasted, one for each notification."""
         self.failed_rules: list[str] = []
+        self.ended = 0.0
+        """When the faults ended; what was held back by one that ends sooner may be told after it."""
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
@@ -201,6 +203,7 @@ class Story:
             self.driver.ecc(2, "corrected", 500)
             self.lab.gauges["process_start_time_seconds"] += 0.4
             time.sleep(1.0)
+        self.ended = time.monotonic()
         self.pages_before_the_end = [group for path, group in self.webhook.notifications if path == "/page"]
         self.failed_rules = self._failed_rules()
         self._well()
