@@ -7,6 +7,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 LONGEST_FIRST = (
     "rack/test_story.py",
+    "dashboards/test_alerts_fire.py",
     "test_known_truth.py",
     "dashboards/test_recording_live.py",
     "test_faults.py",
@@ -14,6 +15,7 @@ LONGEST_FIRST = (
     "test_real_input.py",
     "test_fake_engines.py",
     "test_rack.py",
+    "dashboards/test_alerts.py",
     "web/test_rude_clients.py",
     "twin/test_process.py",
     "web/test_closed.py",

@@ -13,12 +13,11 @@ from agent import dashboards
 from agent.measure.gpu_book import HARDWARE_XIDS
 
 FOLDER = dashboards.source_folder()
-FILE = FOLDER / "rules" / "alerts.yml"
+FILE = promql.ALERTING
+SECTIONS = ["How to confirm", "What to do", "When to leave it"]
 TESTS = sorted((FOLDER / "rules" / "tests").glob("alerts_*.yml"))
-RULES = [rule for group in yaml.safe_load(FILE.read_text())["groups"] for rule in group["rules"]]
+RULES = promql.rules_of(FILE)
 ALERTS = {rule["alert"]: rule for rule in RULES if "alert" in rule}
-OF_PROCESS = {"process_start_time_seconds": frozenset({"job", "instance"})}
-"""Of the daemon itself, as prometheus_client tells it."""
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +27,13 @@ def values():
 
 @pytest.fixture(scope="module")
 def records():
-    """What alerts may use: what is recorded, here and by recording.yml."""
-    known = OF_PROCESS | promql.recorded(FOLDER / "rules" / "recording.yml")
-    for rule in RULES:
-        if "record" in rule:
-            labels = promql.labels_of(rule["expr"], known) | frozenset(rule.get("labels", {}))
-            known[rule["record"]] = known.get(rule["record"], frozenset()) | labels
-    return known
+    """What alerts may use: what is recorded, for figures and for alerts."""
+    return promql.known()
+
+
+@pytest.fixture(scope="module")
+def page():
+    return (FOLDER.parent / "docs" / "alerts.md").read_text()
 
 
 def test_promtool_has_no_complaint():
@@ -135,6 +134,39 @@ def test_every_xid_of_hardware_that_the_agent_counts_from_the_start_has_a_class(
     assert hardware & application == set()
     assert hardware & ignored == {"154"}
     assert hardware - fatal - ignored == {"63", "92", "94", "145"}
+
+
+def test_the_page_lists_every_alert_with_its_severity_and_time(page):
+    told = re.findall(r"^\| \[(\w+)\]\(runbooks/\1\.md\) \| (\w+) \| ([\w ]+) \|", page, re.MULTILINE)
+    real = [(name, rule["labels"]["severity"], rule.get("for", "at once")) for name, rule in ALERTS.items()]
+
+    assert told == real
+    assert page.startswith(f"# Alerts\n\n{len(real)} alerts ")
+
+
+def test_the_page_lists_every_parameter(page):
+    told = re.findall(
+        r"^\| `(\w+)` \| `(.*?)` \| (.*) \|$", page.partition("<!-- parameters -->")[2], re.MULTILINE
+    )
+    real = [
+        (name, *(text.replace("|", "\\|") for text in (row.value, row.doc)))
+        for name, row in dashboards.parameters().items()
+    ]
+
+    assert told == real
+
+
+def test_the_page_names_only_alerts_that_there_are(page):
+    assert set(re.findall(r"\bRackwatt[A-Z]\w+", page)) == ALERTS.keys()
+
+
+def test_every_alert_has_a_runbook_and_every_runbook_an_alert():
+    pages = {page.stem: page.read_text() for page in (FOLDER.parent / "docs" / "runbooks").glob("*.md")}
+
+    assert pages.keys() == ALERTS.keys()
+    for name, page in pages.items():
+        assert page.startswith(f"# {name}\n\nSeverity: {ALERTS[name]['labels']['severity']}.\n"), name
+        assert re.findall(r"^## (.*)$", page, re.MULTILINE) == SECTIONS, name
 
 
 def test_amtool_has_no_complaint():

@@ -81,6 +81,7 @@ class Prometheus:
         evaluation_interval: str = "1s",
         metrics_path: str = "/metrics",
         rule_files: Sequence[Path] = (),
+        alertmanagers: Sequence[str] = (),
         features: Sequence[str] = (),
         remote_write_receiver: bool = False,
         config: Mapping[str, Any] | None = None,
@@ -102,6 +103,7 @@ class Prometheus:
                 "evaluation_interval": evaluation_interval,
             },
             "rule_files": [str(Path(path).resolve()) for path in rule_files],
+            "alerting": {"alertmanagers": [{"static_configs": [{"targets": list(alertmanagers)}]}]},
             "scrape_configs": [
                 {
                     "job_name": job,

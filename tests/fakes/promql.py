@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 RECORDING = tuple(dashboards.source_folder() / "rules" / name for name in ("recording.yml", "site.yml"))
 """What a server with nodes, racks and a site loads."""
+ALERTING = dashboards.source_folder() / "rules" / "alerts.yml"
+"""Alerts, and what is recorded for them."""
 TARGET = frozenset({"job", "instance"})
 """Labels that Prometheus adds to every series that it scrapes."""
 OF_PROMETHEUS = {
@@ -25,10 +27,11 @@ OF_PROMETHEUS = {
     "scrape_duration_seconds": TARGET,
     "scrape_samples_scraped": TARGET,
     "scrape_samples_post_metric_relabeling": TARGET,
+    "process_start_time_seconds": TARGET,
     "ALERTS": None,
     "ALERTS_FOR_STATE": None,
 }
-"""Series that Prometheus makes by itself; None: whatever labels their alerts have."""
+"""Series of Prometheus itself, and of any process; None: whatever labels their alerts have."""
 _SET_OPERATIONS = ("and", "or", "unless")
 _MANY = (promql.VectorMatchCardinality.ManyToOne, promql.VectorMatchCardinality.OneToMany)
 _INTERVALS = re.compile(r"\$\{?__(?:rate_interval|interval|range)(?:_m?s)?\}?")
@@ -78,6 +81,12 @@ def rules_of(*files: Path) -> list[dict[str, Any]]:
 def shipped() -> dict[str, Labels]:
     """Return the labels of each series that the shipped rules record."""
     return recorded(*RECORDING)
+
+
+@functools.cache
+def known() -> dict[str, Labels]:
+    """Return the same with what is recorded for alerts."""
+    return recorded(*RECORDING, ALERTING)
 
 
 def labels_of(expr: str, records: Mapping[str, Labels]) -> Labels:
