@@ -32,6 +32,8 @@ ROOMS = {
     "agent.collectors.peers": ("agent.measure", "agent.wire", "agent.discovery", OWN_LIBRARIES),
     "agent.collectors._peers": ("agent.measure", "agent.wire", "agent.discovery", OWN_LIBRARIES),
     "exporters": ("agent.measure", OWN_LIBRARIES),
+    "exporters.otlp": ("agent.measure", "agent.wire", OWN_LIBRARIES),
+    "exporters._otlp": ("agent.measure", OWN_LIBRARIES),
     "agent.web": ("agent.measure", "agent.wire", "agent.web", "aiohttp", "bcrypt"),
     "agent.twin": ("agent.measure", "agent.twin", "agent.binding", "aiohttp", "orjson"),
     "agent.demo": ("agent.cli", "agent.config", "agent.daemon", "agent.plugins", "agent.twin"),
@@ -40,6 +42,7 @@ ROOMS = {
     "agent.loop": ("agent.measure",),
     "agent.plugins": ("agent.measure",),
     "agent.store": ("agent.measure",),
+    "agent.push": ("agent.measure",),
     "agent.gather": ("agent.loop", "agent.measure"),
     "agent.systemd": (),
     "agent.logs": (),
@@ -85,8 +88,14 @@ def allowed(module, name):
     room = max((room for room in ROOMS if within(module, room)), key=len)
     if OWN_LIBRARIES in ROOMS[room] and top not in {"agent", "exporters"}:
         return True
-    private = "agent.collectors._" + module.split(".")[2].lstrip("_") if module.count(".") > 1 else module
-    return any(within(name, other) for other in (*ROOMS[room], private))
+    return any(within(name, other) for other in (*ROOMS[room], private_package(module)))
+
+
+def private_package(module):
+    """Name the package that a plug-in shares with nobody."""
+    parts = module.split(".")
+    place = 1 if parts[0] == "exporters" else 2
+    return ".".join((*parts[:place], f"_{parts[place].lstrip('_')}")) if len(parts) > place else module
 
 
 def functions(path):
@@ -129,6 +138,9 @@ def test_a_file_imports_only_what_its_room_may(path):
         ("agent.collectors.dcgm", "agent.collectors._nvml.library"),
         ("exporters.prometheus", "exporters.otlp"),
         ("exporters.prometheus", "agent.wire.codec"),
+        ("exporters.prometheus", "exporters._otlp.names"),
+        ("exporters._otlp.points", "agent.wire.http"),
+        ("agent.push", "exporters.otlp"),
         ("agent.store", "agent.loop"),
         ("agent.config", "agent.measure.node"),
         ("agent.logs", "agent.measure.node"),
@@ -150,6 +162,8 @@ def test_the_table_forbids(module, name):
         ("agent.collectors.engines", "agent.plugins"),
         ("agent.daemon", "exporters.prometheus"),
         ("exporters.prometheus", "prometheus_client"),
+        ("exporters.otlp", "exporters._otlp.points"),
+        ("exporters.otlp", "agent.wire.http"),
         ("agent.wire.http", "time"),
     ],
 )

@@ -8,6 +8,7 @@ from agent.measure.deployment_rows import counted_rows, deployment_rows
 from agent.measure.energy import Verdict
 from agent.measure.engine_work import OUTCOMES
 from agent.measure.gpu import RECOVERY_ACTIONS, GpuState, PowerScope
+from agent.measure.push import push_rows
 from agent.measure.rack_rows import model_rows, rack_rows
 from agent.measure.reading import Reason
 from agent.measure.row import Row, known
@@ -53,6 +54,7 @@ def rows_of(snapshot: Snapshot) -> Iterator[Row]:
     yield from deployment_rows(snapshot)
     yield from _collector_rows(snapshot.outcomes)
     yield from _cost_rows(snapshot.costs)
+    yield from push_rows(snapshot.pushes)
     yield from model_rows(snapshot.models)
     yield from service_rows(snapshot.services)
     for name, value in snapshot.self_gauges.items():

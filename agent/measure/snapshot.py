@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from agent.measure.engine import EngineReading, TokenKind
     from agent.measure.gpu import GpuReading, GpuState
     from agent.measure.owner import GpuOwner
+    from agent.measure.push import PushFigures
     from agent.measure.rack_snapshot import DeploymentFigures, ModelFigures, RackSnapshot
     from agent.measure.reading import Cost, Moment, Outcome
     from agent.measure.series import Point
@@ -54,6 +55,10 @@ class Origin:
     """Of this process."""
     ledger: str = ""
     """Made when the kept totals began anew: totals of another ledger are another count."""
+    began_unix_seconds: float | None = None
+    """When the ledger was begun; None when an older rackwatt began it."""
+    started_unix_seconds: float | None = None
+    """When this process began to count what is not kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,3 +183,5 @@ class Snapshot:
     """Its tokens and its joules belong together only over several nodes (T24)."""
     services: tuple[ServiceFigures, ...] = ()
     """How well each model is served."""
+    pushes: tuple[PushFigures, ...] = ()
+    """How sending goes, of each exporter that pushes."""

@@ -15,6 +15,7 @@ from agent.measure.gpu import (
     PowerScope,
 )
 from agent.measure.owner import GpuOwner
+from agent.measure.push import Loss, PushFigures
 from agent.measure.rack_snapshot import (
     DeploymentFigures,
     MemberFigures,
@@ -31,6 +32,7 @@ from agent.measure.snapshot import (
     EngineFigures,
     GpuFigures,
     NodeIdentity,
+    Origin,
     Snapshot,
     TokenFigures,
 )
@@ -281,4 +283,14 @@ def snapshot(rack, service, well_gpu, lost_gpu, silent_gpu, serving_engine, sile
         model_energy={("llama", "gpu"): 120_000.5},
         rack=rack,
         services=(service,),
+        pushes=(
+            PushFigures(
+                "otlp",
+                {"delivered": 40, Reason.UNREACHABLE: 8},
+                {Loss.OVERFLOW: 1_200},
+                65_536,
+                1_759_999_995.0,
+            ),
+        ),
+        origin=Origin("boot", "run", "ledger", 1_750_000_000.0, 1_759_990_000.0),
     )
