@@ -28,7 +28,7 @@ log = logging.getLogger("rackwatt.push")
 
 FIRST_WAIT_SECONDS = 1.0
 """After a failure the next attempt comes this much later, then after twice as long …"""
-LONGEST_WAIT_SECONDS = 30.0
+LONGEST_WAIT_SECONDS = 15.0
 """… up to this, so that a receiver that is back soon hears of us."""
 LONGEST_ASKED_SECONDS = 300.0
 """A receiver may ask (Retry-After) to be left alone for at most so long."""
