@@ -18,8 +18,9 @@ from urllib.parse import unquote
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 
+from agent.measure.finding import Finding, Level, problem_of
 from agent.measure.push import Batch, PushError
-from agent.measure.reading import Reason
+from agent.measure.reading import Reason, SourceError
 from agent.measure.settings import Bytes, Seconds, setting
 from agent.wire.address import carries_login, public, require_http
 from agent.wire.http import HttpClient, Limits
@@ -109,6 +110,18 @@ def build(settings: Settings) -> OtlpPusher:
     return OtlpPusher(settings)
 
 
+async def examine(settings: Settings) -> tuple[Finding, ...]:
+    """Send nothing, and see whether it is taken."""
+    pusher = build(settings)
+    try:
+        await pusher.send(Batch(pusher.packed(b""), 0))
+    except SourceError as error:
+        return (problem_of("otlp", error),)
+    finally:
+        await pusher.close()
+    return (Finding(Level.OK, "otlp", f"{public(settings.url)} takes metrics"),)
+
+
 class OtlpPusher:
     """Sends snapshots, each as one request."""
 
@@ -123,10 +136,13 @@ class OtlpPusher:
     def encode(self, snapshot: Snapshot) -> Batch:
         """Write a snapshot down as one packed request."""
         request, points = request_of(snapshot, self._resource(snapshot))
-        body = request.SerializeToString()
-        if self._settings.compression is Compression.GZIP:
-            body = gzip.compress(body, GZIP_LEVEL, mtime=0)
-        return Batch(body, points)
+        return Batch(self.packed(request.SerializeToString()), points)
+
+    def packed(self, body: bytes) -> bytes:
+        """Pack a request as the settings have it."""
+        if self._settings.compression is Compression.NONE:
+            return body
+        return gzip.compress(body, GZIP_LEVEL, mtime=0)
 
     async def send(self, batch: Batch) -> int:
         """Send one request; return how many of its points were refused. Raises PushError, SourceError."""

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import email.utils
+import gzip
 import ssl
 
 import pytest
@@ -12,7 +13,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from agent.measure.push import Batch, PushError
 from agent.measure.reading import Reason, SourceError
 from agent.wire.http_config import TlsConfig
-from exporters.otlp import Settings, build
+from exporters.otlp import Settings, build, examine
 
 BATCH = Batch(b"packed", 7)
 TAKEN = Answer(headers={"Content-Type": "application/x-protobuf"})
@@ -174,6 +175,24 @@ async def test_an_answer_without_end_is_hung_up_on():
     error = await refusal(Answer(b"x" * 100_000))
 
     assert error.reason is Reason.TOO_LARGE
+
+
+async def test_the_doctor_sends_nothing_and_says_that_it_is_taken():
+    async with PageServer({"/v1/metrics": TAKEN}) as server:
+        (finding,) = await examine(Settings(endpoint=server.url))
+
+        assert gzip.decompress(server.requests[0].body) == b""
+        assert (finding.level, finding.text) == ("ok", f"{server.url}/v1/metrics takes metrics")
+
+
+async def test_the_doctor_says_what_to_mend_where_it_is_refused():
+    async with PageServer({"/v1/metrics": Answer(status="401 Unauthorized")}) as server:
+        (finding,) = await examine(Settings(endpoint=server.url))
+
+    assert (finding.level, finding.remedy) == (
+        "problem",
+        "check endpoint, authorization and header_files",
+    )
 
 
 async def test_nobody_there_is_unreachable_and_is_no_reason_to_drop():
