@@ -122,6 +122,11 @@ def test_an_unknown_setting_of_a_collector_is_named_with_its_path():
         ("[" * 5000, "rackwatt.yaml: is nested too deeply"),
         ("exporters: {prometheus: {path: metrics}}", "path: 'metrics' must begin with /"),
         ("exporters: {prometheus: {path: /-/ready}}", "path: '/-/ready' must begin with / and not be one of"),
+        (
+            "exporters: {prometheus: {}, dcgm_names: {path: /metrics}}",
+            "rackwatt.yaml:1: exporters.dcgm_names.path: '/metrics' is that of exporters.prometheus already",
+        ),
+        ("exporters: {dcgm_names: {names: all}}", "names: 'all' is not one of: old, new, both"),
         ("interval: [1s]", "rackwatt.yaml:1: interval: must be a single value"),
         ("listen: 9744", "rackwatt.yaml:1: listen: '9744' is not ADDRESS:PORT, e.g. 127.0.0.1:9744"),
         ("listen: 127.0.0.1:99999", "is not ADDRESS:PORT"),

@@ -1,5 +1,8 @@
 """One node with something to say in every family."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from agent.measure.attribution import Claim
@@ -39,6 +42,20 @@ from agent.measure.snapshot import (
 from agent.measure.validity import Flag, Invalid, Validity
 
 AT = Moment(5000.0, 1_760_000_000.0)
+GOLDEN = Path(__file__).parent.parent / "golden" / "exporters"
+
+
+@pytest.fixture
+def hold_against():
+    """Returns the golden page of a name, after writing it anew when that is wished."""
+
+    def hold(page, name):
+        golden = GOLDEN / name
+        if os.environ.get("RACKWATT_UPDATE_GOLDENS") == "1":
+            golden.write_text(page, encoding="utf-8")
+        return golden.read_text(encoding="utf-8")
+
+    return hold
 
 
 @pytest.fixture
