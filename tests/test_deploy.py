@@ -12,7 +12,7 @@ import pytest
 import yaml
 from fakes.processes import free_port, http_get
 from fakes.prometheus import found_program
-from fakes.unit import InstalledUnit, Unit
+from fakes.unit import InstalledUnit, Unit, systemd_analyze
 
 import agent
 from agent import config, daemon, gather
@@ -64,33 +64,22 @@ def containerfile():
     return [(word, rest.strip()) for word, _, rest in rows if word and word != "#"]
 
 
-def analyzed(*arguments):
-    done = subprocess.run(
-        [found_systemd_analyze(), "--no-pager", *arguments], capture_output=True, text=True, check=False
-    )
-    return done.returncode, (done.stdout + done.stderr).strip()
-
-
-def found_systemd_analyze():
-    path = shutil.which("systemd-analyze")
-    assert path is not None, "systemd-analyze is not installed: apt-get install -y systemd"
-    return path
-
-
 def test_there_are_drop_ins():
     assert {path.name for path in DROP_INS} >= {"kernel-log.conf.example", "other-users.conf.example"}
 
 
 @pytest.mark.parametrize("drop_ins", [(), DROP_INS], ids=["alone", "with every drop-in"])
-def test_systemd_has_nothing_to_say_about_the_unit(copied, drop_ins):
-    assert analyzed("verify", "--man=no", str(copied(*drop_ins))) == (0, "")
+def test_systemd_has_nothing_to_say_about_the_unit(tmp_path, copied, drop_ins):
+    assert systemd_analyze("verify", "--man=no", str(copied(*drop_ins)), units=tmp_path) == (0, "")
 
 
 @pytest.mark.parametrize(
     ("drop_ins", "most"), [((), MOST_EXPOSED), (DROP_INS, MOST_EXPOSED_BY_ALL)], ids=["alone", "with all"]
 )
-def test_the_unit_is_exposed_to_little(copied, drop_ins, most):
-    code, told = analyzed("security", "--offline=yes", f"--threshold={most}", str(copied(*drop_ins)))
+def test_the_unit_is_exposed_to_little(tmp_path, copied, drop_ins, most):
+    code, told = systemd_analyze(
+        "security", "--offline=yes", f"--threshold={most}", str(copied(*drop_ins)), units=tmp_path
+    )
     verdict = told.splitlines()[-1]
 
     assert "Overall exposure level for rackwatt.service" in verdict

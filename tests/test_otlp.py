@@ -203,6 +203,44 @@ def test_a_stop_sends_the_last_snapshot_first(sink, start):
     assert stopped - sink.points[0].unix_seconds < 1.5
 
 
+def test_t1_a_total_goes_on_over_a_restart_or_says_that_it_began_anew(sink, start):
+    """A receiver takes a total whose start is the same, and that falls, for a new one: none may do that."""
+    with TruthEngine(output=constant(1000.0)) as engine:
+        agent = start(otlp(sink.url), engines=[f"{engine.url}/metrics"])
+        agent.wait_for(lambda _: agent.value("rackwatt_engine_tokens_total", kind="output"))
+        agent.program.stop()
+        before = totals_of(sink)
+        sink.resources.clear()
+        agent.start()
+        sink.wait_for(lambda sink: len(sink.resources) > 3)
+        after = totals_of(sink)
+
+    same = [series for series in before if after[series][0] == before[series][0]]
+    anew = {series[0] for series in before if after[series][0] > before[series][0]}
+    assert {series[0] for series in same} >= {
+        "hw.energy",
+        "rackwatt.engine.tokens",
+        "rackwatt.gpu.throttled_time",
+    }
+    assert [series for series in same if after[series][1] < before[series][1]] == []
+    assert anew == {
+        "rackwatt.collector.failures",
+        "rackwatt.exporter.lost_points",
+        "rackwatt.exporter.pushes",
+        "rackwatt.source.call_time",
+        "rackwatt.source.calls",
+    }
+
+
+def totals_of(sink):
+    """Since when each total counts, and its last value."""
+    return {
+        (point.metric, frozenset(point.attributes.items())): (point.total_since_unix_seconds, point.value)
+        for point in sink.points
+        if point.total_since_unix_seconds is not None
+    }
+
+
 def test_a_reload_takes_another_endpoint_and_keeps_what_waits(sink, start):
     sink.status = 503
     agent = start(otlp(sink.url))

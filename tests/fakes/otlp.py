@@ -34,6 +34,8 @@ class Point:
     attributes: dict[str, str]
     value: float
     unix_seconds: float
+    total_since_unix_seconds: float | None = None
+    """Of a total that cannot fall: since when it counts; 0 is not known."""
 
 
 @dataclass(slots=True)
@@ -164,4 +166,7 @@ def _points(resource: ResourceMetrics) -> Iterator[Point]:
             if kind in {"gauge", "sum"}:
                 for point in getattr(metric, kind).data_points:
                     attributes = {pair.key: pair.value.string_value for pair in point.attributes}
-                    yield Point(metric.name, attributes, point.as_double, point.time_unix_nano / 1e9)
+                    since = point.start_time_unix_nano / 1e9
+                    total = kind == "sum" and metric.sum.is_monotonic
+                    at = point.time_unix_nano / 1e9
+                    yield Point(metric.name, attributes, point.as_double, at, since if total else None)

@@ -64,14 +64,34 @@ class Unit:
         return left
 
 
+def systemd_analyze(*arguments: str, units: Path | None = None) -> tuple[int, str]:
+    """Exit status and messages of systemd-analyze; `units` is where it looks for units first.
+
+    One that is unpacked beside other programs of Debian's brings its libraries and units with it.
+    """
+    found = shutil.which("systemd-analyze")
+    if found is None:
+        raise ProcessFailedError("systemd-analyze is not installed: apt-get install -y systemd")
+    root, environment = Path(found).resolve().parents[2], dict(os.environ)
+    if root != Path("/"):
+        libraries = [str(path.parent) for path in root.glob("**/lib*.so.*")]
+        libraries += [str(path.parent) for path in root.glob("**/systemd/libsystemd-shared-*.so")]
+        environment["LD_LIBRARY_PATH"] = ":".join(dict.fromkeys(libraries))
+        shipped = [str(path) for path in (root / "lib/systemd/system", root / "usr/lib/systemd/system")]
+        environment["SYSTEMD_UNIT_PATH"] = ":".join([*([] if units is None else [str(units)]), *shipped])
+    done = subprocess.run(
+        [found, "--no-pager", *arguments], capture_output=True, text=True, check=False, env=environment
+    )
+    return done.returncode, (done.stdout + done.stderr).strip()
+
+
 @functools.cache
 def _groups() -> dict[str, list[str]]:
     """systemd's groups of system calls."""
-    told = subprocess.run(
-        ["systemd-analyze", "--no-pager", "syscall-filter"], capture_output=True, text=True, check=True
-    )
+    code, told = systemd_analyze("syscall-filter")
+    assert code == 0, told
     groups: dict[str, list[str]] = {}
-    for line in told.stdout.splitlines():
+    for line in told.splitlines():
         word = line.strip()
         if line.startswith("@"):
             groups[word] = members = []
