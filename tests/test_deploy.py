@@ -143,7 +143,7 @@ def test_as_the_unit_starts_it_the_daemon_runs_reloads_and_stops_without_any_rig
     assert "Traceback" not in log
 
 
-def test_the_user_cannot_do_what_the_unit_forbids():
+def test_the_daemon_may_open_as_many_files_as_the_unit_says():
     unit = Unit(UNIT)
     with InstalledUnit(unit) as running:
         limits = Path(f"/proc/{running.program.pid}/limits").read_text()
