@@ -126,9 +126,9 @@ def test_a_collector_that_was_killed_gets_what_it_missed_when_it_is_back(tmp_pat
         agent = start(otlp(collector.url))
         sink.wait_for(lambda sink: len(sink.resources) > 3)
         collector.program.kill()
-        time.sleep(1.0)  # rotel's own buffer is gone with it: count from what comes now
+        time.sleep(0.3)  # rotel's own buffer is gone with it: count from what comes now
         killed = time.time()
-        time.sleep(3.0)
+        time.sleep(2.2)
         failed = agent.value(PUSHED, outcome="unreachable")
         waiting = agent.value("rackwatt_exporter_waiting_bytes")
         collector.start()
@@ -141,7 +141,7 @@ def test_a_collector_that_was_killed_gets_what_it_missed_when_it_is_back(tmp_pat
     missed = [moment for moment in moments if killed <= moment <= back]
     assert failed >= 2
     assert waiting > 1000
-    assert len(missed) >= 6
+    assert len(missed) >= 4
     assert max(b - a for a, b in itertools.pairwise(missed)) < 1.5
     assert lost == 0
 
@@ -151,7 +151,7 @@ def test_while_a_collector_is_away_memory_is_bounded_and_what_is_lost_is_counted
     agent = start(otlp(sink.url, interval="50ms", buffer="20KiB"))
     agent.wait_for(lambda _: agent.value(LOST, reason="overflow") > 0)
     early = rss_bytes(agent.program.pid)
-    time.sleep(3.0)
+    time.sleep(1.5)
     waiting, late = agent.value("rackwatt_exporter_waiting_bytes"), rss_bytes(agent.program.pid)
     lost = agent.value(LOST, reason="overflow")
     sink.status = 200
@@ -159,7 +159,7 @@ def test_while_a_collector_is_away_memory_is_bounded_and_what_is_lost_is_counted
 
     assert waiting <= 20 * 1024
     assert late - early < 4 * 1024 * 1024
-    assert lost > 1000
+    assert lost > 500
     assert agent.value(LOST, reason="refused") == 0
 
 
