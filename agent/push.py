@@ -85,6 +85,7 @@ class PushLoop:
 
         `run` must have been cancelled.
         """
+        await self._take_over()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(flush_seconds):
                 await self._take()
@@ -95,8 +96,6 @@ class PushLoop:
             self._lose(Loss.STOPPED, left)
             log.warning("not delivered before the end", extra={"exporter": self.name, "points": left})
         await _close(self._pusher, self.name)
-        if self._next is not None:
-            await _close(self._next, self.name)
 
     async def _keep_taking(self) -> None:
         while True:
@@ -124,9 +123,7 @@ class PushLoop:
     async def _keep_sending(self) -> None:
         while True:
             await self._news.wait()
-            if self._next is not None:
-                old, self._pusher, self._next = self._pusher, self._next, None
-                await _close(old, self.name)
+            await self._take_over()
             pause = self._not_before - time.monotonic()
             if pause > 0.0:
                 self._news.clear()
@@ -139,6 +136,12 @@ class PushLoop:
                 self._news.clear()
                 continue
             await self._send_oldest()
+
+    async def _take_over(self) -> None:
+        """Let the pusher of a reload, if there is one, take the place of the old."""
+        if self._next is not None:
+            old, self._pusher, self._next = self._pusher, self._next, None
+            await _close(old, self.name)
 
     async def _send_oldest(self) -> bool:
         """Send the oldest batch; return whether it is off our hands."""

@@ -248,6 +248,21 @@ async def test_another_pusher_takes_over_with_what_waits_and_without_a_pause(qui
     assert (new.sent[0], old.sent, old.closed, new.closed) == (1, [], 1, 1)
 
 
+async def test_an_end_right_after_a_change_sends_by_the_new_one(quick):
+    old, new, seen = FakePusher(), FakePusher(), Seen()
+    old.hold.clear()
+    loop = PushLoop("otlp", old, seen)
+    task = asyncio.create_task(loop.run())
+    await until(lambda: loop.figures.waiting_bytes > 20)
+    task.cancel()
+    await asyncio.wait({task})
+    loop.use(new)
+    await loop.close(1.0)
+
+    assert (new.sent, old.sent) == (list(range(1, seen.sequence + 1)), [])
+    assert (old.closed, new.closed) == (1, 1)
+
+
 async def test_one_that_is_named_no_more_stops(quick):
     pusher = FakePusher()
     pushes = Pushes(Seen(), lambda _: None)
