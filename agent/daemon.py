@@ -58,8 +58,9 @@ class Daemon:
     """One node's agent: gathers, keeps totals, serves pages, follows signals."""
 
     def __init__(self, settings: Config) -> None:
-        self._config = self._started = settings
+        self._config = settings
         self._exporters = plugins.built(plugins.EXPORTERS, settings.exporters)
+        self._fixed = _fixed(settings, self._exporters)
         self.renderers: Sequence[Renderer] = [e for e in self._exporters.values() if isinstance(e, Renderer)]
         self._pushes = Pushes(lambda: self.snapshot, self._stop_on_failure)
         self._store = Store(settings.state_dir)
@@ -306,7 +307,7 @@ class Daemon:
             self._reload_success = False
             log.error("configuration refused, the old one stays", extra={"detail": str(error)})  # noqa: TRY400  (no traceback: it is the operator's typo)
         else:
-            if self._needs_restart(fresh, exporters):
+            if _fixed(fresh, exporters) != self._fixed:
                 log.warning("only collectors, pushes and the rack are reloaded; the rest needs a restart")
             self._config, self._exporters, self._reload_success = fresh, exporters, True
             self._desk.replan(plan_of(fresh))
@@ -316,12 +317,6 @@ class Daemon:
             await self._pushes.set(_pushers(exporters), FLUSH_SECONDS)
             log.info("configuration reloaded", extra={"sources": len(self._gatherer.sources)})
         systemd.notify("READY=1")
-
-    def _needs_restart(self, fresh: Config, exporters: Mapping[str, Any]) -> bool:
-        """Whether something has changed since the start that a reload does not take."""
-        old = {n: s for n, s in self._started.exporters.items() if n not in _pushers(self._exporters)}
-        new = {n: s for n, s in fresh.exporters.items() if n not in _pushers(exporters)}
-        return (_fixed(fresh.general), new) != (_fixed(self._started.general), old)
 
 
 def _make_room(members: int) -> None:
@@ -362,9 +357,11 @@ def plan_of(settings: Config) -> RackPlan:
     )
 
 
-def _fixed(general: General) -> General:
-    """Return the settings that only a restart can change: of the rack that is its name."""
-    return dataclasses.replace(general, rack=config.RackSettings(name=general.rack.name))
+def _fixed(settings: Config, exporters: Mapping[str, Any]) -> tuple[General, dict[str, Any]]:
+    """Return what only a restart can change: of the rack its name, and exporters that answer on a path."""
+    rack = config.RackSettings(name=settings.general.rack.name)
+    pages = {name: s for name, s in settings.exporters.items() if name not in _pushers(exporters)}
+    return dataclasses.replace(settings.general, rack=rack), pages
 
 
 def collectors_of(settings: Config) -> dict[str, Collector]:

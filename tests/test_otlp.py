@@ -208,6 +208,7 @@ def test_t1_a_total_goes_on_over_a_restart_or_says_that_it_began_anew(sink, star
     with TruthEngine(output=constant(1000.0)) as engine:
         agent = start(otlp(sink.url), engines=[f"{engine.url}/metrics"])
         agent.wait_for(lambda _: agent.value("rackwatt_engine_tokens_total", kind="output"))
+        agent.wait_for(lambda _: agent.value("rackwatt_state_saved_timestamp_seconds"))
         agent.program.stop()
         before = totals_of(sink)
         sink.resources.clear()
@@ -258,6 +259,10 @@ def test_a_reload_takes_another_endpoint_and_keeps_what_waits(sink, start):
         agent.configure(CALM)
         agent.reload()
         agent.wait_for(lambda _: agent.value(PUSHED) is None)
+        agent.reload()
+        agent.wait_for(lambda _: agent.log_text().count("configuration reloaded") == 3)
+
+        assert "needs a restart" not in agent.log_text()
 
 
 @pytest.mark.parametrize(
