@@ -160,8 +160,8 @@ class Config:
         return base / "rackwatt"
 
 
-DEFAULT_COLLECTORS = ("nvml", "engines")
-"""What runs without any configuration: each costs nothing where there is nothing to read."""
+DEFAULT_COLLECTORS = ("nvml", "host", "engines")
+"""What runs without any configuration: each costs next to nothing where there is nothing to read."""
 DEFAULT_EXPORTERS = ("prometheus",)
 PEERS = "peers"
 """The collector that `rack.members` switches on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import sys
 from collections.abc import Iterable, Mapping
 from enum import Enum
@@ -157,9 +158,10 @@ def configuration_page() -> str:
         "# Configuration",
         "",
         "YAML, `/etc/rackwatt/rackwatt.yaml` or `--config FILE`. Every key has a default; without a file",
-        "GPUs are read (`nvml`), engines found (`engines`) and `prometheus` served. Durations are written",
-        "as Prometheus does (`500ms`, `10s`, `1m30s`), sizes as `512KiB` or `8MiB`. An unknown key, a wrong",
-        "type or an impossible value stops the start and is told with file, line, key and the choices;",
+        "GPUs and the machine around them are read (`nvml`, `host`), engines found (`engines`) and",
+        "`prometheus` served. Durations are written as Prometheus does (`500ms`, `10s`, `1m30s`), sizes as",
+        "`512KiB` or `8MiB`. An unknown key, a wrong type or an impossible value stops the start and is told",
+        "with file, line, key and the choices;",
         "`rackwatt check FILE` tells the same without starting anything.",
         "",
         "A plug-in is switched on by naming it: `collectors: {nvml: {}}`; one that is not named is not even",
@@ -173,7 +175,7 @@ def configuration_page() -> str:
     for title, room in (("collectors", plugins.COLLECTORS), ("exporters", plugins.EXPORTERS)):
         for name in plugins.names(room):
             kind = plugins.load(room, name).Settings
-            lines += ["", f"## {title}.{name}", "", (kind.__doc__ or "").strip(), "", *_settings(kind)]
+            lines += ["", f"## {title}.{name}", "", inspect.getdoc(kind) or "", "", *_settings(kind)]
     return "\n".join(lines) + "\n"
 
 

@@ -15,10 +15,10 @@ def refusal(text):
     return str(caught.value)
 
 
-def test_without_a_file_gpus_are_read_engines_found_and_prometheus_served():
+def test_without_a_file_gpus_and_the_host_are_read_engines_found_and_prometheus_served():
     settings = config.load(None)
 
-    assert list(settings.collectors) == ["nvml", "engines"]
+    assert list(settings.collectors) == ["nvml", "host", "engines"]
     assert settings.collectors["engines"].discovers
     assert list(settings.exporters) == ["prometheus"]
     assert settings.listen_address == ("127.0.0.1", 9744)
@@ -103,7 +103,7 @@ def test_an_unknown_latency_names_the_choices():
 def test_an_unknown_collector_names_the_choices():
     message = refusal("collectors:\n  nvlm: {}\n")
 
-    assert message.startswith("rackwatt.yaml:2: collectors.nvlm: unknown key; there are: engines, nvml")
+    assert message.startswith("rackwatt.yaml:2: collectors.nvlm: unknown key; there are: engines, host, nvml")
 
 
 def test_an_unknown_setting_of_a_collector_is_named_with_its_path():

@@ -29,6 +29,7 @@ ROOMS = {
     "agent.collectors": ("agent.measure", "agent.wire", OWN_LIBRARIES),
     "agent.collectors.engines": FINDERS,
     "agent.collectors._engines": FINDERS,
+    "agent.collectors.host": ("agent.measure", "agent.wire", "agent.discovery", OWN_LIBRARIES),
     "agent.collectors.peers": ("agent.measure", "agent.wire", "agent.discovery", OWN_LIBRARIES),
     "agent.collectors._peers": ("agent.measure", "agent.wire", "agent.discovery", OWN_LIBRARIES),
     "exporters": ("agent.measure", OWN_LIBRARIES),

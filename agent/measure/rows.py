@@ -8,6 +8,7 @@ from agent.measure.deployment_rows import counted_rows, deployment_rows
 from agent.measure.energy import Verdict
 from agent.measure.engine_work import OUTCOMES
 from agent.measure.gpu import RECOVERY_ACTIONS, GpuState, PowerScope
+from agent.measure.host_rows import host_rows
 from agent.measure.push import push_rows
 from agent.measure.rack_rows import model_rows, rack_rows
 from agent.measure.reading import Reason
@@ -48,6 +49,7 @@ def rows_of(snapshot: Snapshot) -> Iterator[Row]:
     for gpu in snapshot.gpus:
         yield from _gpu_rows(gpu)
     yield from _owner_rows(snapshot)
+    yield from host_rows(snapshot)
     for engine in snapshot.engines:
         yield from _engine_rows(engine)
     yield from counted_rows(snapshot.engines)
