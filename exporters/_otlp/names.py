@@ -79,6 +79,8 @@ _PER = {
     "_tokens_per_second": "{token}/s",
     "_tokens_per_joule": "{token}/J",
     "_joules_per_token": "J/{token}",
+    "_bytes_per_second": "By/s",
+    "_transfers_per_second": "{transfer}/s",
 }
 _COUNTED = {
     "tokens": "{token}",
@@ -92,6 +94,10 @@ _COUNTED = {
     "pushes": "{push}",
     "points": "{point}",
     "processes": "{process}",
+    "kills": "{process}",
+    "dropped": "{packet}",
+    "changes": "{change}",
+    "lanes": "{lane}",
     "rows": "{row}",
     "nodes": "{node}",
     "gpus": "{gpu}",
