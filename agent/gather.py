@@ -14,10 +14,11 @@ from agent.measure.ports import Releasable, Staggered
 from agent.measure.reading import Reason, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from agent.measure.node import NodeReckoner
     from agent.measure.ports import Collector, Source
+    from agent.measure.push import PushFigures
     from agent.measure.rack import RackReckoner
     from agent.measure.rack_snapshot import RackSnapshot
     from agent.measure.reading import Outcome, Reading
@@ -58,7 +59,9 @@ class Gatherer:
         interval_seconds: float,
         reckoner: NodeReckoner,
         rack: RackReckoner | None = None,
+        pushes: Callable[[], tuple[PushFigures, ...]] = tuple,
     ) -> None:
+        """`pushes` tells how sending goes, of the exporters that push."""
         self.rack_news = asyncio.Event()
         """Set when a member of the rack answered, or failed to."""
         self.snapshot: Snapshot | None = None
@@ -70,6 +73,7 @@ class Gatherer:
         """An engine was first seen, or restarted, since this was last cleared: worth keeping at once."""
         self._reckoner = reckoner
         self._rack = rack
+        self._pushes = pushes
         self._rack_snapshot: RackSnapshot | None = None
         self._offered: list[Sequence[Source]] = []
         """What the collectors offered when loops were last started and stopped."""
@@ -154,7 +158,9 @@ class Gatherer:
     def reckon(self, self_gauges: Mapping[str, float]) -> Snapshot:
         """Make one snapshot of what is known now."""
         outcomes = tuple(r.loop.outcome for r in self._running.values() if r.loop.outcome is not None)
-        self.snapshot = self._reckoner.snapshot(now(), outcomes, self_gauges, self._rack_snapshot)
+        self.snapshot = self._reckoner.snapshot(
+            now(), outcomes, self_gauges, self._rack_snapshot, self._pushes()
+        )
         return self.snapshot
 
     def show_rack(self, rack: RackSnapshot | None) -> None:

@@ -21,6 +21,7 @@ LONGEST_FIRST = (
     "web/test_closed.py",
     "collectors/test_nvml_faults.py",
     "twin/test_demo.py",
+    "test_otlp.py",
     "collectors/test_nvml.py",
     "test_fake_nvml.py",
     "rack/test_demo_rack.py",

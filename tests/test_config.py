@@ -46,6 +46,12 @@ def test_a_collectors_own_interval_wins():
     assert settings.collectors["nvml"].interval == 2.0
 
 
+def test_an_exporter_sends_at_its_own_interval_not_at_the_general_one():
+    settings = config.parse("interval: 500ms\nexporters: {otlp: {}}", "x")
+
+    assert settings.exporters["otlp"].interval == 15.0
+
+
 def test_targets_are_a_list_of_mappings():
     settings = config.parse(
         "collectors: {engines: {targets: [{url: 'http://127.0.0.1:8000/metrics', engine: vllm}]}}", "x"

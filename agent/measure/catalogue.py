@@ -651,6 +651,29 @@ CATALOGUE: tuple[Metric, ...] = (
         "Time spent in a source's library since rackwatt started.",
     ),
     Metric(
+        "exporter_pushes_total",
+        _C,
+        ("exporter", "outcome"),
+        "Attempts to send a batch, of exporters that push, since rackwatt started: delivered, or why not. "
+        "What was not delivered waits and is sent again.",
+    ),
+    Metric(
+        "exporter_lost_points_total",
+        _C,
+        ("exporter", "reason"),
+        "Points that will never be delivered, since rackwatt started: overflow (the receiver was away for "
+        "longer than the buffer holds), refused by it, or stopped (rackwatt ended first).",
+    ),
+    Metric(
+        "exporter_waiting_bytes", _G, ("exporter",), "Size of what waits to be sent; bounded by `buffer`."
+    ),
+    Metric(
+        "exporter_last_success_timestamp_seconds",
+        _G,
+        ("exporter",),
+        "When a batch was last delivered.",
+    ),
+    Metric(
         "state_writable", _G, (), "1 while totals can be kept on disk; 0 means that a restart loses them."
     ),
     Metric("state_saved_timestamp_seconds", _G, (), "When totals were last kept on disk."),

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from agent.measure.node_figures import NodeFigures
     from agent.measure.node_gpus import Added
     from agent.measure.owner import GpuOwner
+    from agent.measure.push import PushFigures
     from agent.measure.rack_snapshot import DeploymentFigures, RackSnapshot
     from agent.measure.reading import Cost, Moment, Outcome, Reading
     from agent.measure.slo import Slo
@@ -86,6 +87,12 @@ class NodeReckoner:
         """Where the driver last said that the node stands: a rack does not lose it with its driver."""
         self._sequence = 0
 
+    def begin(self, unix_seconds: float) -> None:
+        """Say when this process began to count; without kept totals its ledger begins then, too."""
+        self._origin = replace(
+            self._origin, began_unix_seconds=unix_seconds, started_unix_seconds=unix_seconds
+        )
+
     def dump(self) -> dict[str, Any]:
         """Return what must survive a restart, as plain values; what is too old is forgotten first."""
         for book in self._engines.values():
@@ -95,8 +102,12 @@ class NodeReckoner:
         names = {instance: list(pair) for instance, pair in self._engine_names.items()}
         names |= {instance: [book.engine, book.model] for instance, book in self._engines.items()}
         counting = self._counting.dump({name for name, book in self._engines.items() if book.begins})
-        own: dict[str, Any] = {"ledger": self._origin.ledger, "drained": self.drained, "counting": counting}
-        own["found"] = dict(self._found)
+        origin = {"ledger": self._origin.ledger, "began": self._origin.began_unix_seconds}
+        own: dict[str, Any] = {
+            "drained": self.drained,
+            "counting": counting,
+            "found": dict(self._found),
+        } | origin
         return {"counters": self._ledger.dump(), "engines": names} | own | self._gpus.dump()
 
     def load(self, kept: Mapping[str, Any]) -> None:
@@ -113,8 +124,9 @@ class NodeReckoner:
         counting = recalled(kept.get("counting", {}))
         found = {str(instance): str(likeness) for instance, likeness in dict(kept.get("found", {})).items()}
         ledger, drained = str(kept.get("ledger") or self._origin.ledger), kept.get("drained")
+        began = _moment(kept.get("began"))
         self._ledger.load(kept["counters"])
-        self._origin = replace(self._origin, ledger=ledger)
+        self._origin = replace(self._origin, ledger=ledger, began_unix_seconds=began)
         self.drained = None if drained is None else str(drained)
         self._models.recall()
         self._counting.recall(counting)
@@ -186,8 +198,9 @@ class NodeReckoner:
         outcomes: tuple[Outcome, ...],
         self_gauges: Mapping[str, float],
         rack: RackSnapshot | None = None,
+        pushes: tuple[PushFigures, ...] = (),
     ) -> Snapshot:
-        """Reckon everything that is known now; the rack, if there is one, is shown beside it."""
+        """Reckon everything that is known now; the rack, if there is one, and pushes are shown beside it."""
         self._sequence += 1
         self._gpus.forget(now)
         engines = self._in_order()
@@ -207,6 +220,7 @@ class NodeReckoner:
             outcomes=outcomes,
             costs=dict(self._costs),
             self_gauges=self_gauges,
+            pushes=pushes,
             models=models_of(engines, told, figures, self._models.totals, ratios_of_models(deployments)),
             deployments=deployments,
             claims=self._claims(),
@@ -316,6 +330,13 @@ class NodeReckoner:
             tray="" if placed.tray is None else str(placed.tray),
             domain=domain,
         )
+
+
+def _moment(kept: Any) -> float | None:
+    """Check what was kept of when the ledger began; an older rackwatt did not keep it."""
+    if kept is not None and not math.isfinite(float(kept)):
+        raise ValueError("the totals began at no moment")
+    return None if kept is None else float(kept)
 
 
 def _origins(kept: Any) -> dict[str, tuple[str, float]]:

@@ -9,6 +9,7 @@ from agent.measure.energy import Verdict
 from agent.measure.engine_work import OUTCOMES
 from agent.measure.gpu import RECOVERY_ACTIONS, GpuState, PowerScope
 from agent.measure.host_rows import host_rows
+from agent.measure.push import push_rows
 from agent.measure.rack_rows import model_rows, rack_rows
 from agent.measure.reading import Reason
 from agent.measure.row import Row, known
@@ -55,6 +56,7 @@ def rows_of(snapshot: Snapshot) -> Iterator[Row]:
     yield from deployment_rows(snapshot)
     yield from _collector_rows(snapshot.outcomes)
     yield from _cost_rows(snapshot.costs)
+    yield from push_rows(snapshot.pushes)
     yield from model_rows(snapshot.models)
     yield from service_rows(snapshot.services)
     yield from deployment_service_rows(snapshot.deployment_services)

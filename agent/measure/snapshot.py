@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from agent.measure.gpu import GpuReading, GpuState
     from agent.measure.host import HostFigures
     from agent.measure.owner import GpuOwner
+    from agent.measure.push import PushFigures
     from agent.measure.rack_snapshot import DeploymentFigures, ModelFigures, RackSnapshot
     from agent.measure.reading import Cost, Moment, Outcome
     from agent.measure.series import Point
@@ -55,6 +56,10 @@ class Origin:
     """Of this process."""
     ledger: str = ""
     """Made when the kept totals began anew: totals of another ledger are another count."""
+    began_unix_seconds: float | None = None
+    """When the ledger was begun; None when an older rackwatt began it."""
+    started_unix_seconds: float | None = None
+    """When this process began to count what is not kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,3 +190,5 @@ class Snapshot:
     """… and each deployment of one model."""
     host: HostFigures | None = None
     """The machine around the GPUs; None while nothing tells of it."""
+    pushes: tuple[PushFigures, ...] = ()
+    """How sending goes, of each exporter that pushes."""

@@ -19,6 +19,7 @@ from agent.measure.gpu import (
 )
 from agent.measure.host import HostClock, HostFigures, LinkFigures, LinkReading, PcieLink
 from agent.measure.owner import GpuOwner
+from agent.measure.push import Loss, PushFigures
 from agent.measure.rack_snapshot import (
     DeploymentFigures,
     MemberFigures,
@@ -35,6 +36,7 @@ from agent.measure.snapshot import (
     EngineFigures,
     GpuFigures,
     NodeIdentity,
+    Origin,
     Snapshot,
     TokenFigures,
 )
@@ -337,4 +339,14 @@ def snapshot(rack, host, service, well_gpu, lost_gpu, silent_gpu, serving_engine
         services=(service,),
         host=host,
         deployment_services={Group("chat", "llama"): service},
+        pushes=(
+            PushFigures(
+                "otlp",
+                {"delivered": 40, Reason.UNREACHABLE: 8},
+                {Loss.OVERFLOW: 1_200},
+                65_536,
+                1_759_999_995.0,
+            ),
+        ),
+        origin=Origin("boot", "run", "ledger", 1_750_000_000.0, 1_759_990_000.0),
     )
