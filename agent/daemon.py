@@ -41,7 +41,7 @@ SAVE_SECONDS = 5.0
 FLUSH_SECONDS = 2.0
 """A disk that hangs delays a stop by at most this much."""
 LEAST_GARBAGE_OBJECTS = 5000
-"""Some four snapshots of a node; by Python's own threshold (700) garbage would be looked for at every one …"""
+"""Some four snapshots of a node; by Python's own threshold (700) each would be looked through …"""
 GARBAGE_OBJECTS_PER_MEMBER = 200
 """… and for each member four times what one document and its figures are made of."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")

@@ -56,6 +56,7 @@ class _Rendered:
     """Its comment lines."""
     series: list[str]
     """Each of its lines up to the value."""
+    lines: list[str]
     body: bytes
 
     def of_same_series(self, rows: list[Row]) -> bool:
@@ -99,10 +100,12 @@ class PrometheusRenderer:
         self, name: str, rows: list[Row], encode: Callable[[_Registry], bytes], content_type: str
     ) -> bytes:
         kept = self._kept.get((content_type, name))
+        if kept is not None and kept.rows == rows:
+            return kept.body
         if kept is None or not kept.of_same_series(rows):
             self._kept[content_type, name] = kept = _learned(rows, encode(_One(BY_NAME[name], rows)))
-        elif kept.rows != rows:
-            kept.rows, kept.body = rows, _with_values(kept, rows)
+        else:
+            _take_values(kept, rows)
         return kept.body
 
 
@@ -117,13 +120,18 @@ def _learned(rows: list[Row], encoded: bytes) -> _Rendered:
     lines = body.decode().removesuffix("\n").split("\n")  # not splitlines: a label may hold U+2028
     comments = [f"{line}\n" for line in lines if line.startswith("#")]
     series = [line.rpartition(" ")[0] for line in lines[len(comments) :]]
-    return _Rendered(rows, [row.labels for row in rows], "".join(comments), series, body)
+    samples = [f"{line}\n" for line in lines[len(comments) :]]
+    return _Rendered(rows, [row.labels for row in rows], "".join(comments), series, samples, body)
 
 
-def _with_values(kept: _Rendered, rows: list[Row]) -> bytes:
+def _take_values(kept: _Rendered, rows: list[Row]) -> None:
+    """Write those lines anew whose value is another one."""
     text: Callable[[float], str] = floatToGoString
-    lines = [f"{series} {text(row.value)}\n" for series, row in zip(kept.series, rows, strict=True)]
-    return (kept.head + "".join(lines)).encode()
+    kept.lines = [
+        line if row.value == before.value else f"{series} {text(row.value)}\n"
+        for series, line, before, row in zip(kept.series, kept.lines, kept.rows, rows, strict=True)
+    ]
+    kept.rows, kept.body = rows, (kept.head + "".join(kept.lines)).encode()
 
 
 class _Registry(Protocol):
