@@ -12,6 +12,7 @@ from prometheus_client.utils import floatToGoString
 
 from agent.measure.accept import accepts
 from agent.measure.catalogue import BY_NAME, CATALOGUE, PREFIX, MetricType
+from agent.measure.row import Row
 from agent.measure.rows import rows_of
 from agent.measure.settings import setting
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from agent.measure.catalogue import Metric
-    from agent.measure.row import Row
     from agent.measure.snapshot import Snapshot
 
 EOF = b"# EOF\n"
@@ -90,20 +90,31 @@ class PrometheusRenderer:
         by_metric: dict[str, list[Row]] = {metric.name: [] for metric in CATALOGUE}
         for row in rows_of(snapshot):
             by_metric[row.metric].append(row)
-        bodies = [self._family(name, rows, encode, content_type) for name, rows in by_metric.items() if rows]
-        bodies.append(encode(self._process).removesuffix(EOF))
+        bodies = [
+            self._family(name, rows, _One(BY_NAME[name], rows), encode, content_type)
+            for name, rows in by_metric.items()
+            if rows
+        ]
+        for family in self._process.collect():
+            rows = [Row(sample.name, (), sample.value) for sample in family.samples]
+            bodies.append(self._family(family.name, rows, _Ready(family), encode, content_type))
         if content_type.startswith("application/openmetrics-text"):
             bodies.append(EOF)
         return b"".join(bodies)
 
     def _family(
-        self, name: str, rows: list[Row], encode: Callable[[_Registry], bytes], content_type: str
+        self,
+        name: str,
+        rows: list[Row],
+        registry: _Registry,
+        encode: Callable[[_Registry], bytes],
+        content_type: str,
     ) -> bytes:
         kept = self._kept.get((content_type, name))
         if kept is not None and kept.rows == rows:
             return kept.body
         if kept is None or not kept.of_same_series(rows):
-            self._kept[content_type, name] = kept = _learned(rows, encode(_One(BY_NAME[name], rows)))
+            self._kept[content_type, name] = kept = _learned(rows, encode(registry))
         else:
             _take_values(kept, rows)
         return kept.body
@@ -139,6 +150,17 @@ class _Registry(Protocol):
 
     def collect(self) -> Iterable[Family]:
         """Yield families."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A registry of one family that is made already."""
+
+    family: Family
+
+    def collect(self) -> Iterator[Family]:
+        """Yield the family."""
+        yield self.family
 
 
 class _One:

@@ -256,9 +256,11 @@ def _texts(layout: _Layout, page: bytes) -> list[bytes] | None:
     family = b"\n\n"  # of the line before it: matches nothing yet
     texts: list[bytes] = []
     for key, key_bytes, next_family in layout.lines_wanted:
-        at = page.find(key, position)
-        if at != position and (at < 0 or _stranger(page, position, family, at, next_family)):
-            return None
+        at = position
+        if not page.startswith(key, position):  # as it mostly does: families stand together
+            at = page.find(key, position)
+            if at < 0 or _stranger(page, position, family, at, next_family):
+                return None
         start = at + key_bytes
         position = page.find(b"\n", start)
         if position < 0:
