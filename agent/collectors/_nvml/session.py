@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 INIT_FLAG_NO_GPUS = 1
 """A machine without a GPU (yet) is no error."""
 
-EVENT_THREAD_SECONDS = 2.5
+EVENT_THREAD_SECONDS = 1.5
 """One wait of the event thread and a little more."""
 
 

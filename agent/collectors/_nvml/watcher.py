@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from agent.collectors._nvml.xids import Tally
 
 XID_EVENT = 0x8
-WAIT_MILLISECONDS = 2000
-"""An event ends a wait at once. A wait cannot be ended by us, so letting go of the driver takes up to this
-long; each one that ends without an event costs a wake-up."""
+WAIT_MILLISECONDS = 1000
+"""An event ends a wait at once. A wait cannot be ended by us: letting go of the driver, or opening it anew,
+takes up to this long."""
 PAUSE_SECONDS = 1.0
 """After a wait that failed or came back at once, so that a lost GPU does not make us spin."""
 
