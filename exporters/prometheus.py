@@ -12,6 +12,7 @@ from prometheus_client.utils import floatToGoString
 
 from agent.measure.accept import accepts
 from agent.measure.catalogue import BY_NAME, CATALOGUE, PREFIX, MetricType
+from agent.measure.page_path import require_page_path
 from agent.measure.row import Row
 from agent.measure.rows import rows_of
 from agent.measure.settings import setting
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 EOF = b"# EOF\n"
 OPENMETRICS = "application/openmetrics-text"
-RESERVED = ("/", "/-/healthy", "/-/ready", "/api/v1/node", "/api/v1/rack", "/api/v1/drain")
-"""Paths of the daemon itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +35,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Raise ValueError for a path that nobody could reach."""
-        if not self.path.startswith("/") or set(self.path) & set("{}?#") or self.path in RESERVED:
-            raise ValueError(f"path: {self.path!r} must begin with / and not be one of {', '.join(RESERVED)}")
+        require_page_path(self.path)
 
 
 def build(settings: Settings) -> PrometheusRenderer:

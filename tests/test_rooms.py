@@ -29,6 +29,7 @@ ROOMS = {
     "agent.collectors": ("agent.measure", "agent.wire", OWN_LIBRARIES),
     "agent.collectors.engines": FINDERS,
     "agent.collectors._engines": FINDERS,
+    "agent.collectors.host": ("agent.measure", "agent.wire", "agent.discovery", OWN_LIBRARIES),
     "agent.collectors.peers": ("agent.measure", "agent.wire", "agent.discovery", OWN_LIBRARIES),
     "agent.collectors._peers": ("agent.measure", "agent.wire", "agent.discovery", OWN_LIBRARIES),
     "exporters": ("agent.measure", OWN_LIBRARIES),
@@ -85,8 +86,15 @@ def allowed(module, name):
     room = max((room for room in ROOMS if within(module, room)), key=len)
     if OWN_LIBRARIES in ROOMS[room] and top not in {"agent", "exporters"}:
         return True
-    private = "agent.collectors._" + module.split(".")[2].lstrip("_") if module.count(".") > 1 else module
-    return any(within(name, other) for other in (*ROOMS[room], private))
+    return any(within(name, other) for other in (*ROOMS[room], private_package(module)))
+
+
+def private_package(module):
+    """The package beside a plug-in that is its own."""
+    for home in ("agent.collectors.", "exporters."):
+        if module.startswith(home):
+            return f"{home}_" + module.removeprefix(home).split(".")[0].lstrip("_")
+    return module
 
 
 def functions(path):
@@ -128,6 +136,7 @@ def test_a_file_imports_only_what_its_room_may(path):
         ("agent.collectors.nvml", "agent.plugins"),
         ("agent.collectors.dcgm", "agent.collectors._nvml.library"),
         ("exporters.prometheus", "exporters.otlp"),
+        ("exporters.prometheus", "exporters._dcgm_names.fields"),
         ("exporters.prometheus", "agent.wire.codec"),
         ("agent.store", "agent.loop"),
         ("agent.config", "agent.measure.node"),
@@ -150,6 +159,7 @@ def test_the_table_forbids(module, name):
         ("agent.collectors.engines", "agent.plugins"),
         ("agent.daemon", "exporters.prometheus"),
         ("exporters.prometheus", "prometheus_client"),
+        ("exporters.dcgm_names", "exporters._dcgm_names.fields"),
         ("agent.wire.http", "time"),
     ],
 )

@@ -11,6 +11,7 @@ from agent.measure.deployment_books import DeploymentBooks, state_of
 from agent.measure.deployment_figures import NodeView, deployments_of, ratios_of_models
 from agent.measure.engine_book import EngineBook
 from agent.measure.engine_tokens import forget_unexpected
+from agent.measure.host_book import HostBook
 from agent.measure.latency_book import ModelLatencies
 from agent.measure.ledger import Ledger
 from agent.measure.model_figures import models_of
@@ -68,6 +69,7 @@ class NodeReckoner:
         self._horizon = Horizon(max(LEAST_HORIZON_SECONDS, HORIZON_WINDOWS * window_seconds))
         self._ledger = Ledger()
         self._gpus = NodeGpus(self._ledger, self._horizon, epoch, run)
+        self._host = HostBook(self._ledger, epoch)
         self._models = ModelTokens(self._ledger)
         self._counting = NodeCounting()
         self._deployments = DeploymentBooks(self._ledger)
@@ -128,6 +130,7 @@ class NodeReckoner:
             gone = self._engines.pop(instance)
             self._engine_names[instance] = (gone.engine, gone.model)
         self._gpus.expect(offered)
+        self._host.expect(offered)
         self._counting.expect(
             {name: book.model for name, book in self._engines.items()}, offered, self._gpus.computing
         )
@@ -138,6 +141,7 @@ class NodeReckoner:
 
     def take(self, reading: Reading, cadence_seconds: float) -> bool:
         """Book one reading of a source that is read at this cadence; tell whether an engine began a count."""
+        self._host.take(reading.source, reading.host)
         added = self._gpus.take(reading, cadence_seconds)
         if self._counting.learn(reading, self._gpus.computing if reading.gpus else None):
             self._count()
@@ -160,6 +164,7 @@ class NodeReckoner:
             if book is not None:
                 book.miss()
         self._gpus.miss(source)
+        self._host.miss(source)
         if self._counting.miss(source, self._gpus.computing):
             self._count()
 
@@ -203,6 +208,7 @@ class NodeReckoner:
         """Return what is told of the node, and not reckoned."""
         return {
             "node": self._identity(),
+            "host": self._host.figures,
             "notes": self._all_notes(),
             "owners": tuple(owner for owners in self._owners.values() for owner in owners),
             "version": self._version,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from agent.measure.engine import EngineReading
     from agent.measure.gpu import GpuReading
+    from agent.measure.host import HostReading
     from agent.measure.owner import GpuOwner
     from agent.measure.totals import MemberReading
 
@@ -70,6 +71,8 @@ class Reading:
     of Ray."""
     owners: tuple[GpuOwner, ...] = ()
     """Who uses which GPU."""
+    host: HostReading | None = None
+    """The machine around the GPUs."""
     costs: Mapping[str, Cost] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     """Permanent findings a person should know once ("ECC counters need root"), not failures."""

@@ -8,6 +8,7 @@ from agent.measure.deployment_rows import counted_rows, deployment_rows
 from agent.measure.energy import Verdict
 from agent.measure.engine_work import OUTCOMES
 from agent.measure.gpu import RECOVERY_ACTIONS, GpuState, PowerScope
+from agent.measure.host_rows import host_rows
 from agent.measure.rack_rows import model_rows, rack_rows
 from agent.measure.reading import Reason
 from agent.measure.row import Row, known
@@ -47,6 +48,7 @@ def rows_of(snapshot: Snapshot) -> list[Row]:
     for gpu in snapshot.gpus:
         rows += _gpu_rows(gpu)
     rows += _owner_rows(snapshot)
+    rows += host_rows(snapshot)
     for engine in snapshot.engines:
         rows += _engine_rows(engine)
     rows += counted_rows(snapshot.engines)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from agent.measure.energy import Verdict
     from agent.measure.engine import EngineReading, TokenKind
     from agent.measure.gpu import GpuReading, GpuState
+    from agent.measure.host import HostFigures
     from agent.measure.owner import GpuOwner
     from agent.measure.rack_snapshot import DeploymentFigures, ModelFigures, RackSnapshot
     from agent.measure.reading import Cost, Moment, Outcome
@@ -178,3 +179,5 @@ class Snapshot:
     """Its tokens and its joules belong together only over several nodes (T24)."""
     services: tuple[ServiceFigures, ...] = ()
     """How well each model is served."""
+    host: HostFigures | None = None
+    """The machine around the GPUs; None while nothing tells of it."""

@@ -32,7 +32,7 @@ from agent.web.access import OPEN, Access
 from agent.web.guard import ENDLESS, Guard
 from agent.web.routes import application
 from agent.wire import rack_codec
-from exporters import prometheus
+from exporters import dcgm_names, prometheus
 
 DESCRIPTION = yaml.safe_load(resources.files("agent.web").joinpath("openapi.yaml").read_text())
 OPERATIONS = {(method.upper(), path) for path, item in DESCRIPTION["paths"].items() for method in item}
@@ -43,7 +43,7 @@ class Nobody:
 
     snapshot = None
     ready = False
-    renderers = (prometheus.build(prometheus.Settings()),)
+    renderers = (prometheus.build(prometheus.Settings()), dcgm_names.build(dcgm_names.Settings()))
 
 
 def served():
@@ -87,7 +87,8 @@ def agent(tmp_path_factory):
         ]
         fast = {"interval": "200ms", "timeout": "1s"}
         collectors = {"nvml": fast, "engines": {**fast, "targets": targets}}
-        settings = {"window": "2s", "collectors": collectors}
+        exporters = {"prometheus": {}, "dcgm_names": {}}
+        settings = {"window": "2s", "collectors": collectors, "exporters": exporters}
         with RunningAgent(folder / "agent", settings, env=driver.env) as running:
             driver.lose(2)
             running.wait_for(lambda node: node["tokens_per_second"] and node["gpus"][2]["state"] != "ok", 30)
