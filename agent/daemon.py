@@ -43,8 +43,8 @@ SAVE_SECONDS = 5.0
 """Totals are kept this often; after a kill the sources' own counters bring back what is missing."""
 FLUSH_SECONDS = 2.0
 """A disk that hangs delays a stop by at most this much."""
-LEAST_GARBAGE_OBJECTS = 700
-"""Python's own threshold …"""
+LEAST_GARBAGE_OBJECTS = 5000
+"""Some four snapshots of a node; by Python's own threshold (700) each would be looked through …"""
 GARBAGE_OBJECTS_PER_MEMBER = 200
 """… and for each member four times what one document and its figures are made of."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -143,6 +143,7 @@ class Daemon:
         async with self._changing:
             await self._gatherer.set_collectors(collectors_of(self._config))
         gc.freeze()
+        _make_room(0)
         tasks = self._start_jobs()
         await self._pushes.set(_pushers(self._exporters), FLUSH_SECONDS)
         systemd.notify("READY=1")

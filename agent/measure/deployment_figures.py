@@ -58,6 +58,8 @@ class _Part:
     reasons: frozenset[Invalid]
     split: bool
     """Of GPUs elsewhere only those of its other half."""
+    every_engine: bool
+    """It has all engines that count here."""
     whole: bool
     """It is all that the node has."""
 
@@ -114,7 +116,7 @@ def _part(view: NodeView, group: Group, boards: _Boards) -> _Part:
     own = not reasons
     if spans(instances):
         reasons.add(Invalid.SPANS_NODES)
-    counted = sum(bool(book.counted) for book in view.engines.values())
+    every_engine = len(engines) == sum([bool(book.counted) for book in view.engines.values()])
     return _Part(
         group=group,
         instances=all_of_it,
@@ -123,7 +125,8 @@ def _part(view: NodeView, group: Group, boards: _Boards) -> _Part:
         modules=[each for each in view.gpus.modules if own_boards.get(each.serial) == group],
         reasons=frozenset(reasons),
         split=not any(each.spans_nodes for each in instances),
-        whole=own and len(engines) == counted and len(mine) == len(gpus),
+        every_engine=every_engine,
+        whole=own and every_engine and len(mine) == len(gpus),
     )
 
 
@@ -158,7 +161,8 @@ def _figures(part: _Part, view: NodeView) -> DeploymentFigures:
 
 def _of_part(part: _Part, view: NodeView) -> NodeFigures:
     if part.reasons:
-        return NodeFigures(rates_of(part.engines, view.node), {}, ())
+        rates = view.node.tokens_per_second if part.every_engine else rates_of(part.engines, view.node)
+        return NodeFigures(rates, {}, ())
     return figures_of(
         part.engines, part.gpus, part.modules, view.gpus.cadence_seconds, view.window_seconds, view.now
     )

@@ -286,7 +286,7 @@ class EngineBook:
         if series is None or series.last is None:
             return None
         end = series.last.seconds
-        grown = series.grown(end - window_seconds, end, max_gap_seconds(self.cadence_seconds))
+        grown = series.grown(end - window_seconds, end, max_gap_seconds(self.cadence_seconds), bounded=False)
         return None if grown is None or grown.below_step else grown.amount / window_seconds
 
     def _beyond(

@@ -232,7 +232,9 @@ def _ratio(pairs: Sequence[tuple[Series, Series, float]], now: float) -> float |
     parts = [Member(part, cadence) for part, _, cadence in pairs]
     wholes = [Member(whole, cadence) for _, whole, cadence in pairs]
     window = window_of([*parts, *wholes], WINDOW_SECONDS, now)
-    above, below = (sum_over(members, window, Invalid.NO_ENGINES) for members in (parts, wholes))
+    above, below = (
+        sum_over(members, window, Invalid.NO_ENGINES, bounded=False) for members in (parts, wholes)
+    )
     if above.reasons or below.reasons or above.amount is None or not below.amount:
         return None
     return min(1.0, above.amount / below.amount)
