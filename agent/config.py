@@ -244,7 +244,8 @@ def _plugins(
         known = {f.name for f in dataclasses.fields(kind) if "inherited" not in f.metadata}
         inner = entries_of(settings_node, name, f"{key}.{plugin}", known)
         settings = fill(kind, inner, name, f"{key}.{plugin}")
-        if "interval" not in inner and any(f.name == "interval" for f in dataclasses.fields(kind)):
+        reads = room == plugins.COLLECTORS and any(f.name == "interval" for f in dataclasses.fields(kind))
+        if reads and "interval" not in inner:
             settings = dataclasses.replace(settings, interval=general.interval)
         found[plugin] = settings
     return found

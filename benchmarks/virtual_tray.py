@@ -1,4 +1,4 @@
-"""One tray of the twin and its node in virtual time: the collectors, the reckoner and the diagnosis, no waiting."""
+"""One tray of the twin and its node in virtual time: collectors, reckoner and diagnosis, without waiting."""
 
 from __future__ import annotations
 
@@ -100,9 +100,9 @@ class VirtualNode:
             engines.build(engines.Settings(targets=targets, discover=False)),
         ]
         for each in built:
-            each._client = _Client(self)
+            each._client = _Client(self)  # noqa: SLF001  (the seam: what is beyond it is the network)
         for source in built[1].sources(None):
-            source._client = _Client(self)
+            source._client = _Client(self)  # noqa: SLF001
         return built
 
     def answer(self, url: str) -> Fetched:

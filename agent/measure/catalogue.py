@@ -91,7 +91,8 @@ CATALOGUE: tuple[Metric, ...] = (
         _G,
         ("gpu", "mig", "namespace", "pod", "job_id"),
         "1; who uses a GPU, by the control groups of its processes: a pod (by its UID where the cluster is "
-        "not asked), a Slurm job. A row for each of several; join it to other series by `gpu`.",
+        "not asked), a Slurm job; on a divided GPU its instance (`1/0`). A row for each of several; join it "
+        "to other series by `gpu`.",
     ),
     Metric("gpu_up", _G, ("gpu",), "1 while a known GPU answers its driver."),
     Metric(
@@ -406,11 +407,58 @@ CATALOGUE: tuple[Metric, ...] = (
         "unknown; survives restarts. A shared GPU's is nobody's.",
     ),
     Metric(
+        "deployment_requests",
+        _G,
+        (*_DEPLOYMENT, "state"),
+        "Requests of the deployment that are running, and waiting: sums over its instances that count.",
+    ),
+    Metric(
+        "deployment_kv_cache_usage_ratio",
+        _G,
+        _DEPLOYMENT,
+        "Fill of the KV cache of its fullest instance, which lets requests wait first. No mean: one full "
+        "instance among many empty ones is what is to be seen.",
+    ),
+    Metric(
+        "deployment_requests_finished_total",
+        _C,
+        (*_DEPLOYMENT, "outcome"),
+        "Requests that its instances saw end: succeeded, failed, aborted (given up by the client); only what "
+        "its engines tell. Does not fall when an instance leaves; survives restarts. What a pair ended well "
+        "its decode half tells.",
+    ),
+    Metric(
+        "deployment_latency_quantile_seconds",
+        _G,
+        (*_DEPLOYMENT, "latency", "percentile"),
+        "As model_latency_quantile_seconds, over the instances of one deployment. Absent where they serve "
+        "several models.",
+    ),
+    Metric(
+        "deployment_goodput_ratio",
+        _G,
+        (*_DEPLOYMENT, "bound"),
+        "As model_goodput_ratio, of one deployment.",
+    ),
+    Metric(
+        "deployment_goodput_requests_per_second",
+        _G,
+        (*_DEPLOYMENT, "bound"),
+        "As model_goodput_requests_per_second, of one deployment.",
+    ),
+    Metric(
+        "deployment_cached_prompt_ratio",
+        _G,
+        _DEPLOYMENT,
+        "As model_cached_prompt_ratio, of one deployment.",
+    ),
+    Metric(
         "model_time_to_first_token_seconds",
         _H,
         ("model",),
         "From a request's arrival to its first output token, over all engines of this node that tell, at the "
-        "bounds that all of them have. Begins at 0 when rackwatt starts.",
+        "bounds that all of them have. A request that a gateway tells of as well is one; of a prefill and "
+        "decode pair its decode half tells, without the prefill. Begins at 0 when rackwatt starts.",
     ),
     Metric(
         "model_inter_token_latency_seconds",
@@ -462,6 +510,13 @@ CATALOGUE: tuple[Metric, ...] = (
         "between lower and upper, for histograms do not tell which request missed which. lower: no request "
         "missed two; upper: all that missed one missed the hardest as well. First tokens are counted when "
         "they come, the rest when requests end.",
+    ),
+    Metric(
+        "model_goodput_requests_per_second",
+        _G,
+        ("model", "bound"),
+        "Requests a second that met every limit: model_goodput_ratio times those of the window, of which the "
+        "limit that was measured least often has the number. 0 where no request came.",
     ),
     Metric(
         "model_cached_prompt_ratio",
@@ -612,6 +667,29 @@ CATALOGUE: tuple[Metric, ...] = (
         _C,
         ("collector", "function"),
         "Time spent in a source's library since rackwatt started.",
+    ),
+    Metric(
+        "exporter_pushes_total",
+        _C,
+        ("exporter", "outcome"),
+        "Attempts to send a batch, of exporters that push, since rackwatt started: delivered, or why not. "
+        "What was not delivered waits and is sent again.",
+    ),
+    Metric(
+        "exporter_lost_points_total",
+        _C,
+        ("exporter", "reason"),
+        "Points that will never be delivered, since rackwatt started: overflow (the receiver was away for "
+        "longer than the buffer holds), refused by it, or stopped (rackwatt ended first).",
+    ),
+    Metric(
+        "exporter_waiting_bytes", _G, ("exporter",), "Size of what waits to be sent; bounded by `buffer`."
+    ),
+    Metric(
+        "exporter_last_success_timestamp_seconds",
+        _G,
+        ("exporter",),
+        "When a batch was last delivered.",
     ),
     Metric(
         "state_writable", _G, (), "1 while totals can be kept on disk; 0 means that a restart loses them."

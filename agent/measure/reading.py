@@ -67,8 +67,9 @@ class Reading:
     member: MemberReading | None = None
     """Another node's totals, for the rack."""
     serves_elsewhere: bool = False
-    """Processes here work for an engine whose tokens another node shows (T24): vLLM's headless nodes, workers
-    of Ray."""
+    """Processes here work for an engine whose tokens another node shows (T24): its further nodes."""
+    found: Mapping[str, str] | None = None
+    """Engines that were found, by instance: what tells, after a restart of ours, that one is the same."""
     owners: tuple[GpuOwner, ...] = ()
     """Who uses which GPU."""
     host: HostReading | None = None

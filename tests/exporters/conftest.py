@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.measure.attribution import Claim
+from agent.measure.attribution import Claim, Group
 from agent.measure.energy import Verdict
 from agent.measure.engine import Demand, EngineReading, Histogram, Latency, TokenKind
 from agent.measure.gpu import (
@@ -19,6 +19,7 @@ from agent.measure.gpu import (
 )
 from agent.measure.host import HostClock, HostFigures, LinkFigures, LinkReading, PcieLink
 from agent.measure.owner import GpuOwner
+from agent.measure.push import Loss, PushFigures
 from agent.measure.rack_snapshot import (
     DeploymentFigures,
     MemberFigures,
@@ -35,6 +36,7 @@ from agent.measure.snapshot import (
     EngineFigures,
     GpuFigures,
     NodeIdentity,
+    Origin,
     Snapshot,
     TokenFigures,
 )
@@ -221,6 +223,7 @@ def service():
             LatencyFigures(Latency.END_TO_END, 40.0, None, {0.5: 8.0, 0.9: 12.5, 0.99: 14.75}, None),
         ),
         goodput_ratio=(0.5, 0.75),
+        goodput_requests_per_second=(0.3125, 0.5),
         cached_prompt_ratio=0.25,
         speculative_accepted_ratio=0.625,
         histograms={
@@ -324,6 +327,10 @@ def snapshot(rack, host, service, well_gpu, lost_gpu, silent_gpu, serving_engine
                 power_watts={"gpu": 1033.5},
                 gpu_numbers=(0,),
                 energy_joules_total={("gpu", "serving"): 120_000.5, ("gpu", "idle"): 0.0},
+                running=12.0,
+                waiting=3.0,
+                kv_cache_usage_ratio=0.75,
+                requests_finished_total={"succeeded": 97.0, "failed": 0.0, "aborted": 3.0},
             ),
         ),
         claims={0: Claim.ATTRIBUTED, 1: Claim.UNKNOWN},
@@ -331,4 +338,15 @@ def snapshot(rack, host, service, well_gpu, lost_gpu, silent_gpu, serving_engine
         rack=rack,
         services=(service,),
         host=host,
+        deployment_services={Group("chat", "llama"): service},
+        pushes=(
+            PushFigures(
+                "otlp",
+                {"delivered": 40, Reason.UNREACHABLE: 8},
+                {Loss.OVERFLOW: 1_200},
+                65_536,
+                1_759_999_995.0,
+            ),
+        ),
+        origin=Origin("boot", "run", "ledger", 1_750_000_000.0, 1_759_990_000.0),
     )
