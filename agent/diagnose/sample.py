@@ -31,18 +31,21 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One deployment at one moment."""
+    """One deployment at one moment; None is unknown."""
 
     seconds: float
     """Monotonic, when it was reckoned."""
     engines: Mapping[str, EngineSigns]
     rates: Mapping[str, Rates]
     gpus: tuple[GpuSigns, ...]
-
-    @property
-    def rate(self) -> float | None:
-        """Output tokens per second of all instances; None while one of them is unknown."""
-        return _sum(rates.output for rates in self.rates.values())
+    rate: float | None
+    """Output tokens per second of all instances; None while one of them is unknown."""
+    running: float | None
+    """Requests in work."""
+    waiting: float
+    """Requests that wait, as far as it is told."""
+    in_flight: float | None
+    """Requests in work or waiting."""
 
     @property
     def prompt_rate(self) -> float | None:
@@ -58,22 +61,6 @@ class Sample:
     def preemption_rate(self) -> float:
         """Requests put off per second, as far as it is told."""
         return sum(rates.preemptions or 0.0 for rates in self.rates.values())
-
-    @property
-    def running(self) -> float | None:
-        """Requests in work."""
-        return _sum(each.running for each in self.engines.values())
-
-    @property
-    def waiting(self) -> float:
-        """Requests that wait, as far as it is told."""
-        return sum(each.waiting or 0.0 for each in self.engines.values())
-
-    @property
-    def in_flight(self) -> float | None:
-        """Requests in work or waiting."""
-        running = self.running
-        return None if running is None else running + self.waiting
 
     @property
     def cache_usage(self) -> float | None:
@@ -97,7 +84,18 @@ def sample_of(signs: UnitSigns, earlier: tuple[Sample, ...], seconds: float) -> 
     """Reckon a sample from the signs and those before, the newest last."""
     engines = {each.instance: each for each in signs.engines}
     rates = {name: _rates(each, name, earlier) for name, each in engines.items()}
-    return Sample(seconds, engines, rates, signs.gpus)
+    running = _sum(each.running for each in signs.engines)
+    waiting = sum(each.waiting or 0.0 for each in signs.engines)
+    return Sample(
+        seconds=seconds,
+        engines=engines,
+        rates=rates,
+        gpus=signs.gpus,
+        rate=_sum(each.output for each in rates.values()),
+        running=running,
+        waiting=waiting,
+        in_flight=None if running is None else running + waiting,
+    )
 
 
 def _rates(now: EngineSigns, name: str, earlier: tuple[Sample, ...]) -> Rates:

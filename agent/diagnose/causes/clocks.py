@@ -18,6 +18,8 @@ LEAST_SLOWDOWN = 0.02
 """Clocks differ by this much without anything being wrong."""
 LEAST_SHARE = 0.3
 """A reason that holds for less of the time holds nothing down."""
+ENOUGH = 0.8
+"""What explains so much of what is missing explains it."""
 MHZ = 1e6
 
 
@@ -77,7 +79,7 @@ def _told(case: Case, cause: Cause, slow: list[_Slow], of: int) -> Explanation:
     evidence += _more(case, cause, worst.gpu)
     # An engine over several GPUs waits for its slowest, one with a copy on each loses in proportion.
     whole = sum(each.ratio for each in slow) / of
-    explained = worst.ratio if abs(worst.ratio - case.missing) < abs(whole - case.missing) else whole
+    explained = whole if whole >= ENOUGH * case.missing else worst.ratio
     weight = 0.6 if cause is Cause.CLOCKS_LOW else 0.95
     names = ", ".join(str(each.gpu) for each in slow)
     text = f"{_WHY[cause]} GPU{'s' if len(slow) > 1 else ''} {names}"
