@@ -160,8 +160,8 @@ class Config:
         return base / "rackwatt"
 
 
-DEFAULT_COLLECTORS = ("nvml", "engines")
-"""What runs without any configuration: each costs nothing where there is nothing to read."""
+DEFAULT_COLLECTORS = ("nvml", "host", "engines")
+"""What runs without any configuration: each costs next to nothing where there is nothing to read."""
 DEFAULT_EXPORTERS = ("prometheus",)
 PEERS = "peers"
 """The collector that `rack.members` switches on."""
@@ -187,8 +187,18 @@ def _bind(root: yaml.Node | None, name: str, path: Path | None) -> Config:
     _check(general, name, entries)
     collectors = _plugins(entries.get("collectors"), plugins.COLLECTORS, DEFAULT_COLLECTORS, name, general)
     exporters = _plugins(entries.get("exporters"), plugins.EXPORTERS, DEFAULT_EXPORTERS, name, general)
+    _refuse_same_path(exporters, f"{where_of(name, entries.get('exporters'))}: exporters")
     _give_members(collectors, general, name, entries.get("collectors"))
     return Config(path, general, collectors, exporters)
+
+
+def _refuse_same_path(exporters: dict[str, Any], what: str) -> None:
+    """Refuse two pages at one place: only one of them would ever be seen."""
+    first: dict[str, str] = {}
+    for exporter, settings in exporters.items():
+        path = getattr(settings, "path", None)
+        if path is not None and first.setdefault(path, exporter) != exporter:
+            raise ConfigError(f"{what}.{exporter}.path: {path!r} is that of exporters.{first[path]} already")
 
 
 def _give_members(collectors: dict[str, Any], general: General, name: str, node: yaml.Node | None) -> None:
@@ -234,7 +244,8 @@ def _plugins(
         known = {f.name for f in dataclasses.fields(kind) if "inherited" not in f.metadata}
         inner = entries_of(settings_node, name, f"{key}.{plugin}", known)
         settings = fill(kind, inner, name, f"{key}.{plugin}")
-        if "interval" not in inner and any(f.name == "interval" for f in dataclasses.fields(kind)):
+        reads = room == plugins.COLLECTORS and any(f.name == "interval" for f in dataclasses.fields(kind))
+        if reads and "interval" not in inner:
             settings = dataclasses.replace(settings, interval=general.interval)
         found[plugin] = settings
     return found

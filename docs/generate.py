@@ -1,10 +1,11 @@
-"""Writes docs/{metrics,configuration,scenarios,engines}.md from the code; `--check` only compares."""
+"""Writes the generated pages of docs/ from the code; `--check` only compares."""
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
@@ -17,15 +18,21 @@ from agent.measure.energy import Verdict
 from agent.measure.engine import Latency, TokenKind
 from agent.measure.glossary import BOUNDARIES, WORDS
 from agent.measure.gpu import GpuState
+from agent.measure.push import Loss
 from agent.measure.reading import Reason
 from agent.measure.settings import Bytes, Seconds, documented
+from agent.measure.slo import AS_ABOVE
 from agent.measure.snapshot import Activity
 from agent.measure.validity import Flag, Invalid
 from agent.twin import scenario
 from agent.twin.events import KINDS
+from exporters._dcgm_names.absent import ABSENT
+from exporters._dcgm_names.fields import FIELDS
+from exporters._otlp.names import STATUS, form_of
 
 if TYPE_CHECKING:
     from agent.measure.engine_table import EngineTable
+    from exporters._otlp.names import Form
 
 TITLES = {
     Invalid: "Why a figure is invalid (`figure_invalid_reason`)",
@@ -33,6 +40,7 @@ TITLES = {
     Reason: "Why a collection failed (`collector_failures_total`)",
     GpuState: "States of a GPU (`gpu_state`)",
     Claim: "Whose a GPU is (`gpu_attribution`)",
+    Loss: "Why points never reached a receiver (`exporter_lost_points_total`)",
     Verdict: "Energy counter against integrated power (`gpu_energy_crosscheck`)",
     Activity: "What a node or an engine is doing (`node_state`, `engine_state`)",
 }
@@ -44,7 +52,7 @@ TOTALS = [
 ]
 TOKENS = {TokenKind.PROMPT: "prompts", TokenKind.PROMPT_CACHED: "cached prompts"}
 LATENCIES = {latency: latency.value.replace("_", "-") for latency in Latency}
-FIELDS = {
+MISSING = {
     "model_label": "model (asked for elsewhere, or set `model`)",
     "running": "running",
     "waiting": "waiting",
@@ -58,6 +66,60 @@ FIELDS = {
     "drafted": "speculation",
 }
 """Fields of an engine's table, by what a reader misses where they are empty."""
+DCGM_NAMES = """\
+For dashboards and alerts that were made for NVIDIA's dcgm-exporter, on nodes where it does not run:
+
+```yaml
+exporters:
+  prometheus: {}
+  dcgm_names: {}          # /metrics/dcgm
+```
+
+```yaml
+# prometheus.yml
+scrape_configs:
+  - job_name: dcgm-exporter
+    metrics_path: /metrics/dcgm
+    static_configs: [{targets: ["tray-07:9744"]}]
+```
+
+With `listen: 0.0.0.0:9400`, closed as in [security.md](security.md), and
+`exporters: {dcgm_names: {path: /metrics}}` not even the scrape configuration changes.
+The page is Prometheus text, never OpenMetrics, which would append `_total` to the names of counters.
+
+**Not both in one job.** Where dcgm-exporter runs as well, do not scrape both under one job name: each
+GPU would be there twice, and `sum(DCGM_FI_DEV_POWER_USAGE)` would be twice the power. To compare them,
+name the jobs apart and select `job` in the queries.
+
+Every series has the labels `gpu`, `UUID`, `pci_bus_id`, `device`, `modelName`, `Hostname` (or `hostname`,
+as dcgm-exporter spells it after 4.8.2: `hostname_label`) and `DCGM_FI_DRIVER_VERSION`. `kubernetes: true`
+adds `pod` and `namespace`, `hpc_job: true` adds `hpc_job`, where one pod or job has the whole GPU. Where
+the target has such labels itself, Prometheus renames them to `exported_pod`, unless `honor_labels` is set.
+
+`names: new` shows the names since DCGM 4.6, `names: both` shows all. 4.6 changed names, not values: what
+it calls `_UTIL_RATIO` is in percent, here as there. For nodes on a mixture of both, show both.
+"""
+DCGM_DIFFERENCES = """\
+## What dcgm-exporter says differently
+
+- What is unknown is absent, as there; it is never one of DCGM's large blank numbers.
+- A GPU that answers no more is absent, but for its last Xid: an alert on Xid 79 holds when it is needed.
+  On `/metrics`, `rackwatt_gpu_up` is 0 for it.
+- Values are as old as `collectors.nvml.interval` (power, energy), 1 s (clocks, load, temperature, memory) or
+  `slow_interval` (errors, rows, replays, video engines); dcgm-exporter's are up to 30 s old by default.
+- ECC errors, remapped rows and PCIe replays are the driver's own counts, because alerts compare them with 0.
+- `gpu` is the number first given to a UUID, as on `/metrics`; there it is the driver's index. `device` is the
+  driver's file, `/dev/nvidia3`; there it repeats the index.
+- `container`, `pod_uid` and `vgpu` are not told. A GPU divided by MIG is one GPU here, without the series of
+  its instances (`GPU_I_ID`, `GPU_I_PROFILE`), and its utilisation is absent, as NVML has none.
+- `err_msg` of an Xid is in our words.
+"""
+DCGM_PROFILING = """\
+`DCGM_FI_PROF_*` come from hardware counters. NVIDIA's public dashboard has one panel of them (tensor
+cores), which stays empty. On Hopper and later NVML gives most of them without DCGM (GPM: two samples of a
+GPU at least 0.1 s apart, and their difference); older GPUs need DCGM's profiling module. Until
+rackwatt reads GPM, run dcgm-exporter for them, in a job of its own.
+"""
 HERE = Path(__file__).parent
 NOTICE = "<!-- Made by docs/generate.py from the code; edit there and run `make docs`. -->\n"
 
@@ -97,13 +159,15 @@ def configuration_page() -> str:
         "# Configuration",
         "",
         "YAML, `/etc/rackwatt/rackwatt.yaml` or `--config FILE`. Every key has a default; without a file",
-        "GPUs are read (`nvml`), engines found (`engines`) and `prometheus` served. Durations are written",
-        "as Prometheus does (`500ms`, `10s`, `1m30s`), sizes as `512KiB` or `8MiB`. An unknown key, a wrong",
-        "type or an impossible value stops the start and is told with file, line, key and the choices;",
+        "GPUs and the machine around them are read (`nvml`, `host`), engines found (`engines`) and",
+        "`prometheus` served. Durations are written as Prometheus does (`500ms`, `10s`, `1m30s`), sizes as",
+        "`512KiB` or `8MiB`. An unknown key, a wrong type or an impossible value stops the start and is told",
+        "with file, line, key and the choices;",
         "`rackwatt check FILE` tells the same without starting anything.",
         "",
         "A plug-in is switched on by naming it: `collectors: {nvml: {}}`; one that is not named is not even",
-        "imported. `SIGHUP` reloads collectors and the rack, except its name; the rest needs a restart.",
+        "imported. `SIGHUP` reloads collectors, exporters that push (`otlp`) and the rack, except its",
+        "name; the rest needs a restart.",
         "",
         "## Top level",
         "",
@@ -112,7 +176,7 @@ def configuration_page() -> str:
     for title, room in (("collectors", plugins.COLLECTORS), ("exporters", plugins.EXPORTERS)):
         for name in plugins.names(room):
             kind = plugins.load(room, name).Settings
-            lines += ["", f"## {title}.{name}", "", (kind.__doc__ or "").strip(), "", *_settings(kind)]
+            lines += ["", f"## {title}.{name}", "", inspect.getdoc(kind) or "", "", *_settings(kind)]
     return "\n".join(lines) + "\n"
 
 
@@ -205,9 +269,77 @@ def _not_told(table: EngineTable) -> str:
     if table.delegates:
         return "what the engine inside does not tell"
     missing = [word for kind, word in TOKENS.items() if kind not in table.tokens]
-    missing += [word for field, word in FIELDS.items() if not getattr(table, field)]
+    missing += [word for field, word in MISSING.items() if not getattr(table, field)]
     missing += [f"{word} latency" for latency, word in LATENCIES.items() if latency not in table.latencies]
     return ", ".join(missing) or "-"
+
+
+def otlp_page() -> str:
+    """Return what each metric is called in OTLP."""
+    lines = [
+        NOTICE,
+        "# Names in OTLP",
+        "",
+        "What they follow, and how they are sent: [otlp.md](otlp.md).",
+        "",
+    ]
+    lines += ["| OTLP | instrument | unit | attributes | on /metrics |", "|---|---|---|---|---|"]
+    told = [(form_of(metric.name), f"`{PREFIX}{metric.name}`") for metric in CATALOGUE]
+    told.append((STATUS, f"of `{PREFIX}gpu_state`, which is sent as well"))
+    told.sort(key=lambda pair: pair[0].name.startswith("rackwatt."))
+    lines += [_otlp_row(form, source) for form, source in told]
+    return "\n".join(lines) + "\n"
+
+
+def _otlp_row(form: Form, source: str) -> str:
+    gpu = "`hw.id`, `rackwatt.gpu`"
+    if form.component == "temperature":
+        gpu = "`hw.id`, `hw.parent`, `hw.type`, `rackwatt.gpu`"
+    elif form.component:
+        gpu = "`hw.id`, `hw.type`, `rackwatt.gpu`"
+    keys = (gpu if not key else f"`{key}`" for key in form.attributes if key != "hw.id")
+    attributes = ", ".join(keys) or "-"
+    unit = f"`{form.unit}`" if form.unit else "-"
+    return f"| `{form.name}` | {form.instrument.value} | {unit} | {attributes} | {source} |"
+
+
+def dcgm_names_page() -> str:
+    """Return what is shown under dcgm-exporter's names, where it comes from, and what is not shown."""
+    lines = [
+        NOTICE,
+        "# The names of dcgm-exporter",
+        "",
+        DCGM_NAMES,
+        "## What is on the page",
+        "",
+        "| field | name | since DCGM 4.6 | type | unit | meaning | our value is from |",
+        "|---|---|---|---|---|---|---|",
+        *(
+            f"| {field.number} | `{field.old}` | {f'`{field.renamed}`' if field.renamed else 'the same'} "
+            f"| {field.type} | {field.unit} | {field.doc} | {field.source} |"
+            for field in FIELDS
+        ),
+        "",
+        DCGM_DIFFERENCES.rstrip("\n"),
+        *_by_text(((field.old, field.differs) for field in FIELDS if field.differs), "- {names}: {text}."),
+        "",
+        "## What is not on the page",
+        "",
+        "| names | why |",
+        "|---|---|",
+        *_by_text(ABSENT.items(), "| {names} | {text} |"),
+        "",
+        DCGM_PROFILING,
+    ]
+    return "\n".join(lines)
+
+
+def _by_text(pairs: Iterable[tuple[str, str]], form: str) -> list[str]:
+    """Say what is said of several names once, behind all of them."""
+    names: dict[str, list[str]] = {}
+    for name, text in pairs:
+        names.setdefault(text, []).append(f"`{name}`")
+    return [form.format(names=", ".join(group), text=text) for text, group in names.items()]
 
 
 def _settings(kind: type) -> list[str]:
@@ -261,8 +393,8 @@ def _default(field: Any, hint: Any) -> str:
     value = field.default
     if field.default_factory is not dataclasses.MISSING:
         return "-"
-    if value is dataclasses.MISSING:
-        return "required"
+    if value in (dataclasses.MISSING, AS_ABOVE):
+        return "required" if value is dataclasses.MISSING else "as above"
     if dataclasses.is_dataclass(value):
         return "-"
     if hint is Seconds:
@@ -297,6 +429,8 @@ def main() -> int:
         HERE / "configuration.md": configuration_page(),
         HERE / "scenarios.md": scenarios_page(),
         HERE / "engines.md": engines_page(),
+        HERE / "dcgm_names.md": dcgm_names_page(),
+        HERE / "otlp-names.md": otlp_page(),
     }
     stale = [path for path, text in pages.items() if not path.exists() or path.read_text() != text]
     if "--check" in sys.argv[1:]:

@@ -29,9 +29,12 @@ ROOMS = {
     "agent.collectors": ("agent.measure", "agent.wire", OWN_LIBRARIES),
     "agent.collectors.engines": FINDERS,
     "agent.collectors._engines": FINDERS,
+    "agent.collectors.host": ("agent.measure", "agent.wire", "agent.discovery", OWN_LIBRARIES),
     "agent.collectors.peers": ("agent.measure", "agent.wire", "agent.discovery", OWN_LIBRARIES),
     "agent.collectors._peers": ("agent.measure", "agent.wire", "agent.discovery", OWN_LIBRARIES),
     "exporters": ("agent.measure", OWN_LIBRARIES),
+    "exporters.otlp": ("agent.measure", "agent.wire", OWN_LIBRARIES),
+    "exporters._otlp": ("agent.measure", OWN_LIBRARIES),
     "agent.web": ("agent.measure", "agent.wire", "agent.web", "aiohttp", "bcrypt"),
     "agent.twin": ("agent.measure", "agent.twin", "agent.binding", "aiohttp", "orjson"),
     "agent.demo": ("agent.cli", "agent.config", "agent.daemon", "agent.plugins", "agent.twin"),
@@ -40,6 +43,7 @@ ROOMS = {
     "agent.loop": ("agent.measure",),
     "agent.plugins": ("agent.measure",),
     "agent.store": ("agent.measure",),
+    "agent.push": ("agent.measure",),
     "agent.gather": ("agent.loop", "agent.measure"),
     "agent.systemd": (),
     "agent.logs": (),
@@ -85,8 +89,15 @@ def allowed(module, name):
     room = max((room for room in ROOMS if within(module, room)), key=len)
     if OWN_LIBRARIES in ROOMS[room] and top not in {"agent", "exporters"}:
         return True
-    private = "agent.collectors._" + module.split(".")[2].lstrip("_") if module.count(".") > 1 else module
-    return any(within(name, other) for other in (*ROOMS[room], private))
+    return any(within(name, other) for other in (*ROOMS[room], private_package(module)))
+
+
+def private_package(module):
+    """The package beside a plug-in that is its own."""
+    for home in ("agent.collectors.", "exporters."):
+        if module.startswith(home):
+            return f"{home}_" + module.removeprefix(home).split(".")[0].lstrip("_")
+    return module
 
 
 def functions(path):
@@ -128,7 +139,11 @@ def test_a_file_imports_only_what_its_room_may(path):
         ("agent.collectors.nvml", "agent.plugins"),
         ("agent.collectors.dcgm", "agent.collectors._nvml.library"),
         ("exporters.prometheus", "exporters.otlp"),
+        ("exporters.prometheus", "exporters._dcgm_names.fields"),
         ("exporters.prometheus", "agent.wire.codec"),
+        ("exporters.prometheus", "exporters._otlp.names"),
+        ("exporters._otlp.points", "agent.wire.http"),
+        ("agent.push", "exporters.otlp"),
         ("agent.store", "agent.loop"),
         ("agent.config", "agent.measure.node"),
         ("agent.logs", "agent.measure.node"),
@@ -150,6 +165,9 @@ def test_the_table_forbids(module, name):
         ("agent.collectors.engines", "agent.plugins"),
         ("agent.daemon", "exporters.prometheus"),
         ("exporters.prometheus", "prometheus_client"),
+        ("exporters.otlp", "exporters._otlp.points"),
+        ("exporters.otlp", "agent.wire.http"),
+        ("exporters.dcgm_names", "exporters._dcgm_names.fields"),
         ("agent.wire.http", "time"),
     ],
 )

@@ -44,7 +44,8 @@ class Settings:
         Seconds(1.0), "How long the calls for one GPU may take before it counts as wedged and is left aside."
     )
     slow_interval: Seconds = setting(
-        Seconds(15.0), "How often ECC errors, remapped rows, fabric state and processes are read."
+        Seconds(15.0),
+        "How often ECC errors, remapped rows, PCIe replays, video engines, fabric and processes are read.",
     )
     max_load: float = setting(
         0.02,
@@ -263,12 +264,21 @@ class NvmlCollector:
         well = (device.fast.pace.period_seconds for device in devices if device.well)
         self._cheapest_seconds = min(well, default=0.0)
         gpus = []
+        hears = self._hears_xids
         for device in devices:
             xids = self._tally.of(device.identity) if device.identity else {}
-            gpu = device.report(xids)
+            last = self._tally.last(device.identity) if device.identity and (hears or xids) else None
+            gpu = device.report(xids, last)
             if gpu is not None:
                 gpus.append(gpu)
         return Reading(self.name, now, gpus=tuple(gpus), costs=self._nvml.costs(), notes=self._notes(devices))
+
+    @property
+    def _hears_xids(self) -> bool:
+        """Whether somebody would tell us of an Xid: silence is no news only then."""
+        if self._log is not None and self._log.is_open:
+            return True
+        return self._settings.xid_events and self._session is not None and not self._session.events_note
 
     def _notes(self, devices: Sequence[Device]) -> tuple[str, ...]:
         notes = [self._log.note] if self._log and self._log.note else []

@@ -138,7 +138,9 @@ class TwinCollector:
         errors = self._errors.setdefault(uuid, _Errors(self._began_ns or 0))
         errors.take(told["xids"])
         if told["state"] != GpuState.OK:
-            return GpuReading(identity, at, GpuState.LOST, LOST, xid_errors=dict(errors.counts))
+            return GpuReading(
+                identity, at, GpuState.LOST, LOST, xid_errors=dict(errors.counts), last_xid=errors.last
+            )
         return GpuReading(
             identity,
             at,
@@ -159,6 +161,7 @@ class TwinCollector:
             remapped_rows=told["remapped_rows"],
             recovery_action=told["recovery_action"],
             xid_errors=dict(errors.counts),
+            last_xid=errors.last,
             placement=placement,
             processes=tuple(GpuProcess(pid, used) for pid, used in told["processes"]),
         )
@@ -173,13 +176,15 @@ class _Errors:
 
     def __init__(self, since_ns: int) -> None:
         self.counts: dict[int, int] = {}
+        self.last = 0
         self._last_ns = since_ns
 
     def take(self, told: Sequence[Sequence[int]]) -> None:
         fresh = [(at_ns, xid) for at_ns, xid in told if at_ns > self._last_ns]
         for at_ns, xid in fresh:
             self.counts[xid] = self.counts.get(xid, 0) + 1
-            self._last_ns = max(self._last_ns, at_ns)
+            if at_ns >= self._last_ns:
+                self._last_ns, self.last = at_ns, xid
 
 
 def _schema_checked(page: Any) -> Mapping[str, Any]:

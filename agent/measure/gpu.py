@@ -91,6 +91,8 @@ class GpuProcess:
 
     pid: int
     memory_bytes: int | None
+    mig: str = ""
+    """GPU instance and compute instance, as in `1/0`; empty on a GPU that is not divided, or not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +110,14 @@ class GpuReading:
     """Raw, since the driver was loaded (NVML field 83)."""
     power_limit_watts: Mapping[PowerScope, float] = field(default_factory=dict)
     utilization_ratio: float | None = None
+    memory_busy_ratio: float | None = None
+    """Share of time in which its memory was read or written."""
+    encoder_busy_ratio: float | None = None
+    decoder_busy_ratio: float | None = None
     memory_used_bytes: float | None = None
     memory_total_bytes: float | None = None
+    memory_reserved_bytes: float | None = None
+    """Kept by the driver; None where it counts that as used."""
     temperature_celsius: Mapping[str, float] = field(default_factory=dict)
     """By sensor: gpu, memory."""
     thermal_margin_celsius: float | None = None
@@ -118,16 +126,22 @@ class GpuReading:
     """By clock: graphics, sm, memory, video."""
     throttle_active: frozenset[str] | None = None
     """Clock event reasons that hold now (idle excluded); None is unknown."""
+    clock_event_mask: int | None = None
+    """The same as NVML's bit mask, idle included."""
     throttled_seconds: Mapping[str, float] = field(default_factory=dict)
     """Raw, by reason."""
     ecc_errors: Mapping[str, int] = field(default_factory=dict)
     """Raw since boot, by severity: corrected, uncorrected."""
     remapped_rows: Mapping[str, int] = field(default_factory=dict)
     """By kind: correctable, uncorrectable, pending, failure."""
+    pcie_replays: int | None = None
+    """Raw, since the driver was loaded."""
     recovery_action: str | None = None
     """What NVML recommends: none, gpu_reset, node_reboot, drain_p2p, drain_and_reset, …"""
     xid_errors: Mapping[int, int] = field(default_factory=dict)
     """Events counted by this process since it started, by Xid."""
+    last_xid: int | None = None
+    """The newest of them, 0 before the first; None when nobody would have told of one."""
     placement: Placement | None = None
     processes: tuple[GpuProcess, ...] | None = None
 

@@ -86,11 +86,15 @@ def figures_of(
         if kind is TokenKind.OUTPUT:
             standing.append(_standing(RATE, window, window_seconds, tokens, _engine_flags(engines, window)))
         for meter in meters:
-            ratio, validity = _efficiency(engines, counted, meter, window_seconds, now)
+            over = window_of([*counted.members, *meter.energy.members], window_seconds, now)
+            ratio, total = _efficiency(counted, meter, over)
             if ratio is not None:
                 ratios[kind, meter.boundary] = ratio
             if kind is TokenKind.OUTPUT:
-                standing.append(validity)
+                flags = _engine_flags(engines, over) | meter.flags
+                standing.append(
+                    _standing(f"{EFFICIENCY}_{meter.boundary}", over, window_seconds, total, flags)
+                )
     return NodeFigures(rates, ratios, tuple(standing), windows)
 
 
@@ -105,11 +109,8 @@ def _meters(gpus: Sequence[GpuBook], modules: Sequence[ModuleBook], cadence: flo
     return meters
 
 
-def _efficiency(
-    engines: Sequence[EngineBook], counted: _Sums, meter: _Meter, window_seconds: float, now: float
-) -> tuple[float | None, Validity]:
+def _efficiency(counted: _Sums, meter: _Meter, window: Window | None) -> tuple[float | None, Sum]:
     """Divide two sums over the same window and the same node; any reason makes the ratio absent."""
-    window = window_of([*counted.members, *meter.energy.members], window_seconds, now)
     tokens, joules = counted.over(window), meter.energy.over(window)
     reasons = tokens.reasons | joules.reasons | meter.reasons
     ratio = None
@@ -117,9 +118,7 @@ def _efficiency(
         ratio = tokens_per_joule(tokens.amount, joules.amount)
         if ratio is None:
             reasons = reasons | {Invalid.ZERO_ENERGY}
-    total = Sum(tokens.amount, tokens.uncertainty, frozenset(reasons))
-    flags = _engine_flags(engines, window) | meter.flags
-    return ratio, _standing(f"{EFFICIENCY}_{meter.boundary}", window, window_seconds, total, flags)
+    return ratio, Sum(tokens.amount, tokens.uncertainty, frozenset(reasons))
 
 
 def _standing(

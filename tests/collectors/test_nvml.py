@@ -83,11 +83,24 @@ def test_values_are_in_base_units(driver, agent):
     assert gpu["power_limit_watts"] == {"gpu": 1400.0, "module": 2900.0}
     assert gpu["memory_used_bytes"] == 5 * 2**30
     assert gpu["memory_total_bytes"] == 284208 * 2**20
+    assert gpu["memory_reserved_bytes"] == 947 * 2**20
     assert gpu["clock_hertz"]["sm"] == 2070e6
     assert gpu["clock_hertz"]["memory"] == 3996e6
     assert 0.9 <= gpu["utilization_ratio"] <= 1.0
+    assert gpu["memory_busy_ratio"] == pytest.approx(0.6 * gpu["utilization_ratio"], abs=0.01)
+    assert (gpu["encoder_busy_ratio"], gpu["decoder_busy_ratio"], gpu["pcie_replays"]) == (0, 0, 0)
     assert 33 < gpu["temperature_celsius"]["gpu"] < 90
     assert gpu["thermal_margin_celsius"] == pytest.approx(87 - gpu["temperature_celsius"]["gpu"], abs=2)
+
+
+def test_the_clock_events_are_told_by_name_and_as_the_drivers_mask(driver):
+    driver.throttle(1, "power_brake")
+    with NvmlAgent(driver.env) as agent:
+        idle, braked, *_ = agent.gpus()
+
+    assert (idle["throttle_active"], idle["clock_event_mask"]) == ([], 0x1)
+    assert braked["throttle_active"] == ["hw_power_brake_slowdown", "hw_slowdown"]
+    assert braked["clock_event_mask"] == 0x88
 
 
 def test_errors_of_memory_and_recovery_are_told(driver):
@@ -107,8 +120,17 @@ def test_processes_are_listed_with_their_memory(driver):
     with NvmlAgent(driver.env) as agent:
         gpus = agent.gpus()
 
-    assert gpus[0]["processes"] == [{"pid": os.getpid(), "memory_bytes": 3 * 2**30}]
+    assert gpus[0]["processes"] == [{"pid": os.getpid(), "memory_bytes": 3 * 2**30, "mig": ""}]
     assert gpus[1]["processes"] == []
+
+
+def test_a_process_on_a_divided_gpu_tells_its_instance(driver):
+    driver.process_in(0, 71, 2**30, (1, 0))
+    driver.process_in(0, 72, 2**30, (13, 0))
+    with NvmlAgent(driver.env) as agent:
+        (gpu, *_) = agent.gpus()
+
+    assert {each["pid"]: each["mig"] for each in gpu["processes"]} == {71: "1/0", 72: "13/0"}
 
 
 def test_processes_can_be_left_unasked(driver):

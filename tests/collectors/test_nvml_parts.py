@@ -174,17 +174,28 @@ def test_an_old_gpu_without_energy_has_none():
 
 
 def test_utilization_of_a_gpu_divided_by_mig_is_absent():
-    _, gpu = device({"nvmlDeviceGetUtilizationRates": SimpleNamespace(gpu=0), "nvmlDeviceGetMigMode": [1, 1]})
+    rates = SimpleNamespace(gpu=0, memory=0)
+    _, gpu = device({"nvmlDeviceGetUtilizationRates": rates, "nvmlDeviceGetMigMode": [1, 1]})
 
-    assert "utilization_ratio" not in gpu.read().values
+    assert {"utilization_ratio", "memory_busy_ratio"} & gpu.read().values.keys() == set()
 
 
 def test_utilization_of_an_undivided_gpu_is_a_ratio():
-    _, gpu = device(
-        {"nvmlDeviceGetUtilizationRates": SimpleNamespace(gpu=37), "nvmlDeviceGetMigMode": [0, 1]}
-    )
+    rates = SimpleNamespace(gpu=37, memory=0xFFFFFFFF)
+    _, gpu = device({"nvmlDeviceGetUtilizationRates": rates, "nvmlDeviceGetMigMode": [0, 1]})
+    values = gpu.read().values
 
-    assert gpu.read().values["utilization_ratio"] == 0.37
+    assert values["utilization_ratio"] == 0.37
+    assert "memory_busy_ratio" not in values
+
+
+def test_the_load_of_the_video_engines_is_a_ratio():
+    _, gpu = device(
+        {"nvmlDeviceGetEncoderUtilization": [12, 167_000], "nvmlDeviceGetDecoderUtilization": [0, 167_000]}
+    )
+    values = gpu.read().values
+
+    assert (values["encoder_busy_ratio"], values["decoder_busy_ratio"]) == (0.12, 0.0)
 
 
 def test_a_blank_clock_is_absent_t11():
@@ -217,6 +228,15 @@ def test_a_gpu_that_must_be_reset_tells_its_recovery_action():
 
     assert result.state is GpuState.RESET_REQUIRED
     assert result.values == {"recovery_action": "drain_and_reset"}
+
+
+def test_what_is_asked_beside_the_recovery_action_is_not_taken_for_it():
+    answers, gpu = device(values=WATTS | ENERGY | {(94, 0): (UINT, 7, 0)})
+    told = gpu.read().values["pcie_replays"]
+    answers.fields = dict.fromkeys(WATTS | ENERGY, (UINT, 0, 16)) | {(94, 0): (UINT, 7, 0)}
+
+    assert told == 7
+    assert gpu.read().values == {}
 
 
 def test_what_ends_the_session_is_raised():

@@ -38,6 +38,10 @@ def counts(answer, gpu=0):
     return answer["reading"]["gpus"][gpu]["xid_errors"]
 
 
+def last(answer, gpu=0):
+    return answer["reading"]["gpus"][gpu]["last_xid"]
+
+
 def registrations(answer):
     return answer.get("reading", {}).get("costs", {}).get("nvmlDeviceRegisterEvents", {}).get("calls")
 
@@ -56,6 +60,41 @@ def test_an_event_is_counted_for_its_gpu(driver):
 
     assert counts(answer, 2) == {"94": 1}
     assert counts(answer, 0) == {}
+
+
+def test_the_last_xid_is_0_before_the_first_and_then_the_newest(driver, log):
+    with watched(driver, kmsg=str(log)) as agent:
+        before = last(agent.collect())
+        driver.xid(0, 94)
+        first = last(agent.until(last))
+        driver.xid(0, 79, kmsg_only=True)
+        tell(log, FELL)
+        second = last(agent.until(lambda answer: last(answer) != first))
+
+    assert (before, first, second) == (0, 94, 79)
+
+
+def test_the_last_xid_of_a_gpu_outlives_its_loss(driver):
+    with watched(driver) as agent:
+        driver.xid(1, 94)
+        agent.until(lambda answer: last(answer, 1))
+        driver.lose(1)
+        answer = agent.until(lambda answer: answer["reading"]["gpus"][1]["state"] == "lost")
+
+    assert last(answer, 1) == 94
+
+
+def test_t4_the_last_xid_is_unknown_where_nobody_would_tell_it(driver):
+    with NvmlAgent(driver.env, xid_events=False, kmsg="") as agent:
+        assert last(agent.collect()) is None
+
+
+def test_t4_the_last_xid_is_unknown_where_events_are_refused_and_the_log_is_shut(driver, tmp_path):
+    driver.deny("nvmlEventSetCreate")
+    with NvmlAgent(driver.env, kmsg=str(tmp_path / "nothing")) as agent:
+        answer = agent.until(lambda answer: last(answer) is None)
+
+    assert any("Xid events are refused" in note for note in answer["reading"]["notes"])
 
 
 def test_an_event_that_only_the_kernel_tells_is_counted(driver, log):

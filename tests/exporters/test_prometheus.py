@@ -2,8 +2,6 @@
 
 import dataclasses
 import math
-import os
-from pathlib import Path
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -19,7 +17,6 @@ from exporters.prometheus import Settings, build
 
 TEXT = "text/plain;version=0.0.4"
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
-GOLDEN = Path(__file__).parent.parent / "golden" / "exporters"
 
 
 @pytest.fixture
@@ -55,20 +52,13 @@ def encoded(monkeypatch):
     return names
 
 
-def hold_against(page, name):
-    golden = GOLDEN / name
-    if os.environ.get("RACKWATT_UPDATE_GOLDENS") == "1":
-        golden.write_text(page, encoding="utf-8")
-    return golden.read_text(encoding="utf-8")
-
-
-def test_the_text_page_of_a_rich_node_is_the_golden_one(page):
+def test_the_text_page_of_a_rich_node_is_the_golden_one(page, hold_against):
     told = page(TEXT)
 
     assert told == hold_against(told, "rich_node.prom")
 
 
-def test_the_openmetrics_page_of_a_rich_node_is_the_golden_one(page):
+def test_the_openmetrics_page_of_a_rich_node_is_the_golden_one(page, hold_against):
     told = page(OPENMETRICS)
 
     assert told == hold_against(told, "rich_node.openmetrics")

@@ -100,6 +100,7 @@ async def test_an_error_is_counted_once_and_only_from_when_the_collector_began(t
     assert first.gpus[0].xid_errors == {}
     assert last.gpus[0].xid_errors == {}
     assert last.gpus[1].xid_errors == {79: 1}
+    assert [gpu.last_xid for gpu in last.gpus[:2]] == [0, 79]
     assert last.gpus[1].state is GpuState.LOST
     assert [gpu.state for gpu in last.gpus] == ["ok", "lost", "ok", "ok"]
 

@@ -230,13 +230,13 @@ class Device:
 
     def _recovery_action(self) -> Values:
         """Ask a GPU that must be reset what it wants; a failure changes nothing."""
-        if self.slow.batch is None:
+        if not self.slow.has("recovery_action") or self.slow.batch is None:
             return {}
         try:
             answers, _ = self.slow.batch.ask()
         except Refusal:
             return {}
-        action = _recovery(answers[0])
+        action = _recovery(answers[self.slow.batch.fields.index(fields.RECOVERY_ACTION)])
         return {} if action is None else {"recovery_action": action}
 
     def returned(self) -> None:
@@ -256,13 +256,19 @@ class Device:
             self._retry_seconds = now.monotonic_seconds + wait
         self.result = Result(GpuState.WEDGED, now, WEDGED)
 
-    def report(self, xid_errors: Mapping[int, int]) -> GpuReading | None:
+    def report(self, xid_errors: Mapping[int, int], last_xid: int | None = None) -> GpuReading | None:
         """Say what is known now; None of a GPU that never told its UUID."""
         if self.identity is None or self.result is None:
             return None
         result = self.result
         return GpuReading(
-            self.identity, result.at, result.state, result.trouble, xid_errors=xid_errors, **result.values
+            self.identity,
+            result.at,
+            result.state,
+            result.trouble,
+            xid_errors=xid_errors,
+            last_xid=last_xid,
+            **result.values,
         )
 
     def _denied(self) -> frozenset[str]:

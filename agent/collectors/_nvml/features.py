@@ -21,9 +21,16 @@ if TYPE_CHECKING:
 
 BLANK = 0xFFFFFFFF
 MEGA = 1e6
+PERCENT = 100
 AMPERE = 7
 GA100 = (8, 0)
+NO_INSTANCE = 0xFFFFFFFF
+"""NVML's number of no MIG instance."""
 VOLATILE = 0
+CODECS = {
+    "nvmlDeviceGetEncoderUtilization": "encoder_busy_ratio",
+    "nvmlDeviceGetDecoderUtilization": "decoder_busy_ratio",
+}
 CLOCKS = {"graphics": 0, "sm": 1, "memory": 2, "video": 3}
 
 
@@ -70,6 +77,10 @@ def _scaled(value: int, factor: float) -> float | None:
     return None if known(value) is None else value * factor
 
 
+def _ratio(percent: int) -> float | None:
+    return None if known(percent) is None else percent / PERCENT
+
+
 def _energy(nvml: Library, handle: Any) -> Iterable[Answer]:
     joules = nvml.call("nvmlDeviceGetTotalEnergyConsumption", handle) / fields.MILLI
     return (("energy_joules", None, joules),)
@@ -96,13 +107,28 @@ def power_usage(nvml: Library, handle: Any) -> Feature:
 
 
 def _utilization(nvml: Library, handle: Any) -> Iterable[Answer]:
-    busy = known(nvml.call("nvmlDeviceGetUtilizationRates", handle).gpu)
-    return (("utilization_ratio", None, None if busy is None else busy / 100),)
+    rates = nvml.call("nvmlDeviceGetUtilizationRates", handle)
+    return (
+        ("utilization_ratio", None, _ratio(rates.gpu)),
+        ("memory_busy_ratio", None, _ratio(rates.memory)),
+    )
+
+
+def _codec(function: str, attribute: str) -> Ask:
+    def ask(nvml: Library, handle: Any) -> Iterable[Answer]:
+        busy, _sampling_microseconds = nvml.call(function, handle)
+        return ((attribute, None, _ratio(busy)),)
+
+    return ask
 
 
 def _memory_v2(nvml: Library, handle: Any) -> Iterable[Answer]:
     memory = nvml.call("nvmlDeviceGetMemoryInfo", handle, nvml.pynvml.nvmlMemory_v2)
-    return (("memory_used_bytes", None, memory.used), ("memory_total_bytes", None, memory.total))
+    return (
+        ("memory_used_bytes", None, memory.used),
+        ("memory_total_bytes", None, memory.total),
+        ("memory_reserved_bytes", None, memory.reserved),
+    )
 
 
 def _memory_v1(nvml: Library, handle: Any) -> Iterable[Answer]:
@@ -124,12 +150,12 @@ def _margin(nvml: Library, handle: Any) -> Iterable[Answer]:
 
 def _reasons(nvml: Library, handle: Any) -> Iterable[Answer]:
     mask = nvml.call("nvmlDeviceGetCurrentClocksEventReasons", handle)
-    return (("throttle_active", None, fields.reasons(mask)),)
+    return (("throttle_active", None, fields.reasons(mask)), ("clock_event_mask", None, mask))
 
 
 def _reasons_old(nvml: Library, handle: Any) -> Iterable[Answer]:
     mask = nvml.call("nvmlDeviceGetCurrentClocksThrottleReasons", handle)
-    return (("throttle_active", None, fields.reasons(mask)),)
+    return (("throttle_active", None, fields.reasons(mask)), ("clock_event_mask", None, mask))
 
 
 def _clock(name: str) -> Ask:
@@ -174,10 +200,16 @@ def _mig(nvml: Library, handle: Any) -> Iterable[Answer]:
 def _processes(function: str) -> Ask:
     def ask(nvml: Library, handle: Any) -> Iterable[Answer]:
         found = nvml.call(function, handle)
-        processes = tuple(GpuProcess(process.pid, process.usedGpuMemory) for process in found)
+        processes = tuple(GpuProcess(each.pid, each.usedGpuMemory, _instance(each)) for each in found)
         return (("processes", None, processes),)
 
     return ask
+
+
+def _instance(process: Any) -> str:
+    """Return the MIG instance in which a process runs; NVML tells it to those who may know."""
+    numbers = (process.gpuInstanceId, process.computeInstanceId)
+    return "" if NO_INSTANCE in numbers else "/".join(map(str, numbers))
 
 
 ENERGY = Feature("nvmlDeviceGetTotalEnergyConsumption", (_energy,))
@@ -199,6 +231,7 @@ SLOW = (
     Feature("nvmlDeviceGetTotalEccErrors", (_ecc,)),
     Feature("nvmlDeviceGetRemappedRows", (_remapped_rows,)),
     Feature("nvmlDeviceGetGpuFabricInfoV", (_fabric,)),
+    *(Feature(name, (_codec(name, attribute),)) for name, attribute in CODECS.items()),
 )
 
 PROCESSES = Feature(

@@ -46,9 +46,10 @@ LIMITS = tuple(
 )
 MEMORY_TEMPERATURE = Field("temperature_celsius", "memory", 82, 0, 1)
 RECOVERY_ACTION = Field("recovery_action", None, 230, 0, 1)
+PCIE_REPLAYS = Field("pcie_replays", None, 94, 0, 1)
 
 FAST = (ENERGY, *AVERAGES, *INSTANTS)
-SLOW = (RECOVERY_ACTION,)
+SLOW = (RECOVERY_ACTION, PCIE_REPLAYS)
 
 THROTTLES = {
     "sw_power_cap": 74,

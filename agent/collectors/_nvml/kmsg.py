@@ -36,6 +36,11 @@ class KernelLog:
         if path:
             self._open(path)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether its lines are seen."""
+        return self._descriptor is not None
+
     def _open(self, path: str) -> None:
         try:
             self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -52,11 +52,15 @@ class Tally:
         self._events: defaultdict[str, defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
         self._lines: defaultdict[Address, defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
         self._falls: dict[Address, tuple[int, float]] = {}
+        self._told = 0
+        self._last: dict[str | Address, tuple[int, int]] = {}
+        """By whose: how many had been told by then, and which Xid it was."""
 
     def event(self, uuid: str, xid: int) -> None:
         """Count an event that NVML told."""
         with self._lock:
             self._events[uuid][xid] += 1
+            self._remember(uuid, xid)
 
     def line(self, text: str, now_seconds: float) -> None:
         """Count a line of the kernel log, if it is of an Xid."""
@@ -65,11 +69,25 @@ class Tally:
             return
         whose, xid = found
         with self._lock:
+            self._remember(whose, FELL_OFF if xid is None else xid)
             if xid is not None:
                 self._lines[whose][xid] += 1
                 return
             falls, last = self._falls.get(whose, (0, float("-inf")))
             self._falls[whose] = (falls + (now_seconds - last > SAME_FALL_SECONDS), now_seconds)
+
+    def _remember(self, whose: str | Address, xid: int) -> None:
+        self._told += 1
+        self._last[whose] = (self._told, xid)
+
+    def last(self, gpu: GpuIdentity) -> int:
+        """Return the Xid that was told last of a GPU, 0 before the first."""
+        with self._lock:
+            tellers = [self._last.get(gpu.uuid, (0, 0))]
+            whose = address(gpu.pci)
+            if whose is not None:
+                tellers.append(self._last.get(whose, (0, 0)))
+            return max(tellers)[1]
 
     def of(self, gpu: GpuIdentity) -> Mapping[int, int]:
         """Return the count of each Xid of a GPU."""

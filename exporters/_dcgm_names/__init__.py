@@ -1,0 +1,1 @@
+"""What only the exporter of DCGM's names needs."""
