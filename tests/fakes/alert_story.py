@@ -197,8 +197,9 @@ class Story:
         watching = threading.Event()
         watcher = threading.Thread(target=self._watch, args=(watching,))
         watcher.start()
-        self.dark.twin.wait_until(FAULTS_AT)
+        self.hot.twin.wait_until(FAULTS_AT - 1)  # that twin began first
         self.fired_before = set(self.fired)
+        self.dark.twin.wait_until(FAULTS_AT)
         down = self.dark.nodes[0]
         down.program.kill()
         self._ill()
