@@ -327,7 +327,7 @@ def _make_room(members: int) -> None:
 
 def reckoner_of(settings: Config) -> NodeReckoner:
     """Make the reckoner of this node."""
-    return NodeReckoner(
+    reckoner = NodeReckoner(
         settings.node_name,
         settings.general.rack.name,
         settings.general.window,
@@ -337,6 +337,8 @@ def reckoner_of(settings: Config) -> NodeReckoner:
         ledger=str(uuid.uuid4()),
         slo=settings.general.slo,
     )
+    reckoner.prefer(settings.general.node.gpu_sources)
+    return reckoner
 
 
 def plan_of(settings: Config) -> RackPlan:

@@ -93,6 +93,12 @@ CATALOGUE: tuple[Metric, ...] = (
         "1; who uses a GPU, by the control groups of its processes: a pod (by its UID where the cluster is "
         "not asked), a Slurm job. A row for each of several; join it to other series by `gpu`.",
     ),
+    Metric(
+        "gpu_source_info",
+        _G,
+        ("gpu", "figure", "source"),
+        "1; which collector tells of a GPU, and of which figures another one does.",
+    ),
     Metric("gpu_up", _G, ("gpu",), "1 while a known GPU answers its driver."),
     Metric(
         "gpu_state",
@@ -129,6 +135,24 @@ CATALOGUE: tuple[Metric, ...] = (
         "unverified.",
     ),
     Metric("gpu_utilization_ratio", _G, ("gpu",), "Share of time in which at least one kernel ran."),
+    Metric("gpu_sm_active_ratio", _G, ("gpu",), "Share of time in which an SM had work, mean of all SMs."),
+    Metric("gpu_sm_occupancy_ratio", _G, ("gpu",), "Warps in the SMs, as a share of what fits."),
+    Metric("gpu_tensor_active_ratio", _G, ("gpu",), "Share of its cycles in which any tensor pipe worked."),
+    Metric(
+        "gpu_memory_bandwidth_ratio", _G, ("gpu",), "Traffic of the memory, as a share of what it can carry."
+    ),
+    Metric(
+        "gpu_unit_active_ratio",
+        _G,
+        ("gpu", "unit"),
+        "Share of its cycles in which a unit worked: graphics, fp64, fp32, fp16.",
+    ),
+    Metric(
+        "gpu_link_bytes_per_second",
+        _G,
+        ("gpu", "link", "direction"),
+        "Traffic now, as the GPU sees it: nvlink, pcie, c2c (to the CPU of its superchip); tx, rx.",
+    ),
     Metric(
         "gpu_memory_used_bytes", _G, ("gpu",), "Memory in use, without what the driver reserves if it tells."
     ),

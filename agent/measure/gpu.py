@@ -24,6 +24,9 @@ RECOVERY_ACTIONS = (
 )
 """What a driver may ask for, in the order of NVML's numbers (field 230)."""
 
+UNITS = ("graphics", "sm", "sm_occupancy", "tensor", "dram", "fp64", "fp32", "fp16")
+"""Units of a GPU whose activity can be told by hardware counters."""
+
 
 class GpuState(StrEnum):
     """Whether a GPU answers its driver."""
@@ -110,6 +113,10 @@ class GpuReading:
     utilization_ratio: float | None = None
     memory_busy_ratio: float | None = None
     """Share of time in which its memory was read or written."""
+    active_ratio: Mapping[str, float] = field(default_factory=dict)
+    """Share of its peak at which a unit worked, by UNITS."""
+    link_bytes_per_second: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """By link (nvlink, pcie, c2c) and direction (tx, rx), as the GPU sees it."""
     encoder_busy_ratio: float | None = None
     decoder_busy_ratio: float | None = None
     memory_used_bytes: float | None = None

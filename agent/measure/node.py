@@ -25,7 +25,7 @@ from agent.measure.slo import NO_PROMISES
 from agent.measure.snapshot import Activity, NodeIdentity, Origin, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from agent.measure.node_figures import NodeFigures
     from agent.measure.node_gpus import Added
@@ -78,6 +78,10 @@ class NodeReckoner:
         self._notes: dict[str, tuple[str, ...]] = {}
         self._owners: dict[str, tuple[GpuOwner, ...]] = {}
         self._sequence = 0
+
+    def prefer(self, gpu_sources: Sequence[str]) -> None:
+        """Say whom to believe of a GPU that several sources tell of, the first before the others."""
+        self._gpus.prefer(gpu_sources)
 
     def dump(self) -> dict[str, Any]:
         """Return what must survive a restart, as plain values; what is too old is forgotten first."""
@@ -138,6 +142,7 @@ class NodeReckoner:
 
     def take(self, reading: Reading, cadence_seconds: float) -> bool:
         """Book one reading of a source that is read at this cadence; tell whether an engine began a count."""
+        cadence_seconds = max(cadence_seconds, reading.renewed_seconds)
         added = self._gpus.take(reading, cadence_seconds)
         if self._counting.learn(reading, self._gpus.computing if reading.gpus else None):
             self._count()
@@ -181,7 +186,7 @@ class NodeReckoner:
             sequence=self._sequence,
             at=now,
             activity=self._activity(),
-            gpus=tuple(book.figures() for book in self._gpus.books),
+            gpus=self._gpus.figures(),
             engines=told,
             boundaries=boundaries_of(self._gpus, self._ledger),
             tokens_per_second=figures.tokens_per_second,

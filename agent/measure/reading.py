@@ -71,6 +71,8 @@ class Reading:
     owners: tuple[GpuOwner, ...] = ()
     """Who uses which GPU."""
     costs: Mapping[str, Cost] = field(default_factory=dict)
+    renewed_seconds: float = 0.0
+    """How often what it says is renewed, where that is less often than it is asked."""
     notes: tuple[str, ...] = ()
     """Permanent findings a person should know once ("ECC counters need root"), not failures."""
 

@@ -33,6 +33,13 @@ THROTTLE_REASONS = (
 """Reasons whose state is exported even before they first hold."""
 
 
+NAMED_UNITS = {
+    "sm": "gpu_sm_active_ratio",
+    "sm_occupancy": "gpu_sm_occupancy_ratio",
+    "tensor": "gpu_tensor_active_ratio",
+    "dram": "gpu_memory_bandwidth_ratio",
+}
+"""Units that have a metric of their own."""
 ACTIVITIES, INVALIDS, FLAGS = (*Activity,), (*Invalid,), (*Flag,)
 VERDICTS, REASONS = (*Verdict,), (*Reason,)
 GPU_STATES = (*GpuState, "unknown")
@@ -104,12 +111,15 @@ def _gpu_rows(figures: GpuFigures) -> Iterator[Row]:
     reading = figures.reading
     if reading is None:
         return
+    for figure, source in figures.sources.items():
+        yield Row("gpu_source_info", (gpu, figure, source), 1)
     who = reading.identity
     yield Row("gpu_info", (gpu, who.uuid, who.product, who.serial or "", who.pci, who.driver), 1)
     if reading.state is GpuState.OK:
         yield from _states("gpu_energy_crosscheck", (gpu,), VERDICTS, figures.verdict)
         yield from _power_rows(gpu, reading)
         yield from _device_rows(gpu, reading)
+        yield from _activity_rows(gpu, reading)
         yield from _health_rows(gpu, reading)
 
 
@@ -141,6 +151,16 @@ def _device_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:
         yield Row("gpu_clock_hertz", (gpu, clock), hertz)
     if reading.processes is not None:
         yield Row("gpu_processes", (gpu,), len(reading.processes))
+
+
+def _activity_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:
+    for unit, ratio in reading.active_ratio.items():
+        if unit in NAMED_UNITS:
+            yield Row(NAMED_UNITS[unit], (gpu,), ratio)
+        else:
+            yield Row("gpu_unit_active_ratio", (gpu, unit), ratio)
+    for (link, direction), rate in reading.link_bytes_per_second.items():
+        yield Row("gpu_link_bytes_per_second", (gpu, link, direction), rate)
 
 
 def _health_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:

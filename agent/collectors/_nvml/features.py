@@ -9,6 +9,7 @@ from agent.collectors._nvml import fields
 from agent.collectors._nvml.identity import read_fabric, read_platform
 from agent.collectors._nvml.library import DRIVER_WIDE, GPU_WIDE, NEVER, Code, Refusal
 from agent.measure.gpu import GpuProcess, PowerScope
+from agent.measure.gpu_clocks import reasons_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -148,12 +149,12 @@ def _margin(nvml: Library, handle: Any) -> Iterable[Answer]:
 
 def _reasons(nvml: Library, handle: Any) -> Iterable[Answer]:
     mask = nvml.call("nvmlDeviceGetCurrentClocksEventReasons", handle)
-    return (("throttle_active", None, fields.reasons(mask)), ("clock_event_mask", None, mask))
+    return (("throttle_active", None, reasons_of(mask)), ("clock_event_mask", None, mask))
 
 
 def _reasons_old(nvml: Library, handle: Any) -> Iterable[Answer]:
     mask = nvml.call("nvmlDeviceGetCurrentClocksThrottleReasons", handle)
-    return (("throttle_active", None, fields.reasons(mask)), ("clock_event_mask", None, mask))
+    return (("throttle_active", None, reasons_of(mask)), ("clock_event_mask", None, mask))
 
 
 def _clock(name: str) -> Ask:
