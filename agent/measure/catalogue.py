@@ -70,6 +70,25 @@ CATALOGUE: tuple[Metric, ...] = (
         ("boundary", "source"),
         "Energy at one boundary since it was first seen; survives restarts.",
     ),
+    Metric(
+        "power_crosscheck_watts",
+        _G,
+        ("boundary", "source"),
+        "Power at a boundary by a meter that is not its source: to compare with power_watts, never to add.",
+    ),
+    Metric(
+        "part_power_watts",
+        _G,
+        ("part", "unit", "source"),
+        "Power of a part of the node (grace, cpu, sysio, dram, package, …). Parts contain each other: never "
+        "add them.",
+    ),
+    Metric(
+        "part_energy_joules_total",
+        _C,
+        ("part", "unit", "source"),
+        "Energy of a part of the node while rackwatt ran: by its counter, else integrated from its power.",
+    ),
     Metric("figure_valid", _G, ("figure",), "1 while nothing speaks against a figure."),
     Metric("figure_invalid_reason", _G, ("figure", "reason"), "1 while this reason makes a figure invalid."),
     Metric(

@@ -19,6 +19,7 @@ from agent.measure.node_boundaries import boundaries_of
 from agent.measure.node_counting import NodeCounting, recalled
 from agent.measure.node_figures import figures_of
 from agent.measure.node_gpus import NodeGpus
+from agent.measure.node_meters import NodeMeters
 from agent.measure.series import Horizon
 from agent.measure.service import ServiceBook
 from agent.measure.slo import NO_PROMISES
@@ -68,6 +69,7 @@ class NodeReckoner:
         self._horizon = Horizon(max(LEAST_HORIZON_SECONDS, HORIZON_WINDOWS * window_seconds))
         self._ledger = Ledger()
         self._gpus = NodeGpus(self._ledger, self._horizon, epoch, run)
+        self._meters = NodeMeters(self._ledger, self._horizon)
         self._models = ModelTokens(self._ledger)
         self._counting = NodeCounting()
         self._deployments = DeploymentBooks(self._ledger)
@@ -132,6 +134,7 @@ class NodeReckoner:
             gone = self._engines.pop(instance)
             self._engine_names[instance] = (gone.engine, gone.model)
         self._gpus.expect(offered)
+        self._meters.expect(offered)
         self._counting.expect(
             {name: book.model for name, book in self._engines.items()}, offered, self._gpus.computing
         )
@@ -144,6 +147,7 @@ class NodeReckoner:
         """Book one reading of a source that is read at this cadence; tell whether an engine began a count."""
         cadence_seconds = max(cadence_seconds, reading.renewed_seconds)
         added = self._gpus.take(reading, cadence_seconds)
+        self._meters.take(reading, cadence_seconds, self._gpus.boundaries)
         if self._counting.learn(reading, self._gpus.computing if reading.gpus else None):
             self._count()
         self._book(added, reading)
@@ -165,6 +169,7 @@ class NodeReckoner:
             if book is not None:
                 book.miss()
         self._gpus.miss(source)
+        self._meters.miss(source)
         if self._counting.miss(source, self._gpus.computing):
             self._count()
 
@@ -178,6 +183,7 @@ class NodeReckoner:
         """Reckon everything that is known now; the rack, if there is one, is shown beside it."""
         self._sequence += 1
         self._gpus.forget(now)
+        elsewhere = self._gpus.boundaries
         engines = self._in_order()
         figures = self._figures(engines, now)
         deployments = self._deployments_of(figures, now)
@@ -188,7 +194,9 @@ class NodeReckoner:
             activity=self._activity(),
             gpus=self._gpus.figures(),
             engines=told,
-            boundaries=boundaries_of(self._gpus, self._ledger),
+            boundaries=boundaries_of(self._gpus, self._ledger) + self._meters.figures(elsewhere),
+            crosschecks=self._meters.crosschecks(elsewhere),
+            parts=self._meters.parts(),
             tokens_per_second=figures.tokens_per_second,
             tokens_per_joule=figures.tokens_per_joule,
             validity=figures.validity,
@@ -242,6 +250,7 @@ class NodeReckoner:
             self._window_seconds,
             now.monotonic_seconds,
             spans_nodes=self._counting.now.spans_nodes,
+            others=self._meters.meters(self._gpus.boundaries),
         )
 
     def _in_order(self) -> list[EngineBook]:

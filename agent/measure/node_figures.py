@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from agent.measure.engine_book import EngineBook
     from agent.measure.gpu_book import GpuBook, ModuleBook
+    from agent.measure.node_meters import BoundaryMeter
 
 RATE = "node_tokens_per_second"
 EFFICIENCY = "node_tokens_per_joule"
@@ -66,11 +67,13 @@ def figures_of(
     now: float,
     *,
     spans_nodes: bool = False,
+    others: Sequence[BoundaryMeter] = (),
 ) -> NodeFigures:
     """Reckon the node's rate and its efficiency at every boundary that is measured."""
     engines = [book for book in engines if book.counted]
     kinds = [kind for kind in TokenKind if kind is TokenKind.OUTPUT or _any_counts(engines, kind)]
     meters = _meters(gpus, modules, gpu_cadence_seconds)
+    meters += [_Meter(m.boundary, _Sums(m.members, Invalid.NO_METER), m.reasons, m.flags) for m in others]
     if spans_nodes:
         meters = [replace(meter, reasons=meter.reasons | {Invalid.SPANS_NODES}) for meter in meters]
     rates: dict[TokenKind, float] = {}

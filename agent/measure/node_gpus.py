@@ -76,6 +76,11 @@ class NodeGpus:
         return list(self._modules.values())
 
     @property
+    def boundaries(self) -> frozenset[str]:
+        """The boundaries that these measure themselves."""
+        return frozenset(("gpu", "module") if self._modules else ("gpu",))
+
+    @property
     def source(self) -> str:
         """Who tells of these GPUs."""
         return min((self._origins[uuid].source for uuid in self._books), default="")

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from agent.measure.engine import EngineReading
     from agent.measure.gpu import GpuReading
+    from agent.measure.meter import MeterReading
     from agent.measure.owner import GpuOwner
     from agent.measure.totals import MemberReading
 
@@ -63,6 +64,7 @@ class Reading:
     at: Moment
     gpus: tuple[GpuReading, ...] = ()
     engines: tuple[EngineReading, ...] = ()
+    meters: tuple[MeterReading, ...] = ()
     member: MemberReading | None = None
     """Another node's totals, for the rack."""
     serves_elsewhere: bool = False

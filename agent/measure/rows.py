@@ -80,6 +80,12 @@ def _node_rows(snapshot: Snapshot) -> Iterator[Row]:
     for at in snapshot.boundaries:
         yield from known("power_watts", (at.boundary, at.source), at.power_watts)
         yield from known("energy_joules_total", (at.boundary, at.source), at.energy_joules_total)
+    for labels, watts in snapshot.crosschecks.items():
+        yield Row("power_crosscheck_watts", labels, watts)
+    for part in snapshot.parts:
+        of_part = (part.part, part.unit, part.source)
+        yield from known("part_power_watts", of_part, part.power_watts)
+        yield from known("part_energy_joules_total", of_part, part.energy_joules_total)
 
 
 def _validity_rows(snapshot: Snapshot) -> Iterator[Row]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from agent.measure.energy import Verdict
     from agent.measure.engine import EngineReading, TokenKind
     from agent.measure.gpu import GpuReading, GpuState
+    from agent.measure.meter import PartFigures
     from agent.measure.owner import GpuOwner
     from agent.measure.rack_snapshot import DeploymentFigures, ModelFigures, RackSnapshot
     from agent.measure.reading import Cost, Moment, Outcome
@@ -178,5 +179,9 @@ class Snapshot:
     """Joules of each model by model and boundary, of GPUs that worked for nothing else."""
     spans_nodes: bool = False
     """Its tokens and its joules belong together only over several nodes (T24)."""
+    crosschecks: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """Power by boundary and source, of the meters that are not a boundary's own."""
+    parts: tuple[PartFigures, ...] = ()
+    """What meters tell of parts of the node; they contain each other."""
     services: tuple[ServiceFigures, ...] = ()
     """How well each model is served."""

@@ -17,6 +17,7 @@ from agent.measure.gpu import (
     Power,
     PowerScope,
 )
+from agent.measure.meter import PartFigures
 from agent.measure.owner import GpuOwner
 from agent.measure.rack_snapshot import (
     DeploymentFigures,
@@ -300,5 +301,7 @@ def snapshot(rack, service, well_gpu, lost_gpu, silent_gpu, serving_engine, sile
         claims={0: Claim.ATTRIBUTED, 1: Claim.UNKNOWN},
         model_energy={("llama", "gpu"): 120_000.5},
         rack=rack,
+        crosschecks={("module", "hwmon"): 2290.0},
+        parts=(PartFigures("grace", "0", "hwmon", 104.0, 520.5),),
         services=(service,),
     )
