@@ -115,8 +115,8 @@ class GpuReading:
     """Share of time in which its memory was read or written."""
     active_ratio: Mapping[str, float] = field(default_factory=dict)
     """Share of its peak at which a unit worked, by UNITS."""
-    link_bytes_per_second: Mapping[tuple[str, str], float] = field(default_factory=dict)
-    """By link (nvlink, pcie, c2c) and direction (tx, rx), as the GPU sees it."""
+    link_bytes_per_second: Mapping[str, float] = field(default_factory=dict)
+    """By link (nvlink, pcie, c2c) and direction as the GPU sees it: nvlink_tx."""
     encoder_busy_ratio: float | None = None
     decoder_busy_ratio: float | None = None
     memory_used_bytes: float | None = None

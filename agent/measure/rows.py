@@ -165,7 +165,8 @@ def _activity_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:
             yield Row(NAMED_UNITS[unit], (gpu,), ratio)
         else:
             yield Row("gpu_unit_active_ratio", (gpu, unit), ratio)
-    for (link, direction), rate in reading.link_bytes_per_second.items():
+    for way, rate in reading.link_bytes_per_second.items():
+        link, _, direction = way.partition("_")
         yield Row("gpu_link_bytes_per_second", (gpu, link, direction), rate)
 
 

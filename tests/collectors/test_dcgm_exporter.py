@@ -76,7 +76,7 @@ def plain(value):
         fields = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
         return {name: plain(each) for name, each in fields.items() if each not in (None, {}, "", ())}
     if isinstance(value, dict):
-        return {" ".join(key) if isinstance(key, tuple) else str(key): plain(v) for key, v in value.items()}
+        return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, frozenset):
         return sorted(value)
     return value
@@ -120,6 +120,7 @@ async def test_our_own_page_of_these_names_is_read_back(watched):
     assert gpu.throttled_seconds["sw_power_cap"] == pytest.approx(12.5)
     assert gpu.utilization_ratio == pytest.approx(0.98)
     assert gpu.pcie_replays == 17
+    assert (gpu.active_ratio["tensor"], gpu.link_bytes_per_second["nvlink_tx"]) == (0.41, 4.01e11)
 
 
 def test_every_name_that_we_show_is_one_that_we_read():

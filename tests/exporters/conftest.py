@@ -73,7 +73,7 @@ def well_gpu():
         power_limit_watts={PowerScope.GPU: 1400.0, PowerScope.MODULE: 2900.0},
         utilization_ratio=0.98,
         active_ratio={"sm": 0.87, "sm_occupancy": 0.31, "tensor": 0.41, "dram": 0.65, "fp16": 0.02},
-        link_bytes_per_second={("nvlink", "tx"): 4.01e11, ("c2c", "rx"): 2.5e9},
+        link_bytes_per_second={"nvlink_tx": 4.01e11, "c2c_rx": 2.5e9},
         memory_used_bytes=250_000_000_000,
         memory_total_bytes=297_000_000_000,
         temperature_celsius={"gpu": 61.0, "memory": 70.0},

@@ -20,7 +20,7 @@ class DcgmField(NamedTuple):
     names: tuple[str, ...]
     part: str
     """Field of GpuReading."""
-    key: str | tuple[str, str] | None = None
+    key: str | None = None
     """Place in it, when it is a mapping."""
     scale: float = 1.0
     """Of their unit, in ours."""
@@ -37,7 +37,7 @@ def _of_instance(field: DcgmField) -> DcgmField:
     return field._replace(whole=False)
 
 
-def _prof(number: int, names: str, part: str, key: str | tuple[str, str]) -> DcgmField:
+def _prof(number: int, names: str, part: str, key: str) -> DcgmField:
     return DcgmField(number, tuple(PROF + name for name in names.split()), part, key, whole=False)
 
 
@@ -107,10 +107,10 @@ FIELDS = (
     _prof(1006, "PIPE_FP64_ACTIVE FP64_UTIL_RATIO", "active_ratio", "fp64"),
     _prof(1007, "PIPE_FP32_ACTIVE FP32_UTIL_RATIO", "active_ratio", "fp32"),
     _prof(1008, "PIPE_FP16_ACTIVE FP16_UTIL_RATIO", "active_ratio", "fp16"),
-    _prof(1009, "PCIE_TX_BYTES", "link_bytes_per_second", ("pcie", "tx")),
-    _prof(1010, "PCIE_RX_BYTES", "link_bytes_per_second", ("pcie", "rx")),
-    _prof(1011, "NVLINK_TX_BYTES", "link_bytes_per_second", ("nvlink", "tx")),
-    _prof(1012, "NVLINK_RX_BYTES", "link_bytes_per_second", ("nvlink", "rx")),
+    _prof(1009, "PCIE_TX_BYTES", "link_bytes_per_second", "pcie_tx"),
+    _prof(1010, "PCIE_RX_BYTES", "link_bytes_per_second", "pcie_rx"),
+    _prof(1011, "NVLINK_TX_BYTES", "link_bytes_per_second", "nvlink_tx"),
+    _prof(1012, "NVLINK_RX_BYTES", "link_bytes_per_second", "nvlink_rx"),
 )
 """Not among them: 449 `NVLINK_BANDWIDTH_TOTAL`, which is called a counter and is a gauge of both directions
 in one; and what dcgm-exporter makes itself (`DCGM_EXP_*`), counts of the last minutes that fall again."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from agent.collectors._nvml import features, fields
+from agent.collectors._nvml.gpm import Gpm
 from agent.collectors._nvml.group import Group, Values, check
 from agent.collectors._nvml.identity import read_identity
 from agent.collectors._nvml.library import DRIVER_WIDE, FIELD_VALUES, Code, Refusal
@@ -51,6 +52,7 @@ class Rates:
     slow_seconds: float
     share: float
     processes: bool = True
+    gpm: bool = True
 
     def shared_by(self, gpus: int) -> Rates:
         """Return the rates of each of so many GPUs: they share the time, so that one slow GPU pays alone."""
@@ -91,6 +93,7 @@ class Device:
         self._driver = driver
         self._rates = rates
         self._open = False
+        self._gpm = Gpm(nvml)
         self._power: tuple[tuple[PowerScope, int | None, int | None], ...] = ()
         self._energy: int | None = None
         self._groups()
@@ -136,7 +139,9 @@ class Device:
         self.once.read()
         self._probe_fast()
         self.medium.probe_fields(fields.medium(self._driver))
-        self.medium.probe_features(features.MEDIUM)
+        self._gpm.free()
+        counters = (features.gpm(self._gpm),) if self._rates.gpm else ()
+        self.medium.probe_features((*features.MEDIUM, *counters))
         if not self.medium.has("power_limit_watts", PowerScope.GPU):
             self.medium.probe_features((features.LIMIT,))
         self.slow.probe_fields(fields.SLOW)
@@ -238,6 +243,11 @@ class Device:
             return {}
         action = _recovery(answers[self.slow.batch.fields.index(fields.RECOVERY_ACTION)])
         return {} if action is None else {"recovery_action": action}
+
+    def close(self) -> None:
+        """Give back what the driver holds for us; not of a GPU in whose driver a thread is stuck."""
+        if not self.stuck:
+            self._gpm.free()
 
     def returned(self) -> None:
         """Be told, by the thread that was stuck, that it is back: what it read belongs to the past."""

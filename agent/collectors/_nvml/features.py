@@ -14,6 +14,7 @@ from agent.measure.gpu_clocks import reasons_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from agent.collectors._nvml.gpm import Gpm
     from agent.collectors._nvml.library import Library
 
     Answer = tuple[str, Any, Any]
@@ -203,6 +204,11 @@ def _processes(function: str) -> Ask:
         return (("processes", None, processes),)
 
     return ask
+
+
+def gpm(samples: Gpm) -> Feature:
+    """Say what hardware counters tell between two samples of this GPU."""
+    return Feature("nvmlGpmMetricsGet", (lambda _, handle: samples.ask(handle),), without_mig=True)
 
 
 ENERGY = Feature("nvmlDeviceGetTotalEnergyConsumption", (_energy,))
