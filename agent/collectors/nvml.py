@@ -59,6 +59,9 @@ class Settings:
         doc="Whether hardware counters are asked what bounds a GPU (SMs, tensor cores, memory, links): GPM, "
         "from Hopper on.",
     )
+    nvlinks: bool = setting(
+        default=True, doc="Whether every NVLink is asked for its state and errors, every `slow_interval`."
+    )
     release_timeout: Seconds = setting(
         Seconds(300.0), "After a release for a GPU reset, take hold again by itself after this time."
     )
@@ -92,6 +95,7 @@ def _rates(settings: Settings) -> Rates:
         share=settings.max_load,
         processes=settings.processes,
         gpm=settings.gpm,
+        nvlinks=settings.nvlinks,
     )
 
 

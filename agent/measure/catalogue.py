@@ -188,6 +188,32 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     Metric("gpu_ecc_errors_total", _C, ("gpu", "severity"), "Memory errors: corrected, uncorrected."),
     Metric(
+        "gpu_nvlink_bytes_total",
+        _C,
+        ("gpu", "direction"),
+        "Bytes over all NVLinks of a GPU since it was first seen: tx, rx.",
+    ),
+    Metric(
+        "gpu_nvlink_errors_total",
+        _C,
+        ("gpu", "error"),
+        "Errors over all NVLinks of a GPU by kind. effective and symbol are corrected all the time; "
+        "link_recovery (recovery until Hopper) speaks of a link that is failing.",
+    ),
+    Metric(
+        "gpu_nvlinks",
+        _G,
+        ("gpu", "state"),
+        "NVLinks of a GPU by state: active, sleep, inactive, traffic_disabled.",
+    ),
+    Metric(
+        "gpu_nvlink_worst_recoveries",
+        _G,
+        ("gpu", "link"),
+        "Recoveries of the NVLink that had most of them, since the driver was loaded; absent while none had "
+        "any.",
+    ),
+    Metric(
         "gpu_remapped_rows",
         _G,
         ("gpu", "kind"),

@@ -139,6 +139,14 @@ class GpuReading:
     """Raw since boot, by severity: corrected, uncorrected."""
     remapped_rows: Mapping[str, int] = field(default_factory=dict)
     """By kind: correctable, uncorrectable, pending, failure."""
+    nvlink_bytes: Mapping[str, float] = field(default_factory=dict)
+    """Raw over all links, by direction: tx, rx."""
+    nvlink_errors: Mapping[str, float] = field(default_factory=dict)
+    """Raw over all links, by kind."""
+    nvlinks: Mapping[str, int] = field(default_factory=dict)
+    """Links by state: active, sleep, inactive, traffic_disabled."""
+    nvlink_worst: tuple[int, int] | None = None
+    """The link that had to recover most often since the driver was loaded, and how often."""
     pcie_replays: int | None = None
     """Raw, since the driver was loaded."""
     recovery_action: str | None = None

@@ -26,7 +26,7 @@ MAX_WATTS = 3000.0
 HARDWARE_XIDS = (48, 63, 64, 74, 79, 92, 94, 95, 119, 120, 145, 149, 154)
 """Xids that speak of hardware; their counters exist at 0 from the start."""
 NO_XIDS = {str(xid): 0 for xid in HARDWARE_XIDS}
-COUNTS = ("throttled", "ecc", "xid")
+COUNTS = ("throttled", "ecc", "xid", "nvlink", "nvlink_errors")
 
 
 class GpuBook:
@@ -72,6 +72,8 @@ class GpuBook:
             return 0.0
         self._book_counts("throttled", reading.throttled_seconds, reading.at, epoch)
         self._book_counts("ecc", reading.ecc_errors, reading.at, epoch)
+        self._book_counts("nvlink", reading.nvlink_bytes, reading.at, epoch)
+        self._book_counts("nvlink_errors", reading.nvlink_errors, reading.at, epoch)
         return self._book_energy(reading, epoch)
 
     def miss(self) -> None:
@@ -98,6 +100,8 @@ class GpuBook:
             verdict=self._check.verdict,
             throttled_seconds_total=dict(self._counts["throttled"]) if told else {},
             ecc_errors_total=dict(self._counts["ecc"]) if told else {},
+            nvlink_bytes_total=dict(self._counts["nvlink"]) if told else {},
+            nvlink_errors_total=dict(self._counts["nvlink_errors"]) if told else {},
             xid_errors_total=self._xids,
         )
 

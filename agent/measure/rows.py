@@ -106,14 +106,7 @@ def _gpu_rows(figures: GpuFigures) -> Iterator[Row]:
     yield Row("gpu_up", (gpu,), figures.state is GpuState.OK)
     state = "unknown" if figures.state is None else figures.state
     yield from _states("gpu_state", (gpu,), GPU_STATES, state)
-    for xid, count in figures.xid_errors_total.items():
-        yield Row("gpu_xid_errors_total", (gpu, str(xid)), count)
-    yield from known("gpu_energy_joules_total", (gpu,), figures.energy_joules_total)
-    yield from known("gpu_energy_integrated_joules_total", (gpu,), figures.energy_integrated_joules_total)
-    for reason, seconds in figures.throttled_seconds_total.items():
-        yield Row("gpu_throttled_seconds_total", (gpu, reason), seconds)
-    for severity, count in figures.ecc_errors_total.items():
-        yield Row("gpu_ecc_errors_total", (gpu, severity), count)
+    yield from _gpu_count_rows(gpu, figures)
     reading = figures.reading
     if reading is None:
         return
@@ -127,6 +120,21 @@ def _gpu_rows(figures: GpuFigures) -> Iterator[Row]:
         yield from _device_rows(gpu, reading)
         yield from _activity_rows(gpu, reading)
         yield from _health_rows(gpu, reading)
+
+
+def _gpu_count_rows(gpu: str, figures: GpuFigures) -> Iterator[Row]:
+    for xid, count in figures.xid_errors_total.items():
+        yield Row("gpu_xid_errors_total", (gpu, str(xid)), count)
+    yield from known("gpu_energy_joules_total", (gpu,), figures.energy_joules_total)
+    yield from known("gpu_energy_integrated_joules_total", (gpu,), figures.energy_integrated_joules_total)
+    for reason, seconds in figures.throttled_seconds_total.items():
+        yield Row("gpu_throttled_seconds_total", (gpu, reason), seconds)
+    for severity, count in figures.ecc_errors_total.items():
+        yield Row("gpu_ecc_errors_total", (gpu, severity), count)
+    for direction, size in figures.nvlink_bytes_total.items():
+        yield Row("gpu_nvlink_bytes_total", (gpu, direction), size)
+    for error, count in figures.nvlink_errors_total.items():
+        yield Row("gpu_nvlink_errors_total", (gpu, error), count)
 
 
 def _owner_rows(snapshot: Snapshot) -> Iterator[Row]:
@@ -168,6 +176,11 @@ def _activity_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:
     for way, rate in reading.link_bytes_per_second.items():
         link, _, direction = way.partition("_")
         yield Row("gpu_link_bytes_per_second", (gpu, link, direction), rate)
+    for state, links in reading.nvlinks.items():
+        yield Row("gpu_nvlinks", (gpu, state), links)
+    if reading.nvlink_worst is not None:
+        worst, recoveries = reading.nvlink_worst
+        yield Row("gpu_nvlink_worst_recoveries", (gpu, str(worst)), recoveries)
 
 
 def _health_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:

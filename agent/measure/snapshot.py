@@ -72,6 +72,8 @@ class GpuFigures:
     verdict: Verdict
     throttled_seconds_total: Mapping[str, float] = field(default_factory=dict)
     ecc_errors_total: Mapping[str, float] = field(default_factory=dict)
+    nvlink_bytes_total: Mapping[str, float] = field(default_factory=dict)
+    nvlink_errors_total: Mapping[str, float] = field(default_factory=dict)
     xid_errors_total: Mapping[int, float] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
     """Who told a figure of `reading`, by its name; `gpu_sources.DEFAULT` for those not named."""

@@ -80,6 +80,8 @@ def well_gpu():
         thermal_margin_celsius=24.0,
         clock_hertz={"sm": 1.92e9, "memory": 3.996e9},
         throttle_active=frozenset({"sw_power_cap"}),
+        nvlinks={"active": 17, "inactive": 1},
+        nvlink_worst=(7, 3),
         remapped_rows={"correctable": 0, "pending": 1},
         recovery_action="none",
         placement=Placement("1821", 7, 6, 1, 2, "0f0e", 0, "completed", fabric_healthy=True),
@@ -95,6 +97,8 @@ def well_gpu():
         verdict=Verdict.AGREES,
         throttled_seconds_total={"sw_power_cap": 12.5},
         ecc_errors_total={"corrected": 3, "uncorrected": 0},
+        nvlink_bytes_total={"tx": 4.01e15, "rx": 3.98e15},
+        nvlink_errors_total={"link_recovery": 3, "symbol": 120},
         xid_errors_total={48: 0, 79: 1},
         sources={"all others": "nvml", "active_ratio": "dcgm_exporter"},
     )

@@ -11,6 +11,7 @@ from agent.collectors._nvml.gpm import Gpm
 from agent.collectors._nvml.group import Group, Values, check
 from agent.collectors._nvml.identity import read_identity
 from agent.collectors._nvml.library import DRIVER_WIDE, FIELD_VALUES, Code, Refusal
+from agent.collectors._nvml.nvlink import TRAFFIC, NvLinks
 from agent.collectors._nvml.pace import Pace
 from agent.measure.gpu import GpuIdentity, GpuReading, GpuState, Placement, Power, PowerScope
 from agent.measure.reading import Moment
@@ -53,6 +54,7 @@ class Rates:
     share: float
     processes: bool = True
     gpm: bool = True
+    nvlinks: bool = True
 
     def shared_by(self, gpus: int) -> Rates:
         """Return the rates of each of so many GPUs: they share the time, so that one slow GPU pays alone."""
@@ -138,14 +140,19 @@ class Device:
         self.once.probe_features(features.ONCE)
         self.once.read()
         self._probe_fast()
-        self.medium.probe_fields(fields.medium(self._driver))
+        self.medium.probe_fields((*fields.medium(self._driver), *TRAFFIC))
         self._gpm.free()
         counters = (features.gpm(self._gpm),) if self._rates.gpm else ()
         self.medium.probe_features((*features.MEDIUM, *counters))
         if not self.medium.has("power_limit_watts", PowerScope.GPU):
             self.medium.probe_features((features.LIMIT,))
         self.slow.probe_fields(fields.SLOW)
-        self.slow.probe_features((*features.SLOW, *((features.PROCESSES,) if self._rates.processes else ())))
+        self.slow.probe_features(features.SLOW)
+        if self._rates.nvlinks:
+            links = NvLinks(self._nvml, traffic=not self.medium.has("nvlink_bytes"))
+            self.slow.probe_features((features.nvlinks(links),))
+        if self._rates.processes:
+            self.slow.probe_features((features.PROCESSES,))
         self.denied = self._denied()
         self._open = True
 
