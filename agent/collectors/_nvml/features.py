@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from agent.collectors._nvml.gpm import Gpm
     from agent.collectors._nvml.library import Library
-    from agent.collectors._nvml.nvlink import NvLinks
 
     Answer = tuple[str, Any, Any]
     """Attribute of GpuReading, key inside it or None, value or None."""
@@ -210,11 +209,6 @@ def _processes(function: str) -> Ask:
 def gpm(samples: Gpm) -> Feature:
     """Say what hardware counters tell between two samples of this GPU."""
     return Feature("nvmlGpmMetricsGet", (lambda _, handle: samples.ask(handle),), without_mig=True)
-
-
-def nvlinks(links: NvLinks) -> Feature:
-    """Say what the NVLinks of this GPU have seen."""
-    return Feature("NVLink counters", (lambda _, handle: links.ask(handle),))
 
 
 ENERGY = Feature("nvmlDeviceGetTotalEnergyConsumption", (_energy,))

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from agent.collectors._nvml.batch import Batch
 from agent.collectors._nvml.fields import Field
-from agent.collectors._nvml.group import check
-from agent.collectors._nvml.library import FIELD_VALUES, Code, Refusal
+from agent.collectors._nvml.group import FATAL, check
+from agent.collectors._nvml.library import Code, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -58,14 +58,29 @@ class NvLinks:
         """With `traffic` each link is asked for its bytes as well: the driver does not add them up."""
         self._nvml = nvml
         self._traffic = TRAFFIC_OF_LINK if traffic else {}
+        self.settled = False
+        """It is known what the links can be asked; until then each call finds out a little more."""
+        self.refused = 0
+        """Why they are not asked, as NVML's code."""
+        self._links = 0
+        self._tried = 0
         self._batch: Batch | None = None
         self._counts: dict[tuple[str, str], dict[int, float]] = {}
 
     def ask(self, handle: Any) -> Iterable[Answer]:
-        """Ask every link and fold what they say. Raises Refusal of a GPU that has none."""
-        if self._batch is None:
-            self._batch = self._probed(handle)
-        answers, codes = self._batch.ask()
+        """Ask every link and fold what they say; nothing until it is known what they can be asked."""
+        try:
+            if not self.settled:
+                self._settle(handle)
+                return ()
+            if self._batch is None:
+                return ()
+            answers, codes = self._batch.ask()
+        except Refusal as refusal:
+            if refusal.code in FATAL:
+                raise
+            self.settled, self.refused = True, refusal.code  # of all links at once: no field values here
+            return ()
         check(codes)
         states: dict[str, int] = dict.fromkeys(STATES.values(), 0)
         for field, value in zip(self._batch.fields, answers, strict=True):
@@ -83,23 +98,25 @@ class NvLinks:
             ("nvlink_worst", None, worst_of({key: by for (_, key), by in self._counts.items()})),
         )
 
-    def _probed(self, handle: Any) -> Batch:
-        """Find out once which fields the links have here."""
-        count = Batch(self._nvml, handle, (Field("nvlinks", None, 91, 0, 1),))
-        answers, codes = count.ask()
-        check(codes)
-        links = int(answers[0] or 0)
-        if not 0 < links <= MOST_LINKS:
-            raise Refusal(codes[0] or Code.NOT_SUPPORTED, FIELD_VALUES)
-        for link in range(links):
-            kept, _ = Batch(self._nvml, handle, self._of_link(link)).probe()
-            if any(field.attribute == "nvlink_errors" for field in kept) or link == links - 1:
-                break  # a link that is down may have no counters; the next one tells
-        if not kept:
-            raise Refusal(Code.NOT_SUPPORTED, FIELD_VALUES)
-        known = {field.number for field in kept}
-        every = [f for link in range(links) for f in self._of_link(link) if f.number in known]
-        return Batch(self._nvml, handle, every)
+    def _settle(self, handle: Any) -> None:
+        """Take one step, one driver call: a GPU whose driver is slow must not pass for one that hangs."""
+        if not self._links:
+            batch = Batch(self._nvml, handle, (Field("nvlinks", None, 91, 0, 1),))
+            (count,), (code,) = batch.ask()
+            check((code,))
+            if count is not None and 0 < count <= MOST_LINKS:
+                self._links = int(count)
+            else:
+                self.settled, self.refused = True, code or Code.NOT_SUPPORTED
+            return
+        link, self._tried = self._tried, self._tried + 1
+        kept, _ = Batch(self._nvml, handle, self._of_link(link)).probe()
+        last = self._tried == self._links
+        if any(field.attribute == "nvlink_errors" for field in kept) or last:
+            known = {field.number for field in kept}  # a link that is down may have no counters
+            every = [f for link in range(self._links) for f in self._of_link(link) if f.number in known]
+            self._batch = Batch(self._nvml, handle, every) if every else None
+            self.settled, self.refused = True, 0 if every else Code.NOT_SUPPORTED
 
     def _of_link(self, link: int) -> Sequence[Field]:
         return (
