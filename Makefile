@@ -16,7 +16,7 @@ SPREAD := -n 2 --dist loadfile --no-loadscope-reorder
 ENGINES := vllm dynamo sglang
 IN_OWN_NETWORK := unshare $(if $(IN_NAMESPACE),--map-root-user) --net --pid --fork --kill-child --mount-proc
 
-.PHONY: help demo top test test-engines run-setup test-setup lint docs docs-check wheel-check unit spread alone fix goldens bench clean
+.PHONY: help demo top boards boards-check boards-render test test-engines run-setup test-setup lint docs docs-check wheel-check unit spread alone fix goldens bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -68,7 +68,18 @@ fix: test-setup  ## format and mend what ruff can
 	$(BIN)/ruff format .
 
 goldens: test-setup  ## write golden files anew; read the diff
-	RACKWATT_UPDATE_GOLDENS=1 $(BIN)/python -m pytest -q tests/collectors tests/exporters
+	RACKWATT_UPDATE_GOLDENS=1 $(BIN)/python -m pytest -q tests/collectors tests/exporters tests/dashboards/test_alerts.py
+
+boards: test-setup  ## write Grafana's boards from their code (dashboards/grafana)
+	$(BIN)/python -m dashboards.grafana.boards
+
+boards-check: test-setup  ## the boards against the types of @grafana/schema; needs npm and node
+	npm install --loglevel error --prefix .cache/grafana-schema --no-save --no-package-lock --legacy-peer-deps \
+		@grafana/schema@12.4.10 typescript@5.9.3
+	$(BIN)/python scripts/boards_check.py
+
+boards-render: test-setup  ## pictures of the boards by Grafana's UI libraries, over a rack: 700 MB once, ten minutes
+	PYTHONPATH=tests $(BIN)/python tests/grafana_render/render.py $(RENDER)
 
 bench: test-setup  ## every figure that we claim, beside its peer
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCH)

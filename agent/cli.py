@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 FINE, FOUND_WRONG, USED_WRONG = 0, 1, 2
 TWIN_LISTEN = "127.0.0.1:9745"
 DEMO_LISTEN = "127.0.0.1:9744"
+LAST_PORT = 65535
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -114,6 +115,9 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="of the rack's page (default: %(default)s)",
     )
     demo.add_argument("--nodes", type=int, metavar="N", help="watch only the first N trays")
+    demo.add_argument(
+        "--node-ports", type=int, default=0, metavar="PORT", help="of the trays, from this one on"
+    )
     demo.set_defaults(command=_demo)
 
 
@@ -262,7 +266,7 @@ def _twin(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from agent.demo import Demo  # noqa: PLC0415  (only this command needs it)
+    from agent.demo import Demo, DemoError  # noqa: PLC0415  (only this command needs it)
     from agent.twin import scenario  # noqa: PLC0415
 
     chosen = scenario.load(options.scenario)
@@ -270,7 +274,14 @@ def _demo(options: argparse.Namespace) -> int:
     trays = chosen.rack.trays
     if options.nodes is not None and not 1 <= options.nodes <= trays:
         raise binding.ConfigError(f"--nodes: must be from 1 to {trays}, the trays of scenario {chosen.name}")
-    return Demo(chosen, options.scenario, options.listen, options.nodes or trays).run(options.seconds)
+    if options.node_ports and not 1 <= options.node_ports <= LAST_PORT - trays:
+        raise binding.ConfigError(f"--node-ports: must be from 1 to {LAST_PORT - trays}")
+    nodes = options.nodes or trays
+    try:
+        demo = Demo(chosen, options.scenario, options.listen, nodes, options.node_ports)
+    except DemoError as error:
+        raise binding.ConfigError(str(error)) from error
+    return demo.run(options.seconds)
 
 
 if __name__ == "__main__":

@@ -166,8 +166,8 @@ class Config:
         return base / "rackwatt"
 
 
-DEFAULT_COLLECTORS = ("nvml", "engines")
-"""What runs without any configuration: each costs nothing where there is nothing to read."""
+DEFAULT_COLLECTORS = ("nvml", "host", "engines")
+"""What runs without any configuration: each costs next to nothing where there is nothing to read."""
 DEFAULT_EXPORTERS = ("prometheus",)
 PEERS = "peers"
 """The collector that `rack.members` switches on."""
@@ -250,7 +250,8 @@ def _plugins(
         known = {f.name for f in dataclasses.fields(kind) if "inherited" not in f.metadata}
         inner = entries_of(settings_node, name, f"{key}.{plugin}", known)
         settings = fill(kind, inner, name, f"{key}.{plugin}")
-        if "interval" not in inner and any(map(_follows, dataclasses.fields(kind))):
+        reads = room == plugins.COLLECTORS and any(map(_follows, dataclasses.fields(kind)))
+        if reads and "interval" not in inner:
             settings = dataclasses.replace(settings, interval=general.interval)
         found[plugin] = settings
     return found

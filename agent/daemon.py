@@ -18,19 +18,22 @@ from agent.gather import Gatherer
 from agent.listener import Listener, ListenError
 from agent.measure.history import History
 from agent.measure.node import NodeReckoner
+from agent.measure.ports import Pusher, Renderer
 from agent.measure.rack import RackPlan, RackReckoner
 from agent.measure.rack_of_one import point_of
 from agent.measure.reading import Moment
 from agent.measure.records import BY_NAME as RECORDS
+from agent.push import Pushes
 from agent.rack_desk import QUIET_SECONDS, RackDesk, burst_over
 from agent.store import RACK_FILE_NAME, Saver, Store, StoreError
 from agent.web.api import Drains
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from agent.config import Config, General
-    from agent.measure.ports import Collector, Renderer
+    from agent.measure.ports import Collector
     from agent.measure.rack_snapshot import RackSnapshot
     from agent.measure.snapshot import Snapshot
 
@@ -40,8 +43,8 @@ SAVE_SECONDS = 5.0
 """Totals are kept this often; after a kill the sources' own counters bring back what is missing."""
 FLUSH_SECONDS = 2.0
 """A disk that hangs delays a stop by at most this much."""
-LEAST_GARBAGE_OBJECTS = 700
-"""Python's own threshold …"""
+LEAST_GARBAGE_OBJECTS = 5000
+"""Some four snapshots of a node; by Python's own threshold (700) each would be looked through …"""
 GARBAGE_OBJECTS_PER_MEMBER = 200
 """… and for each member four times what one document and its figures are made of."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -55,17 +58,20 @@ class Daemon:
     """One node's agent: gathers, keeps totals, serves pages, follows signals."""
 
     def __init__(self, settings: Config) -> None:
-        self._config = self._started = settings
-        self.renderers: Sequence[Renderer] = [
-            plugins.load(plugins.EXPORTERS, name).build(s) for name, s in settings.exporters.items()
-        ]
+        self._config = settings
+        self._exporters = plugins.built(plugins.EXPORTERS, settings.exporters)
+        self._fixed = _fixed(settings, self._exporters)
+        self.renderers: Sequence[Renderer] = [e for e in self._exporters.values() if isinstance(e, Renderer)]
+        self._pushes = Pushes(lambda: self.snapshot, self._stop_on_failure)
         self._store = Store(settings.state_dir)
         self._saver = Saver(self._store)
         self._reckoner = reckoner_of(settings)
         plan = plan_of(settings)
         rack = RackReckoner(plan, settings.general.window)
         self._desk = RackDesk(rack, plan, Store(settings.state_dir, RACK_FILE_NAME))
-        self._gatherer = Gatherer(settings.node_name, settings.general.interval, self._reckoner, rack)
+        self._gatherer = Gatherer(
+            settings.node_name, settings.general.interval, self._reckoner, rack, self._pushes.figures
+        )
         self.history = History()
         self._reload_success = True
         self._membered = asyncio.Event()
@@ -137,7 +143,9 @@ class Daemon:
         async with self._changing:
             await self._gatherer.set_collectors(collectors_of(self._config))
         gc.freeze()
+        _make_room(0)
         tasks = self._start_jobs()
+        await self._pushes.set(_pushers(self._exporters), FLUSH_SECONDS)
         systemd.notify("READY=1")
         await self._stop.wait()
         systemd.notify("STOPPING=1")
@@ -146,7 +154,7 @@ class Daemon:
             task.cancel()
         await asyncio.sleep(0)  # a reckoning that was under way books what came in meanwhile
         self._save()
-        await self._gatherer.close()
+        await asyncio.gather(self._gatherer.close(), self._pushes.close(FLUSH_SECONDS))
         if not (self._saver.flush(FLUSH_SECONDS) and self._desk.flush(FLUSH_SECONDS)):
             log.warning("state_dir did not take the totals in time")
         await self._listener.close()
@@ -291,26 +299,23 @@ class Daemon:
         systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             fresh = config.load(self._config.path)
-            collectors = {
-                name: self._gatherer.collectors[name]
-                if self._config.collectors.get(name) == settings and name in self._gatherer.collectors
-                else plugins.load(plugins.COLLECTORS, name).build(settings)
-                for name, settings in fresh.collectors.items()
-            }
+            now = self._config
+            collectors = plugins.built(
+                plugins.COLLECTORS, fresh.collectors, now.collectors, self._gatherer.collectors
+            )
+            exporters = plugins.built(plugins.EXPORTERS, fresh.exporters, now.exporters, self._exporters)
         except (ConfigError, OSError, LookupError, ValueError) as error:
             self._reload_success = False
             log.error("configuration refused, the old one stays", extra={"detail": str(error)})  # noqa: TRY400  (no traceback: it is the operator's typo)
         else:
-            if (_fixed(fresh.general), fresh.exporters) != (
-                _fixed(self._started.general),
-                self._started.exporters,
-            ):
-                log.warning("only collectors and the rack are reloaded; the other changes need a restart")
-            self._config, self._reload_success = fresh, True
+            if _fixed(fresh, exporters) != self._fixed:
+                log.warning("only collectors, pushes and the rack are reloaded; the rest needs a restart")
+            self._config, self._exporters, self._reload_success = fresh, exporters, True
             self._desk.replan(plan_of(fresh))
             if fresh.general.rack.has_members:
                 self._membered.set()
             await self._gatherer.set_collectors(collectors)
+            await self._pushes.set(_pushers(exporters), FLUSH_SECONDS)
             log.info("configuration reloaded", extra={"sources": len(self._gatherer.sources)})
         systemd.notify("READY=1")
 
@@ -337,6 +342,7 @@ def reckoner_of(settings: Config) -> NodeReckoner:
         ledger=str(uuid.uuid4()),
         slo=settings.general.slo,
     )
+    reckoner.begin(time.time())
     reckoner.prefer(settings.general.node.gpu_sources)
     return reckoner
 
@@ -353,14 +359,20 @@ def plan_of(settings: Config) -> RackPlan:
     )
 
 
-def _fixed(general: General) -> General:
-    """Return the settings that only a restart can change: of the rack that is its name."""
-    return dataclasses.replace(general, rack=config.RackSettings(name=general.rack.name))
+def _fixed(settings: Config, exporters: Mapping[str, Any]) -> tuple[General, dict[str, Any]]:
+    """Return what only a restart can change: of the rack its name, and exporters that answer on a path."""
+    rack = config.RackSettings(name=settings.general.rack.name)
+    pages = {name: s for name, s in settings.exporters.items() if name not in _pushers(exporters)}
+    return dataclasses.replace(settings.general, rack=rack), pages
 
 
 def collectors_of(settings: Config) -> dict[str, Collector]:
     """Build every configured collector."""
-    return {name: plugins.load(plugins.COLLECTORS, name).build(s) for name, s in settings.collectors.items()}
+    return plugins.built(plugins.COLLECTORS, settings.collectors)
+
+
+def _pushers(exporters: Mapping[str, Any]) -> dict[str, Pusher]:
+    return {name: exporter for name, exporter in exporters.items() if isinstance(exporter, Pusher)}
 
 
 async def sample(settings: Config, seconds: float) -> Snapshot:

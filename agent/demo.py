@@ -99,16 +99,31 @@ class Child:
 class Demo:
     """Starts everything, shows it, stops everything."""
 
-    def __init__(self, scenario: Scenario, scenario_name: str, listen: str, nodes: int) -> None:
+    def __init__(
+        self, scenario: Scenario, scenario_name: str, listen: str, nodes: int, first_port: int = 0
+    ) -> None:
+        """Take the ports: of the trays from `first_port` on, or any. Raises DemoError when one is taken."""
         self._scenario = scenario
         self._scenario_name = scenario_name
         self._listen = listen
         self._twin_port = ReservedPort(LOOPBACK)
         self._twin_url = f"http://{LOOPBACK}:{self._twin_port.port}"
-        self._ports = [ReservedPort(LOOPBACK) for _ in range(nodes)]
+        self._ports: list[ReservedPort] = []
+        try:
+            for number in range(nodes):
+                self._ports.append(ReservedPort(LOOPBACK, first_port + number if first_port else 0))
+        except OSError as error:
+            self.close()
+            where = first_port + len(self._ports)
+            raise DemoError(f"--node-ports: cannot listen on {where}: {error.strerror}") from error
         self._children: list[Child] = []
         self._down: set[int] = set()
         """Trays whose node was taken away by the scenario."""
+
+    def close(self) -> None:
+        """Let go of the ports."""
+        for port in (self._twin_port, *self._ports):
+            port.close()
 
     def run(self, seconds: float | None) -> int:
         """Run for some time, or until SIGINT or SIGTERM; return the exit code."""
@@ -139,6 +154,7 @@ class Demo:
             engines = index["trays"][number]["engines"]
             gpus = self._scenario.rack.gpus_per_tray
             settings = node_settings(number, port.port, self._twin_url, engines, gpus)
+            settings["rack"] = {"name": self._scenario.rack.name}  # so that series of nodes and rack meet
             self._daemon(node_name(number), folder, settings)
         _wait_json(f"http://{self._listen}/api/v1/rack", rack)
         print(f"scenario {self._scenario.name}: {self._scenario.about}")

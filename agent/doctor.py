@@ -9,7 +9,7 @@ import os
 import socket
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent import plugins
 from agent.measure.finding import Finding, Level
@@ -18,6 +18,8 @@ from agent.measure.reading import Moment, SourceError
 from agent.store import FILE_NAME
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
+
     from agent.config import Config
     from agent.measure.snapshot import Snapshot
 
@@ -25,7 +27,7 @@ EXAMINE_SECONDS = 30.0
 """An examination that takes longer has met something that hangs."""
 SEEN = "seen"
 """Argument of `examine` by which a plug-in asks for the GPUs."""
-NO_GPUS = ("engines", "peers", "twin")
+NO_GPUS = ("engines", "host", "peers", "twin")
 """Collectors that tell of no GPUs of this machine."""
 CLOCK_PROBE_SECONDS = 0.5
 CLOCK_DRIFT_RATIO = 0.01
@@ -37,8 +39,7 @@ async def examine(settings: Config) -> list[Finding]:
     """Look at the machine and at everything that is configured."""
     findings = [_state(settings), _listen(settings), await _clock()]
     seen = await _seen(settings)
-    for name, plugin_settings in settings.collectors.items():
-        examine_plugin = plugins.load(plugins.COLLECTORS, name).examine
+    for name, examine_plugin, plugin_settings in _examined(settings):
         told = {SEEN: seen} if SEEN in inspect.signature(examine_plugin).parameters else {}
         try:
             async with asyncio.timeout(EXAMINE_SECONDS):
@@ -51,6 +52,18 @@ async def examine(settings: Config) -> list[Finding]:
         remedy = "collectors: {engines: {}} finds those of this node; or name them under its targets"
         findings.append(Finding(Level.NOTE, "engines", "no serving engine is configured", remedy))
     return findings
+
+
+def _examined(settings: Config) -> Iterator[tuple[str, Callable[..., Awaitable[Sequence[Finding]]], Any]]:
+    """Name every plug-in that can look at what it needs: all collectors, and exporters that send."""
+    for room, configured in (
+        (plugins.COLLECTORS, settings.collectors),
+        (plugins.EXPORTERS, settings.exporters),
+    ):
+        for name, plugin_settings in configured.items():
+            examine_plugin = getattr(plugins.load(room, name), "examine", None)
+            if examine_plugin is not None:
+                yield name, examine_plugin, plugin_settings
 
 
 async def _seen(settings: Config) -> Snapshot:

@@ -14,10 +14,11 @@ from agent.measure.ports import Releasable, Staggered
 from agent.measure.reading import Reason, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from agent.measure.node import NodeReckoner
     from agent.measure.ports import Collector, Source
+    from agent.measure.push import PushFigures
     from agent.measure.rack import RackReckoner
     from agent.measure.rack_snapshot import RackSnapshot
     from agent.measure.reading import Outcome, Reading
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("rackwatt.gather")
 
 BATCH_SECONDS = 0.1
-"""Readings that arrive this close together are reckoned in one pass."""
+"""Readings that arrive this close together are reckoned in one pass, at once when every source has told."""
 LEAST_SPACING_SECONDS = 0.2
 """Snapshots are at least this far apart, however many sources there are."""
 MOST_SPACING_SECONDS = 1.0
@@ -58,7 +59,9 @@ class Gatherer:
         interval_seconds: float,
         reckoner: NodeReckoner,
         rack: RackReckoner | None = None,
+        pushes: Callable[[], tuple[PushFigures, ...]] = tuple,
     ) -> None:
+        """`pushes` tells how sending goes, of the exporters that push."""
         self.rack_news = asyncio.Event()
         """Set when a member of the rack answered, or failed to."""
         self.snapshot: Snapshot | None = None
@@ -70,6 +73,7 @@ class Gatherer:
         """An engine was first seen, or restarted, since this was last cleared: worth keeping at once."""
         self._reckoner = reckoner
         self._rack = rack
+        self._pushes = pushes
         self._rack_snapshot: RackSnapshot | None = None
         self._offered: list[Sequence[Source]] = []
         """What the collectors offered when loops were last started and stopped."""
@@ -79,6 +83,10 @@ class Gatherer:
         """By the name of their module."""
         self._running: dict[str, _Running] = {}
         self._news = asyncio.Event()
+        self._told: set[str] = set()
+        """Sources that have told, or failed, since the last snapshot."""
+        self._batch_over = asyncio.Event()
+        """Set when all of them have, or the others were waited for."""
         self._started = False
         self._not_before = 0.0
         """When the next snapshot may be made, on the event loop's clock."""
@@ -143,10 +151,16 @@ class Gatherer:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(self._interval_seconds, MOST_SPACING_SECONDS)):
                 await self._news.wait()
-        clock = asyncio.get_running_loop().time
-        await asyncio.sleep(max(BATCH_SECONDS, self._not_before - clock()))  # one wake-up for both
-        self._not_before = clock() + BATCH_SECONDS + LEAST_SPACING_SECONDS
+        loop = asyncio.get_running_loop()
+        latest = loop.call_later(BATCH_SECONDS, self._batch_over.set)
+        await self._batch_over.wait()
+        latest.cancel()
+        if (early_seconds := self._not_before - loop.time()) > 0.0:
+            await asyncio.sleep(early_seconds)
+        self._not_before = loop.time() + BATCH_SECONDS + LEAST_SPACING_SECONDS
         self._news.clear()
+        self._batch_over.clear()
+        self._told.clear()
         if self.snapshot is not None or self._all_told():
             self.reckon(self_gauges)
         self.sync()
@@ -154,7 +168,9 @@ class Gatherer:
     def reckon(self, self_gauges: Mapping[str, float]) -> Snapshot:
         """Make one snapshot of what is known now."""
         outcomes = tuple(r.loop.outcome for r in self._running.values() if r.loop.outcome is not None)
-        self.snapshot = self._reckoner.snapshot(now(), outcomes, self_gauges, self._rack_snapshot)
+        self.snapshot = self._reckoner.snapshot(
+            now(), outcomes, self_gauges, self._rack_snapshot, self._pushes()
+        )
         return self.snapshot
 
     def show_rack(self, rack: RackSnapshot | None) -> None:
@@ -201,6 +217,7 @@ class Gatherer:
     def _stop(self, name: str, *, replaced: bool = False) -> None:
         """End a loop; what a source told is kept when another of its name takes over."""
         running = self._running.pop(name)
+        self._told.discard(name)
         running.task.cancel()
         if not replaced:
             self._reckoner.miss(name)  # a member that is no longer offered is not missed: see `expect`
@@ -223,6 +240,9 @@ class Gatherer:
         worked = outcome.last_success_unix_seconds is not None
         if outcome.reason is Reason.LIBRARY_MISMATCH and worked:
             self.library_mismatch.set()
+        self._told.add(outcome.source)
+        if len(self._told) == len(self._running):
+            self._batch_over.set()
         self._news.set()
 
     def _deliver_member(self, reading: Reading | None, outcome: Outcome, cadence_seconds: float) -> None:

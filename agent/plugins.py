@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import ModuleType
 
     from agent.measure.engine_table import EngineTable
@@ -30,6 +32,21 @@ def load(room: str, name: str) -> ModuleType:
         message = f"no {name!r} in {room}; there are: {choices}"
         raise LookupError(message)
     return importlib.import_module(f"{room}.{name}")
+
+
+def built(
+    room: str,
+    wanted: Mapping[str, Any],
+    current: Mapping[str, Any] = MappingProxyType({}),
+    running: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """Build the plug-ins that are wanted, by their settings; those that run with the same ones go on."""
+    return {
+        name: running[name]
+        if name in running and current.get(name) == settings
+        else load(room, name).build(settings)
+        for name, settings in wanted.items()
+    }
 
 
 def engine_tables() -> tuple[EngineTable, ...]:

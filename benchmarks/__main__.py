@@ -13,6 +13,7 @@ from fakes.processes import ProcessFailedError
 from fakes.prometheus import MissingProgramError
 
 from benchmarks import (
+    cardinality,
     demo_start,
     engine_cost,
     fan_in,
@@ -21,7 +22,9 @@ from benchmarks import (
     node,
     page_latency,
     pages,
+    push,
     rack,
+    recording,
     report,
     start,
 )
@@ -40,12 +43,14 @@ BENCHMARKS: dict[str, Callable[..., Sequence[Figure]]] = {
     "engine-cost": engine_cost.engine_cost,
     "start": start.start,
     "demo": demo_start.demo_start,
+    "push": push.push,
     "rack": rack.rack,
     "fan-in": fan_in.fan_in,
     "page-latency": page_latency.page_latency,
+    "cardinality": cardinality.cardinality,
 }
-LONG: dict[str, Callable[..., Sequence[Figure]]] = {"hall": hall.hall}
-"""Ten minutes and more: only when they are named."""
+LONG: dict[str, Callable[..., Sequence[Figure]]] = {"hall": hall.hall, "recording": recording.recording}
+"""Minutes, or much memory: only when they are named."""
 
 
 def main() -> int:

@@ -110,14 +110,22 @@ def engines(count: int) -> Iterator[list[TruthEngine]]:
         yield [stack.enter_context(TruthEngine()) for _ in range(count)]
 
 
-def rackwatt(folder: Path, driver: FakeDriver | None, urls: Sequence[str] = (), **nvml: Any) -> RunningAgent:
-    """`rackwatt run` with its defaults on these GPUs and engines, not yet started."""
+def rackwatt(
+    folder: Path,
+    driver: FakeDriver | None,
+    urls: Sequence[str] = (),
+    otlp: Mapping[str, Any] | None = None,
+    **nvml: Any,
+) -> RunningAgent:
+    """`rackwatt run` with its defaults on these GPUs and engines, not yet started; pushing if so told."""
     collectors: dict[str, Any] = {}
     if driver is not None:
         collectors["nvml"] = {"kmsg": "", **nvml}
     if urls:
         collectors["engines"] = {"targets": [{"url": f"{url}/metrics"} for url in urls]}
-    return RunningAgent(folder, {"collectors": collectors}, driver.env if driver is not None else None)
+    exporters = {"prometheus": {}} | ({} if otlp is None else {"otlp": dict(otlp)})
+    settings = {"collectors": collectors, "exporters": exporters}
+    return RunningAgent(folder, settings, driver.env if driver is not None else None)
 
 
 class Peer:

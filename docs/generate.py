@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import sys
 from collections.abc import Iterable, Mapping
 from enum import Enum
@@ -17,17 +18,21 @@ from agent.measure.energy import Verdict
 from agent.measure.engine import Latency, TokenKind
 from agent.measure.glossary import BOUNDARIES, WORDS
 from agent.measure.gpu import GpuState
+from agent.measure.push import Loss
 from agent.measure.reading import Reason
 from agent.measure.settings import Bytes, Seconds, documented
+from agent.measure.slo import AS_ABOVE
 from agent.measure.snapshot import Activity
 from agent.measure.validity import Flag, Invalid
 from agent.twin import scenario
 from agent.twin.events import KINDS
 from exporters._dcgm_names.absent import ABSENT
 from exporters._dcgm_names.fields import FIELDS
+from exporters._otlp.names import STATUS, form_of
 
 if TYPE_CHECKING:
     from agent.measure.engine_table import EngineTable
+    from exporters._otlp.names import Form
 
 TITLES = {
     Invalid: "Why a figure is invalid (`figure_invalid_reason`)",
@@ -35,6 +40,7 @@ TITLES = {
     Reason: "Why a collection failed (`collector_failures_total`)",
     GpuState: "States of a GPU (`gpu_state`)",
     Claim: "Whose a GPU is (`gpu_attribution`)",
+    Loss: "Why points never reached a receiver (`exporter_lost_points_total`)",
     Verdict: "Energy counter against integrated power (`gpu_energy_crosscheck`)",
     Activity: "What a node or an engine is doing (`node_state`, `engine_state`)",
 }
@@ -152,13 +158,15 @@ def configuration_page() -> str:
         "# Configuration",
         "",
         "YAML, `/etc/rackwatt/rackwatt.yaml` or `--config FILE`. Every key has a default; without a file",
-        "GPUs are read (`nvml`), engines found (`engines`) and `prometheus` served. Durations are written",
-        "as Prometheus does (`500ms`, `10s`, `1m30s`), sizes as `512KiB` or `8MiB`. An unknown key, a wrong",
-        "type or an impossible value stops the start and is told with file, line, key and the choices;",
+        "GPUs and the machine around them are read (`nvml`, `host`), engines found (`engines`) and",
+        "`prometheus` served. Durations are written as Prometheus does (`500ms`, `10s`, `1m30s`), sizes as",
+        "`512KiB` or `8MiB`. An unknown key, a wrong type or an impossible value stops the start and is told",
+        "with file, line, key and the choices;",
         "`rackwatt check FILE` tells the same without starting anything.",
         "",
         "A plug-in is switched on by naming it: `collectors: {nvml: {}}`; one that is not named is not even",
-        "imported. `SIGHUP` reloads collectors and the rack, except its name; the rest needs a restart.",
+        "imported. `SIGHUP` reloads collectors, exporters that push (`otlp`) and the rack, except its",
+        "name; the rest needs a restart.",
         "",
         "## Top level",
         "",
@@ -167,7 +175,7 @@ def configuration_page() -> str:
     for title, room in (("collectors", plugins.COLLECTORS), ("exporters", plugins.EXPORTERS)):
         for name in plugins.names(room):
             kind = plugins.load(room, name).Settings
-            lines += ["", f"## {title}.{name}", "", (kind.__doc__ or "").strip(), "", *_settings(kind)]
+            lines += ["", f"## {title}.{name}", "", inspect.getdoc(kind) or "", "", *_settings(kind)]
     return "\n".join(lines) + "\n"
 
 
@@ -265,6 +273,35 @@ def _not_told(table: EngineTable) -> str:
     return ", ".join(missing) or "-"
 
 
+def otlp_page() -> str:
+    """Return what each metric is called in OTLP."""
+    lines = [
+        NOTICE,
+        "# Names in OTLP",
+        "",
+        "What they follow, and how they are sent: [otlp.md](otlp.md).",
+        "",
+    ]
+    lines += ["| OTLP | instrument | unit | attributes | on /metrics |", "|---|---|---|---|---|"]
+    told = [(form_of(metric.name), f"`{PREFIX}{metric.name}`") for metric in CATALOGUE]
+    told.append((STATUS, f"of `{PREFIX}gpu_state`, which is sent as well"))
+    told.sort(key=lambda pair: pair[0].name.startswith("rackwatt."))
+    lines += [_otlp_row(form, source) for form, source in told]
+    return "\n".join(lines) + "\n"
+
+
+def _otlp_row(form: Form, source: str) -> str:
+    gpu = "`hw.id`, `rackwatt.gpu`"
+    if form.component == "temperature":
+        gpu = "`hw.id`, `hw.parent`, `hw.type`, `rackwatt.gpu`"
+    elif form.component:
+        gpu = "`hw.id`, `hw.type`, `rackwatt.gpu`"
+    keys = (gpu if not key else f"`{key}`" for key in form.attributes if key != "hw.id")
+    attributes = ", ".join(keys) or "-"
+    unit = f"`{form.unit}`" if form.unit else "-"
+    return f"| `{form.name}` | {form.instrument.value} | {unit} | {attributes} | {source} |"
+
+
 def dcgm_names_page() -> str:
     """Return what is shown under dcgm-exporter's names, where it comes from, and what is not shown."""
     lines = [
@@ -355,8 +392,8 @@ def _default(field: Any, hint: Any) -> str:
     value = field.default
     if field.default_factory is not dataclasses.MISSING:
         return "-"
-    if value is dataclasses.MISSING:
-        return "required"
+    if value in (dataclasses.MISSING, AS_ABOVE):
+        return "required" if value is dataclasses.MISSING else "as above"
     if dataclasses.is_dataclass(value):
         return "-"
     if hint is Seconds:
@@ -392,6 +429,7 @@ def main() -> int:
         HERE / "scenarios.md": scenarios_page(),
         HERE / "engines.md": engines_page(),
         HERE / "dcgm_names.md": dcgm_names_page(),
+        HERE / "otlp-names.md": otlp_page(),
     }
     stale = [path for path, text in pages.items() if not path.exists() or path.read_text() != text]
     if "--check" in sys.argv[1:]:

@@ -13,6 +13,7 @@ from prometheus_client.utils import floatToGoString
 from agent.measure.accept import accepts
 from agent.measure.catalogue import BY_NAME, CATALOGUE, PREFIX, MetricType
 from agent.measure.page_path import require_page_path
+from agent.measure.row import Row
 from agent.measure.rows import rows_of
 from agent.measure.settings import setting
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from agent.measure.catalogue import Metric
-    from agent.measure.row import Row
     from agent.measure.snapshot import Snapshot
 
 EOF = b"# EOF\n"
@@ -54,6 +54,7 @@ class _Rendered:
     """Its comment lines."""
     series: list[str]
     """Each of its lines up to the value."""
+    lines: list[str]
     body: bytes
 
     def of_same_series(self, rows: list[Row]) -> bool:
@@ -87,20 +88,33 @@ class PrometheusRenderer:
         by_metric: dict[str, list[Row]] = {metric.name: [] for metric in CATALOGUE}
         for row in rows_of(snapshot):
             by_metric[row.metric].append(row)
-        bodies = [self._family(name, rows, encode, content_type) for name, rows in by_metric.items() if rows]
-        bodies.append(encode(self._process).removesuffix(EOF))
+        bodies = [
+            self._family(name, rows, _One(BY_NAME[name], rows), encode, content_type)
+            for name, rows in by_metric.items()
+            if rows
+        ]
+        for family in self._process.collect():
+            rows = [Row(sample.name, (), sample.value) for sample in family.samples]
+            bodies.append(self._family(family.name, rows, _Ready(family), encode, content_type))
         if content_type.startswith("application/openmetrics-text"):
             bodies.append(EOF)
         return b"".join(bodies)
 
     def _family(
-        self, name: str, rows: list[Row], encode: Callable[[_Registry], bytes], content_type: str
+        self,
+        name: str,
+        rows: list[Row],
+        registry: _Registry,
+        encode: Callable[[_Registry], bytes],
+        content_type: str,
     ) -> bytes:
         kept = self._kept.get((content_type, name))
+        if kept is not None and kept.rows == rows:
+            return kept.body
         if kept is None or not kept.of_same_series(rows):
-            self._kept[content_type, name] = kept = _learned(rows, encode(_One(BY_NAME[name], rows)))
-        elif kept.rows != rows:
-            kept.rows, kept.body = rows, _with_values(kept, rows)
+            self._kept[content_type, name] = kept = _learned(rows, encode(registry))
+        else:
+            _take_values(kept, rows)
         return kept.body
 
 
@@ -115,13 +129,18 @@ def _learned(rows: list[Row], encoded: bytes) -> _Rendered:
     lines = body.decode().removesuffix("\n").split("\n")  # not splitlines: a label may hold U+2028
     comments = [f"{line}\n" for line in lines if line.startswith("#")]
     series = [line.rpartition(" ")[0] for line in lines[len(comments) :]]
-    return _Rendered(rows, [row.labels for row in rows], "".join(comments), series, body)
+    samples = [f"{line}\n" for line in lines[len(comments) :]]
+    return _Rendered(rows, [row.labels for row in rows], "".join(comments), series, samples, body)
 
 
-def _with_values(kept: _Rendered, rows: list[Row]) -> bytes:
+def _take_values(kept: _Rendered, rows: list[Row]) -> None:
+    """Write those lines anew whose value is another one."""
     text: Callable[[float], str] = floatToGoString
-    lines = [f"{series} {text(row.value)}\n" for series, row in zip(kept.series, rows, strict=True)]
-    return (kept.head + "".join(lines)).encode()
+    kept.lines = [
+        line if row.value == before.value else f"{series} {text(row.value)}\n"
+        for series, line, before, row in zip(kept.series, kept.lines, kept.rows, rows, strict=True)
+    ]
+    kept.rows, kept.body = rows, (kept.head + "".join(kept.lines)).encode()
 
 
 class _Registry(Protocol):
@@ -129,6 +148,17 @@ class _Registry(Protocol):
 
     def collect(self) -> Iterable[Family]:
         """Yield families."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A registry of one family that is made already."""
+
+    family: Family
+
+    def collect(self) -> Iterator[Family]:
+        """Yield the family."""
+        yield self.family
 
 
 class _One:

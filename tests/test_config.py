@@ -15,10 +15,10 @@ def refusal(text):
     return str(caught.value)
 
 
-def test_without_a_file_gpus_are_read_engines_found_and_prometheus_served():
+def test_without_a_file_gpus_and_the_host_are_read_engines_found_and_prometheus_served():
     settings = config.load(None)
 
-    assert list(settings.collectors) == ["nvml", "engines"]
+    assert list(settings.collectors) == ["nvml", "host", "engines"]
     assert settings.collectors["engines"].discovers
     assert list(settings.exporters) == ["prometheus"]
     assert settings.listen_address == ("127.0.0.1", 9744)
@@ -44,6 +44,12 @@ def test_a_collectors_own_interval_wins():
     settings = config.parse("interval: 500ms\ncollectors: {nvml: {interval: 2s}}", "x")
 
     assert settings.collectors["nvml"].interval == 2.0
+
+
+def test_an_exporter_sends_at_its_own_interval_not_at_the_general_one():
+    settings = config.parse("interval: 500ms\nexporters: {otlp: {}}", "x")
+
+    assert settings.exporters["otlp"].interval == 15.0
 
 
 def test_targets_are_a_list_of_mappings():
@@ -85,6 +91,13 @@ def test_a_model_may_have_limits_of_its_own():
     settings = config.parse(text, "x")
 
     assert settings.general.slo.limits_of("llama") == {Latency.FIRST_TOKEN: 2.0, Latency.END_TO_END: 60.0}
+
+
+def test_a_limit_of_every_model_is_none_of_one_that_sets_it_to_0():
+    text = "slo: {first_token: 500ms, end_to_end: 9s, models: {batch: {first_token: 0}}}"
+    settings = config.parse(text, "x")
+
+    assert settings.general.slo.limits_of("batch") == {Latency.END_TO_END: 9.0}
 
 
 def test_an_unknown_latency_names_the_choices():

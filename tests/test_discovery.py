@@ -41,6 +41,24 @@ def test_an_engine_that_starts_later_is_found_read_and_missed_when_it_ends(tmp_p
             assert stranger.received == b""
 
 
+def test_an_engine_and_rackwatt_that_both_start_again_know_each_other(tmp_path, driver):
+    """T1: the totals go on under the old name, though the engine has another port."""
+    collectors = {"nvml": QUICK, "engines": {"interval": "200ms"}}
+    with RunningAgent(tmp_path / "agent", {"collectors": collectors}, env=driver.env) as agent:
+        with GpuProcess(tmp_path, name="e") as engine:
+            driver.process(2, engine.holder, 2**30)
+            name = f"127.0.0.1:{engine.port}"
+            agent.wait_for(lambda node: up(node) == {name: True})
+            agent.program.stop()
+        driver.process_gone(2, engine.pid)
+        with GpuProcess(tmp_path, name="e") as again:
+            driver.process(2, again.holder, 2**30)
+            agent.start()
+            agent.wait_for(lambda node: up(node) == {name: True})
+
+            assert again.port != engine.port
+
+
 def test_the_doctor_without_a_file_finds_engines_and_says_what_guards_its_page(tmp_path, driver):
     with GpuProcess(tmp_path) as engine, GpuProcess(tmp_path, "guarded") as guarded:
         driver.process(0, engine.holder, 2**30)

@@ -3,9 +3,11 @@
 import re
 from pathlib import Path
 
+from fakes import promql
+
 import agent
 from agent import config, plugins
-from agent.measure.catalogue import CATALOGUE
+from agent.measure.catalogue import CATALOGUE, PREFIX
 
 ROOT = Path(agent.__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -16,11 +18,29 @@ def test_pages_were_found():
 
 
 def test_every_metric_that_the_documentation_names_exists():
-    """T17: queries in docs name only metrics of the catalogue."""
-    known = {f"rackwatt_{metric.name}" for metric in CATALOGUE}
-    named = {name for page in PAGES for name in re.findall(r"\brackwatt_\w+", page.read_text())}
+    """T17: docs name only metrics of the catalogue, and what the rules record of them."""
+    known = {*promql.known(), *promql.exported(), *(PREFIX + metric.name for metric in CATALOGUE)}
+    named = {
+        name
+        for page in PAGES
+        for name in re.findall(r"(?:(?<![\w:])\w+:)?\brackwatt_\w+(?::\w+)?", page.read_text())
+    }
 
     assert named - known == set()
+
+
+def test_every_query_of_the_documentation_names_only_labels_that_there_are():
+    """T17, of blocks marked promql."""
+    queries = [
+        (page.name, query)
+        for page in PAGES
+        for block in re.findall(r"```promql\n(.*?)```", page.read_text(), re.DOTALL)
+        for query in promql.queries(block)
+    ]
+    assert len(queries) > 10
+    assert [
+        (page, query, wrong) for page, query in queries if (wrong := promql.unknown(query, promql.known()))
+    ] == []
 
 
 def test_every_relative_link_leads_somewhere():

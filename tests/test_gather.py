@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 
+import agent.gather
 from agent.gather import Gatherer
 from agent.measure.node import NodeReckoner
 from agent.measure.reading import Moment, Reading
@@ -70,3 +72,27 @@ async def test_snapshots_are_apart_however_often_there_is_news(gatherer):
 
     assert made[1] - made[0] >= 0.2
     assert made[2] - made[1] >= 0.2
+
+
+async def test_a_snapshot_is_made_at_once_when_every_source_has_told(gatherer, monkeypatch):
+    monkeypatch.setattr(agent.gather, "BATCH_SECONDS", 60.0)
+    await gatherer.set_collectors({"first": Ticking("first"), "second": Ticking("second")})
+    async with asyncio.timeout(10.0):
+        while gatherer.snapshot is None:
+            await gatherer.reckon_once({})
+
+    assert {outcome.source for outcome in gatherer.snapshot.outcomes} == {"first", "second"}
+
+
+async def test_a_source_that_does_not_tell_is_not_waited_for_longer_than_a_batch(gatherer):
+    silent = Ticking("silent")
+    await gatherer.set_collectors({"first": Ticking("first"), "silent": silent})
+    while gatherer.snapshot is None:
+        await gatherer.reckon_once({})
+    first, silent.interval_seconds = gatherer.snapshot, 3600.0
+    await asyncio.sleep(0.6)  # its last tick at the old interval
+    async with asyncio.timeout(10.0):
+        for _ in range(4):
+            await gatherer.reckon_once({})
+
+    assert gatherer.snapshot.sequence - first.sequence == 4

@@ -24,6 +24,11 @@ class Aside(Generic[T]):
         self._name = f"rackwatt-{name}"
         self._working: asyncio.Future[T | Exception] | None = None
 
+    @property
+    def busy(self) -> bool:
+        """Whether work has not returned yet."""
+        return self._working is not None
+
     async def run(self, work: Callable[[], T]) -> T:
         """Return what the work returns, or raise what it raises."""
         if self._working is None:

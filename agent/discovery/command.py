@@ -15,6 +15,8 @@ PIPELINE = ("--pipeline-parallel-size", "-pp", "--pp", "--pp-size")
 DATA = ("--data-parallel-size", "-dp", "--dp", "--dp-size")
 DATA_LOCAL = ("--data-parallel-size-local", "-dpl")
 NODES = ("--nnodes", "-n")
+NODE_RANK = ("--node-rank",)
+"""Of the nodes of one engine, of which the first has its page."""
 ONE_RANK = ("--data-parallel-external-lb", "--data-parallel-rank", "-dpn")
 """With these each data-parallel rank of vLLM answers for itself."""
 DESTRUCTIVE = ("trtllm", "tensorrt_llm", "tensorrt-llm")
@@ -39,7 +41,7 @@ class Parallelism:
     """GPUs of all that one page of it tells of; None is not said."""
     nodes: int | None = None
     headless: bool = False
-    """It serves no page: another node's tells of it."""
+    """It is a part of another node's engine, whose page tells of it."""
 
 
 def named_ports(argv: Sequence[str]) -> tuple[int, ...]:
@@ -69,7 +71,7 @@ def parallelism(argv: Sequence[str]) -> Parallelism:
     tensor, pipeline, data, local, nodes = (
         _first(options, names) for names in (TENSOR, PIPELINE, DATA, DATA_LOCAL, NODES)
     )
-    headless = "--headless" in options
+    headless = "--headless" in options or bool(_first(options, NODE_RANK))
     if nodes is None and data and local:
         nodes = math.ceil(data / local)
     if any(name in options for name in ONE_RANK) or "--enable-dp-attention" in options:

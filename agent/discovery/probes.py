@@ -59,6 +59,8 @@ class Probe:
     """Why it cannot be read at all, if it looks like an engine that cannot."""
     likely: bool = False
     """Whether the command line tells which engine it is."""
+    fresh: EngineTable | None = None
+    """The engine whose page is empty until its first request, if the command line tells it and no other."""
     verdict: Verdict = Verdict.OPEN
     path: str = ""
     """Of the page that was found."""
@@ -120,7 +122,13 @@ class Prober:
         remedy = likely[0].remedy if likely else ""
         unsupported = likely[0].unsupported if all(table.unsupported for table in likely) and likely else ""
         verdict = Verdict.PAGELESS if unsupported or not paths else Verdict.OPEN
-        return Probe(listener, paths, patient, remedy, unsupported, bool(likely), verdict)
+        fresh = self._silent(likely[0]) if len(likely) == 1 else None
+        return Probe(listener, paths, patient, remedy, unsupported, bool(likely), fresh, verdict)
+
+    def _silent(self, likely: EngineTable) -> EngineTable | None:
+        """Return an engine whose empty page is nobody else's."""
+        alike = [each for each in self._tables if each.silent_when_fresh and each.path == likely.path]
+        return likely if alike == [likely] else None
 
     async def _ask(self, probe: Probe, now_seconds: float) -> None:
         """Ask for one path after another, until one answer decides."""
@@ -136,7 +144,7 @@ class Prober:
                 if verdict is not Verdict.PAGELESS:
                     break
             else:
-                probe.engine = self._engine_of(fetched)
+                probe.engine = self._engine_of(fetched) or _fresh(probe, path, fetched)
                 if probe.engine:
                     probe.path, verdict = path, self._engine_or_again(probe)
                     break
@@ -171,6 +179,13 @@ class Prober:
         except SourceError:
             return ""
         return "" if table is None else table.engine
+
+
+def _fresh(probe: Probe, path: str, fetched: Fetched) -> str:
+    """Return the engine that an empty page is of: its series come with its first request (T25)."""
+    table = probe.fresh
+    at_home = table is not None and probe.listener.named and path == table.path
+    return table.engine if table is not None and at_home and not fetched.body.strip() else ""
 
 
 def paths_of(

@@ -20,7 +20,14 @@ TABLE = EngineTable(
     remedy="read the port of Dynamo's frontend, started without DYN_METRICS_PREFIX",
     gateway=True,
     tokens={
-        TokenKind.OUTPUT: (Count((Term("dynamo_frontend_output_tokens_total"),), live=True),),
+        # Told when a request ends, and exact. The live counter leaves out streamed chunks without text.
+        TokenKind.OUTPUT: (
+            Count(
+                (Term("dynamo_frontend_output_sequence_tokens_sum"),),
+                live=False,
+                when=("dynamo_frontend_output_tokens_total", "dynamo_frontend_output_sequence_tokens"),
+            ),
+        ),
         # Sums of histograms: the whole prompt, at its first output token, and its cached part.
         TokenKind.PROMPT: (Count((Term("dynamo_frontend_input_sequence_tokens_sum"),), live=True),),
         TokenKind.PROMPT_CACHED: (
@@ -28,6 +35,7 @@ TABLE = EngineTable(
             Count((Term("dynamo_frontend_cached_sequence_length_sum"),), live=False),  # its older name
         ),
     },
+    live_output=((Term("dynamo_frontend_output_tokens_total"),),),
     model_label="model",  # in lower case on most series
     running=(
         Term("dynamo_frontend_active_requests"),
@@ -46,6 +54,7 @@ TABLE = EngineTable(
     notes=(
         "Running requests hold the waiting ones, which are all that have no first token yet: their prefill "
         "is waiting too. Inter-token latency is told once in 64 tokens of a request. DYN_METRICS_PREFIX "
-        "changes all names. Token series appear with the first request."
+        "changes all names. Token series appear with the first request. The live counter leaves out streamed "
+        "tokens that decode to no text, so that a live rate of many such is too low; totals have them all."
     ),
 )

@@ -110,7 +110,8 @@ CATALOGUE: tuple[Metric, ...] = (
         _G,
         ("gpu", "mig", "namespace", "pod", "job_id"),
         "1; who uses a GPU, by the control groups of its processes: a pod (by its UID where the cluster is "
-        "not asked), a Slurm job. A row for each of several; join it to other series by `gpu`.",
+        "not asked), a Slurm job; on a divided GPU its instance (`1/0`). A row for each of several; join it "
+        "to other series by `gpu`.",
     ),
     Metric(
         "gpu_source_info",
@@ -241,6 +242,97 @@ CATALOGUE: tuple[Metric, ...] = (
         "gpu_fabric_healthy", _G, ("gpu",), "1 while the fabric manager reports this GPU's links healthy."
     ),
     Metric("gpu_processes", _G, ("gpu",), "Processes with a compute context on a GPU."),
+    Metric(
+        "gpu_pcie_link_width_lanes",
+        _G,
+        ("gpu",),
+        "Lanes of the GPU's PCIe link now; less than gpu_pcie_link_max_width_lanes is a fault.",
+    ),
+    Metric("gpu_pcie_link_max_width_lanes", _G, ("gpu",), "Lanes that both ends of the link have."),
+    Metric(
+        "gpu_pcie_link_transfers_per_second",
+        _G,
+        ("gpu",),
+        "Speed of each lane now (32e9 is PCIe 5). An idle GPU may lower it: compare it only under load.",
+    ),
+    Metric(
+        "gpu_pcie_link_max_transfers_per_second", _G, ("gpu",), "Speed that both ends of the link can do."
+    ),
+    Metric(
+        "host_pressure_stalled_seconds_total",
+        _C,
+        ("resource", "share"),
+        "Time for which some, or all (full), tasks that had work waited for cpu, memory, io or irq, since it "
+        "was first seen. Absent where the kernel does not tell (psi=0).",
+    ),
+    Metric(
+        "host_cpu_steal_seconds_total",
+        _C,
+        (),
+        "Processor time that a hypervisor gave to others, over all processors.",
+    ),
+    Metric("host_oom_kills_total", _C, (), "Processes that the kernel killed for want of memory."),
+    Metric(
+        "host_cpu_frequency_hertz",
+        _G,
+        ("stat",),
+        "Frequency that processors run at now: min, mean, max over them. Idle ones may run slowly.",
+    ),
+    Metric("host_clock_synchronized", _G, (), "1 while a time service says that it keeps the wall clock."),
+    Metric(
+        "host_clock_error_bound_seconds",
+        _G,
+        (),
+        "Farthest that the wall clock can be off; grows to 16 s while nobody keeps it.",
+    ),
+    Metric(
+        "host_clock_offset_seconds",
+        _G,
+        (),
+        "What the kernel still has to correct of its clock, either way. Absent where the time service "
+        "corrects by itself (chrony): the bound tells.",
+    ),
+    Metric(
+        "host_network_up",
+        _G,
+        ("device",),
+        "1 while the link of a network interface is up. Absent for one that is switched off on purpose.",
+    ),
+    Metric(
+        "host_network_speed_bytes_per_second",
+        _G,
+        ("device",),
+        "Speed that the link was trained to; absent while it is down, or where the driver does not tell.",
+    ),
+    Metric("host_network_carrier_changes_total", _C, ("device",), "Times that the link came or went."),
+    Metric(
+        "host_network_errors_total",
+        _C,
+        ("device", "direction"),
+        "Packets received (receive) or sent (transmit) with errors.",
+    ),
+    Metric(
+        "host_network_dropped_total", _C, ("device", "direction"), "Good packets dropped for want of room."
+    ),
+    Metric(
+        "host_infiniband_up",
+        _G,
+        ("device", "port"),
+        "1 while a port of an InfiniBand or RoCE device is active. Absent for one that is disabled.",
+    ),
+    Metric(
+        "host_infiniband_speed_bytes_per_second",
+        _G,
+        ("device", "port"),
+        "Data rate that an active port was trained to.",
+    ),
+    Metric(
+        "host_infiniband_errors_total",
+        _C,
+        ("device", "port", "error"),
+        "Errors of a port, by the kernel's names: symbol_error, link_downed, port_rcv_errors, … and of "
+        "NVIDIA's cards out_of_sequence, local_ack_timeout_err, … Some stop at 255 or 65535 until cleared.",
+    ),
     Metric("engine_up", _G, _ENGINE, "1 while an engine's page can be read and believed."),
     Metric(
         "engine_state",
@@ -384,11 +476,58 @@ CATALOGUE: tuple[Metric, ...] = (
         "unknown; survives restarts. A shared GPU's is nobody's.",
     ),
     Metric(
+        "deployment_requests",
+        _G,
+        (*_DEPLOYMENT, "state"),
+        "Requests of the deployment that are running, and waiting: sums over its instances that count.",
+    ),
+    Metric(
+        "deployment_kv_cache_usage_ratio",
+        _G,
+        _DEPLOYMENT,
+        "Fill of the KV cache of its fullest instance, which lets requests wait first. No mean: one full "
+        "instance among many empty ones is what is to be seen.",
+    ),
+    Metric(
+        "deployment_requests_finished_total",
+        _C,
+        (*_DEPLOYMENT, "outcome"),
+        "Requests that its instances saw end: succeeded, failed, aborted (given up by the client); only what "
+        "its engines tell. Does not fall when an instance leaves; survives restarts. What a pair ended well "
+        "its decode half tells.",
+    ),
+    Metric(
+        "deployment_latency_quantile_seconds",
+        _G,
+        (*_DEPLOYMENT, "latency", "percentile"),
+        "As model_latency_quantile_seconds, over the instances of one deployment. Absent where they serve "
+        "several models.",
+    ),
+    Metric(
+        "deployment_goodput_ratio",
+        _G,
+        (*_DEPLOYMENT, "bound"),
+        "As model_goodput_ratio, of one deployment.",
+    ),
+    Metric(
+        "deployment_goodput_requests_per_second",
+        _G,
+        (*_DEPLOYMENT, "bound"),
+        "As model_goodput_requests_per_second, of one deployment.",
+    ),
+    Metric(
+        "deployment_cached_prompt_ratio",
+        _G,
+        _DEPLOYMENT,
+        "As model_cached_prompt_ratio, of one deployment.",
+    ),
+    Metric(
         "model_time_to_first_token_seconds",
         _H,
         ("model",),
         "From a request's arrival to its first output token, over all engines of this node that tell, at the "
-        "bounds that all of them have. Begins at 0 when rackwatt starts.",
+        "bounds that all of them have. A request that a gateway tells of as well is one; of a prefill and "
+        "decode pair its decode half tells, without the prefill. Begins at 0 when rackwatt starts.",
     ),
     Metric(
         "model_inter_token_latency_seconds",
@@ -440,6 +579,13 @@ CATALOGUE: tuple[Metric, ...] = (
         "between lower and upper, for histograms do not tell which request missed which. lower: no request "
         "missed two; upper: all that missed one missed the hardest as well. First tokens are counted when "
         "they come, the rest when requests end.",
+    ),
+    Metric(
+        "model_goodput_requests_per_second",
+        _G,
+        ("model", "bound"),
+        "Requests a second that met every limit: model_goodput_ratio times those of the window, of which the "
+        "limit that was measured least often has the number. 0 where no request came.",
     ),
     Metric(
         "model_cached_prompt_ratio",
@@ -572,6 +718,29 @@ CATALOGUE: tuple[Metric, ...] = (
         _C,
         ("collector", "function"),
         "Time spent in a source's library since rackwatt started.",
+    ),
+    Metric(
+        "exporter_pushes_total",
+        _C,
+        ("exporter", "outcome"),
+        "Attempts to send a batch, of exporters that push, since rackwatt started: delivered, or why not. "
+        "What was not delivered waits and is sent again.",
+    ),
+    Metric(
+        "exporter_lost_points_total",
+        _C,
+        ("exporter", "reason"),
+        "Points that will never be delivered, since rackwatt started: overflow (the receiver was away for "
+        "longer than the buffer holds), refused by it, or stopped (rackwatt ended first).",
+    ),
+    Metric(
+        "exporter_waiting_bytes", _G, ("exporter",), "Size of what waits to be sent; bounded by `buffer`."
+    ),
+    Metric(
+        "exporter_last_success_timestamp_seconds",
+        _G,
+        ("exporter",),
+        "When a batch was last delivered.",
     ),
     Metric(
         "state_writable", _G, (), "1 while totals can be kept on disk; 0 means that a restart loses them."

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from agent.measure.attribution import Group
     from agent.measure.counting import Instance
     from agent.measure.deployment_books import DeploymentBooks
+    from agent.measure.deployment_work import DeploymentWork
     from agent.measure.engine import TokenKind
     from agent.measure.engine_book import EngineBook
     from agent.measure.gpu_book import GpuBook, ModuleBook
@@ -34,6 +35,7 @@ class NodeView:
     """What the figures of deployments are made of."""
 
     books: DeploymentBooks
+    work: DeploymentWork
     engines: Mapping[str, EngineBook]
     instances: Mapping[str, Instance]
     gpus: NodeGpus
@@ -47,13 +49,17 @@ class _Part:
     """The engines and GPUs of one deployment."""
 
     group: Group
+    instances: list[EngineBook]
     engines: list[EngineBook]
+    """Those of them that count."""
     gpus: list[GpuBook]
     modules: list[ModuleBook]
     """Empty unless every one of its GPUs sits on a module that is its own."""
     reasons: frozenset[Invalid]
     split: bool
     """Of GPUs elsewhere only those of its other half."""
+    every_engine: bool
+    """It has all engines that count here."""
     whole: bool
     """It is all that the node has."""
 
@@ -64,9 +70,15 @@ def deployments_of(view: NodeView) -> tuple[DeploymentFigures, ...]:
     served = [
         _figures(_part(view, group, boards), view) for group in sorted(view.books.attribution.instances)
     ]
-    gone = sorted(view.books.energy.keys() - view.books.attribution.instances.keys())
+    known = view.books.energy.keys() | view.work.totals.keys()
+    gone = sorted(known - view.books.attribution.instances.keys())
     left = [
-        DeploymentFigures(*group, energy_joules_total=dict(view.books.energy[group]), nodes=0)
+        DeploymentFigures(
+            *group,
+            nodes=0,
+            energy_joules_total=dict(view.books.energy.get(group, {})),
+            requests_finished_total=view.work.of(group, ()),
+        )
         for group in gone
     ]
     return (*served, *left)
@@ -94,7 +106,8 @@ class _Boards:
 def _part(view: NodeView, group: Group, boards: _Boards) -> _Part:
     attribution, gpus = view.books.attribution, boards.gpus
     names = attribution.instances[group]
-    engines = [view.engines[name] for name in names if view.engines[name].counted]
+    all_of_it = [view.engines[name] for name in names]
+    engines = [book for book in all_of_it if book.counted]
     uuids = attribution.gpus(group)
     mine = [book for book in gpus if book.uuid in uuids]
     own_boards = boards.holders if group in boards.whole else {}
@@ -103,22 +116,25 @@ def _part(view: NodeView, group: Group, boards: _Boards) -> _Part:
     own = not reasons
     if spans(instances):
         reasons.add(Invalid.SPANS_NODES)
-    counted = sum(bool(book.counted) for book in view.engines.values())
+    every_engine = len(engines) == sum([bool(book.counted) for book in view.engines.values()])
     return _Part(
         group=group,
+        instances=all_of_it,
         engines=engines,
         gpus=mine,
         modules=[each for each in view.gpus.modules if own_boards.get(each.serial) == group],
         reasons=frozenset(reasons),
         split=not any(each.spans_nodes for each in instances),
-        whole=own and len(engines) == counted and len(mine) == len(gpus),
+        every_engine=every_engine,
+        whole=own and every_engine and len(mine) == len(gpus),
     )
 
 
 def _figures(part: _Part, view: NodeView) -> DeploymentFigures:
     figures = view.node if part.whole else _of_part(part, view)
     readings = [book.reading for book in part.engines if book.reading is not None]
-    kv = [told for reading in readings if (told := reading.kv_cache_usage_ratio) is not None]
+    up = [book.reading for book in part.instances if book.reading is not None]
+    kv = [told for reading in up if (told := reading.kv_cache_usage_ratio) is not None]
     return DeploymentFigures(
         *part.group,
         gpus=len(part.gpus),
@@ -130,6 +146,9 @@ def _figures(part: _Part, view: NodeView) -> DeploymentFigures:
         running=sum_known([reading.demand.running for reading in readings]),
         waiting=sum_known([reading.demand.waiting for reading in readings]),
         kv_cache_usage_ratio=max(kv, default=None),
+        requests_finished_total=view.work.of(
+            part.group, {name for book in part.engines for name in book.work}
+        ),
         reasons=part.reasons,
         instances=tuple(book.instance for book in part.engines),
         split=part.split,
@@ -142,7 +161,8 @@ def _figures(part: _Part, view: NodeView) -> DeploymentFigures:
 
 def _of_part(part: _Part, view: NodeView) -> NodeFigures:
     if part.reasons:
-        return NodeFigures(rates_of(part.engines, view.node), {}, ())
+        rates = view.node.tokens_per_second if part.every_engine else rates_of(part.engines, view.node)
+        return NodeFigures(rates, {}, ())
     return figures_of(
         part.engines, part.gpus, part.modules, view.gpus.cadence_seconds, view.window_seconds, view.now
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.measure.attribution import Claim
-from agent.measure.row import Row
+from agent.measure.row import Row, known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,20 +34,29 @@ def deployment_rows(snapshot: Snapshot) -> Iterator[Row]:
     for (model, boundary), joules in snapshot.model_energy.items():
         yield Row("model_energy_joules_total", (model, boundary), joules)
     for each in snapshot.deployments:
-        who = (each.deployment, each.model)
-        for number in each.gpu_numbers:
-            yield Row("deployment_gpu_info", (*who, str(number)), 1)
-        for boundary, watts in each.power_watts.items():
-            yield Row("deployment_power_watts", (*who, boundary), watts)
-        for (boundary, doing), joules in each.energy_joules_total.items():
-            yield Row("deployment_energy_joules_total", (*who, boundary, doing), joules)
-        yield from _token_rows("deployment", who, each)
+        yield from _rows_of(each)
 
 
 def rack_deployment_rows(rack: str, deployments: Iterable[DeploymentFigures]) -> Iterator[Row]:
     """Yield the rows of each deployment of a rack."""
     for each in deployments:
         yield from _token_rows("rack_deployment", (rack, each.deployment, each.model), each)
+
+
+def _rows_of(each: DeploymentFigures) -> Iterator[Row]:
+    who = (each.deployment, each.model)
+    for number in each.gpu_numbers:
+        yield Row("deployment_gpu_info", (*who, str(number)), 1)
+    yield from known("deployment_requests", (*who, "running"), each.running)
+    yield from known("deployment_requests", (*who, "waiting"), each.waiting)
+    yield from known("deployment_kv_cache_usage_ratio", who, each.kv_cache_usage_ratio)
+    for outcome, requests in each.requests_finished_total.items():
+        yield Row("deployment_requests_finished_total", (*who, outcome), requests)
+    for boundary, watts in each.power_watts.items():
+        yield Row("deployment_power_watts", (*who, boundary), watts)
+    for (boundary, doing), joules in each.energy_joules_total.items():
+        yield Row("deployment_energy_joules_total", (*who, boundary, doing), joules)
+    yield from _token_rows("deployment", who, each)
 
 
 def _token_rows(prefix: str, who: tuple[str, ...], each: DeploymentFigures) -> Iterator[Row]:

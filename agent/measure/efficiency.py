@@ -60,8 +60,13 @@ def window_of(members: Sequence[Member], window_seconds: float, now: float) -> W
     return Window(end - max(window_seconds, CADENCES_PER_WINDOW * slowest), end)
 
 
-def sum_over(members: Sequence[Member], window: Window | None, nobody: Invalid) -> Sum:
-    """Add up what each member grew by over one window; `nobody` is the reason when there is none."""
+def sum_over(
+    members: Sequence[Member], window: Window | None, nobody: Invalid, *, bounded: bool = True
+) -> Sum:
+    """Add up what each member grew by over one window; `nobody` is the reason when there is none.
+
+    The uncertainty takes longer to reckon than the sum, and is only told when it is to be `bounded`.
+    """
     if not members:
         return Sum(None, 0.0, frozenset({nobody}))
     reasons: set[Invalid] = set()
@@ -72,7 +77,8 @@ def sum_over(members: Sequence[Member], window: Window | None, nobody: Invalid) 
         if why_not is not None:
             reasons.add(why_not)
             continue
-        grown = member.series.grown(window.start, window.end, max_gap_seconds(member.cadence_seconds))  # type: ignore[union-attr]  # _why_not saw both
+        gap_seconds = max_gap_seconds(member.cadence_seconds)
+        grown = member.series.grown(window.start, window.end, gap_seconds, bounded=bounded)  # type: ignore[union-attr]  # _why_not saw both
         if grown is None or grown.below_step:
             reasons.add(Invalid.GAP if grown is None else Invalid.BELOW_RESOLUTION)
             continue

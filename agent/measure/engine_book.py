@@ -10,7 +10,7 @@ from agent.measure.efficiency import CADENCES_PER_WINDOW
 from agent.measure.engine import UNKNOWN_MODEL, TokenKind
 from agent.measure.engine_activity import ActivityBook
 from agent.measure.engine_tokens import MAX_SERIES_PER_INSTANCE, PROCESS, EngineTokens, prefix_of
-from agent.measure.engine_work import ACCEPTED, DRAFTED, EngineWork
+from agent.measure.engine_work import ACCEPTED, DRAFTED, OUTCOMES, EngineWork
 from agent.measure.finish_period import FinishPeriod
 from agent.measure.latency_book import LatencyBook
 from agent.measure.live_output import LiveOutput
@@ -18,6 +18,8 @@ from agent.measure.series import Point, Series, max_gap_seconds
 from agent.measure.snapshot import Activity, EngineFigures, TokenFigures
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from agent.measure.counting import Kinds
     from agent.measure.engine import EngineReading
     from agent.measure.latency_book import ModelLatencies
@@ -63,6 +65,8 @@ class EngineBook:
         self._work = EngineWork(instance, ledger)
         self._activity = ActivityBook()
         self.latencies = LatencyBook(latencies)
+        self.ended: Mapping[str, float] = {}
+        """Requests that ended since the page before the last, by outcome; without those that are none."""
         self.speculation: tuple[Series, Series] | None = None
         """Tokens that were guessed and taken, and all that were guessed; None while it tells of none."""
         self._cadences: deque[tuple[float, float]] = deque()
@@ -70,6 +74,7 @@ class EngineBook:
 
     def take(self, reading: EngineReading, cadence_seconds: float) -> bool:
         """Book one reading; tell whether a count begins with it: its process is the first, or another."""
+        self.ended = {}
         if not self._believe(reading):
             return False
         process = self._ledger.observe(f"{self._prefix}{PROCESS}", 0.0, reading.at, reading.epoch).change
@@ -83,8 +88,10 @@ class EngineBook:
         restarted = self._count(reading, process)
         if process in {Change.RESET, Change.ADOPTED}:
             self.latencies.restart(adopted=process is Change.ADOPTED)
-        self.latencies.take(reading)
-        self._work.take(reading, process)
+        self.latencies.take(reading, counts=TokenKind.OUTPUT in self.counted)
+        grown = self._work.take(reading, process)
+        if grown:
+            self.ended = {outcome: grown[outcome] for outcome in OUTCOMES if outcome in grown}
         self._activity.take(reading, self.live_output(), seen_again=seen_again)
         period_seconds = self._finishes.take(reading, self.total(TokenKind.OUTPUT))
         self._note_cadence(reading.at.monotonic_seconds, max(cadence_seconds, period_seconds))
@@ -139,6 +146,11 @@ class EngineBook:
             counted=self.counted,
             work=self._work.totals,
         )
+
+    @property
+    def work(self) -> Mapping[str, float]:
+        """Totals of requests that it ever told of, by how they ended and otherwise."""
+        return self._work.totals
 
     def activity(self) -> Activity:
         """Tell serving from idle, asleep and unknown (T4)."""
@@ -274,7 +286,7 @@ class EngineBook:
         if series is None or series.last is None:
             return None
         end = series.last.seconds
-        grown = series.grown(end - window_seconds, end, max_gap_seconds(self.cadence_seconds))
+        grown = series.grown(end - window_seconds, end, max_gap_seconds(self.cadence_seconds), bounded=False)
         return None if grown is None or grown.below_step else grown.amount / window_seconds
 
     def _beyond(

@@ -92,7 +92,7 @@ class EngineTokens:
 
     def of_kind(self, kind: TokenKind) -> float:
         """Return the exact total of one kind over all models."""
-        return sum(total for (_, of), total in self._totals.items() if of is kind)
+        return sum([total for (_, of), total in self._totals.items() if of is kind])
 
     def label(self, model: str) -> str:
         """Return the name under which a model is counted: its own, or OTHER for one too many."""

@@ -36,18 +36,24 @@ class EngineWork:
         """Every total that was ever told, by name; a new mapping with each page."""
         return self._totals
 
-    def take(self, reading: EngineReading, process: Change) -> None:
-        """Book one page. Each counter tells of a restart by itself, or the process does."""
+    def take(self, reading: EngineReading, process: Change) -> Mapping[str, float]:
+        """Book one page; return by how much each total grew that did.
+
+        Each counter tells of a restart by itself, or the process does.
+        """
         adopted = process is Change.ADOPTED
         from_zero = process is Change.RESET or (self._seen and not adopted)
-        totals = dict(self._totals)
+        before, totals, grown = self._totals, dict(self._totals), {}
         for name, raw in _raws(reading).items():
             if raw is not None:
                 step = self._ledger.observe(
                     self._keys[name], raw, reading.at, reading.epoch, from_zero=from_zero, adopted=adopted
                 )
-                totals[name] = step.counter.total
+                total = totals[name] = step.counter.total
+                if total and total != before.get(name, 0.0):
+                    grown[name] = total - before.get(name, 0.0)
         self._totals, self._seen = totals, True
+        return grown
 
 
 def _raws(reading: EngineReading) -> dict[str, float | None]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from agent.measure.attribution import Claim
 from agent.measure.energy import Verdict
 from agent.measure.gpu import GpuState
+from agent.measure.push import Loss
 from agent.measure.reading import Reason
 from agent.measure.snapshot import Activity
 from agent.measure.validity import Flag, Invalid
@@ -52,6 +53,11 @@ WORDS: Mapping[type[StrEnum], Mapping[StrEnum, str]] = {
         Flag.ON_FINISH: "Tokens are counted when requests end, so the rate comes in steps.",
         Flag.UNVERIFIED: "Energy could not be checked against power.",
         Flag.INTEGRATED: "Energy is integrated from power; there is no counter.",
+    },
+    Loss: {
+        Loss.OVERFLOW: "The receiver was away for longer than `buffer` holds: the oldest went.",
+        Loss.REFUSED: "The receiver did not want them, and would not want them later: the log has its words.",
+        Loss.STOPPED: "rackwatt stopped, or the exporter was removed, before they could be sent.",
     },
     Reason: {
         Reason.UNREACHABLE: "Nothing answers there, or it hung up: is it running, is the address right?",

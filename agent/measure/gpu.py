@@ -94,6 +94,8 @@ class GpuProcess:
 
     pid: int
     memory_bytes: int | None
+    mig: str = ""
+    """GPU instance and compute instance, as in `1/0`; empty on a GPU that is not divided, or not told."""
 
 
 @dataclass(frozen=True, slots=True)

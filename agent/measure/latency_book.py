@@ -82,15 +82,15 @@ class LatencyBook:
         self._raws = {} if adopted else {key: nothing(raw.bounds) for key, raw in self._raws.items()}
         self._told_seconds = None if adopted else self._told_seconds
 
-    def take(self, reading: EngineReading) -> None:
-        """Book the histograms of a page that has them."""
+    def take(self, reading: EngineReading, *, counts: bool = True) -> None:
+        """Book the histograms of a page that has them; `counts`: they are also the model's."""
         if reading.latencies is None:
             return
         for key, raw in reading.latencies.items():
             if len(raw.bounds) <= MAX_BUCKETS and (
                 key in self._samples or len(self._samples) < MAX_HISTOGRAMS
             ):
-                self._book(key, raw, reading.at.monotonic_seconds)
+                self._book(key, raw, reading.at.monotonic_seconds, counts=counts)
         self._told_seconds = reading.at.monotonic_seconds
 
     def newest(self, key: tuple[str, Latency]) -> float:
@@ -103,7 +103,7 @@ class LatencyBook:
         before, after = self._at(key, start), self._at(key, end)
         return None if before is None or after is None else grown(before, after)
 
-    def _book(self, key: tuple[str, Latency], raw: Histogram, seconds: float) -> None:
+    def _book(self, key: tuple[str, Latency], raw: Histogram, seconds: float, *, counts: bool) -> None:
         samples = self._samples.setdefault(key, deque())
         if samples and seconds <= samples[-1].seconds:
             return
@@ -117,7 +117,7 @@ class LatencyBook:
         samples.append(Sample(seconds, _sum([whole, growth])))
         while len(samples) > 2 and samples[1].seconds < seconds - WINDOW_SECONDS - MAX_GAP_SECONDS:  # noqa: PLR2004  (an edge needs two)
             samples.popleft()
-        if self._models is not None:
+        if counts and self._models is not None:
             self._models.add(key, growth)
 
     def _growth(self, known: Histogram | None, raw: Histogram) -> Histogram:

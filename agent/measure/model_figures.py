@@ -87,7 +87,8 @@ def rates_of(books: Sequence[EngineBook], node: NodeFigures) -> dict[TokenKind, 
             for book in books
             if kind in book.series and kind in book.counted
         ]
-        amount = sum_over(members, window, Invalid.NO_ENGINES).amount if members else None
+        summed = sum_over(members, window, Invalid.NO_ENGINES, bounded=False) if members else None
+        amount = None if summed is None else summed.amount
         if amount is not None and window is not None:
             rates[kind] = amount / window.seconds
     return rates

@@ -6,11 +6,13 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from agent.measure.attribution import Claim
+from agent.measure.attribution import Claim, group_of
 from agent.measure.deployment_books import DeploymentBooks, state_of
 from agent.measure.deployment_figures import NodeView, deployments_of, ratios_of_models
+from agent.measure.deployment_work import DeploymentWork
 from agent.measure.engine_book import EngineBook
 from agent.measure.engine_tokens import forget_unexpected
+from agent.measure.host_book import HostBook
 from agent.measure.latency_book import ModelLatencies
 from agent.measure.ledger import Ledger
 from agent.measure.model_figures import models_of
@@ -28,9 +30,11 @@ from agent.measure.snapshot import Activity, NodeIdentity, Origin, Snapshot
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from agent.measure.gpu import Placement
     from agent.measure.node_figures import NodeFigures
     from agent.measure.node_gpus import Added
     from agent.measure.owner import GpuOwner
+    from agent.measure.push import PushFigures
     from agent.measure.rack_snapshot import DeploymentFigures, RackSnapshot
     from agent.measure.reading import Cost, Moment, Outcome, Reading
     from agent.measure.slo import Slo
@@ -69,17 +73,27 @@ class NodeReckoner:
         self._horizon = Horizon(max(LEAST_HORIZON_SECONDS, HORIZON_WINDOWS * window_seconds))
         self._ledger = Ledger()
         self._gpus = NodeGpus(self._ledger, self._horizon, epoch, run)
+        self._host = HostBook(self._ledger, epoch)
         self._meters = NodeMeters(self._ledger, self._horizon)
         self._models = ModelTokens(self._ledger)
         self._counting = NodeCounting()
-        self._deployments = DeploymentBooks(self._ledger)
+        self._deployments, self._work = DeploymentBooks(self._ledger), DeploymentWork(self._ledger)
         self._latencies, self._services = ModelLatencies(), ServiceBook(slo)
         self._engines: dict[str, EngineBook] = {}
         self._engine_names: dict[str, tuple[str, str]] = {}
         self._costs: dict[str, Mapping[str, Cost]] = {}
         self._notes: dict[str, tuple[str, ...]] = {}
         self._owners: dict[str, tuple[GpuOwner, ...]] = {}
+        self._found: Mapping[str, str] = {}
+        self._placed: Placement | None = None
+        """Where the driver last said that the node stands: a rack does not lose it with its driver."""
         self._sequence = 0
+
+    def begin(self, unix_seconds: float) -> None:
+        """Say when this process began to count; without kept totals its ledger begins then, too."""
+        self._origin = replace(
+            self._origin, began_unix_seconds=unix_seconds, started_unix_seconds=unix_seconds
+        )
 
     def prefer(self, gpu_sources: Sequence[str]) -> None:
         """Say whom to believe of a GPU that several sources tell of, the first before the others."""
@@ -94,7 +108,12 @@ class NodeReckoner:
         names = {instance: list(pair) for instance, pair in self._engine_names.items()}
         names |= {instance: [book.engine, book.model] for instance, book in self._engines.items()}
         counting = self._counting.dump({name for name, book in self._engines.items() if book.begins})
-        own = {"ledger": self._origin.ledger, "drained": self.drained, "counting": counting}
+        origin = {"ledger": self._origin.ledger, "began": self._origin.began_unix_seconds}
+        own: dict[str, Any] = {
+            "drained": self.drained,
+            "counting": counting,
+            "found": dict(self._found),
+        } | origin
         return {"counters": self._ledger.dump(), "engines": names} | own | self._gpus.dump()
 
     def load(self, kept: Mapping[str, Any]) -> None:
@@ -109,14 +128,17 @@ class NodeReckoner:
         }
         origins = _origins(kept["gpu_origins"]) if "gpu_origins" in kept else None
         counting = recalled(kept.get("counting", {}))
+        found = {str(instance): str(likeness) for instance, likeness in dict(kept.get("found", {})).items()}
         ledger, drained = str(kept.get("ledger") or self._origin.ledger), kept.get("drained")
+        began = _moment(kept.get("began"))
         self._ledger.load(kept["counters"])
-        self._origin = replace(self._origin, ledger=ledger)
+        self._origin = replace(self._origin, ledger=ledger, began_unix_seconds=began)
         self.drained = None if drained is None else str(drained)
         self._models.recall()
         self._counting.recall(counting)
         self._deployments.recall()
-        self._engine_names = names
+        self._work.recall()
+        self._engine_names, self._found = names, found
         self._gpus.load(numbers, origins)
 
     def expect(self, sources: Iterable[str]) -> None:
@@ -134,6 +156,7 @@ class NodeReckoner:
             gone = self._engines.pop(instance)
             self._engine_names[instance] = (gone.engine, gone.model)
         self._gpus.expect(offered)
+        self._host.expect(offered)
         self._meters.expect(offered)
         self._counting.expect(
             {name: book.model for name, book in self._engines.items()}, offered, self._gpus.computing
@@ -145,6 +168,7 @@ class NodeReckoner:
 
     def take(self, reading: Reading, cadence_seconds: float) -> bool:
         """Book one reading of a source that is read at this cadence; tell whether an engine began a count."""
+        self._host.take(reading.source, reading.host)
         cadence_seconds = max(cadence_seconds, reading.renewed_seconds)
         added = self._gpus.take(reading, cadence_seconds)
         self._meters.take(reading, cadence_seconds, self._gpus.boundaries)
@@ -154,7 +178,11 @@ class NodeReckoner:
         began = False
         for engine in reading.engines:
             if engine.instance in self._engines:
-                began |= self._engines[engine.instance].take(engine, cadence_seconds)
+                book = self._engines[engine.instance]
+                began |= book.take(engine, cadence_seconds)
+                if book.ended:
+                    self._work.book(book, group_of(self._counting.instances[engine.instance]), engine.at)
+        self._found = self._found if reading.found is None else reading.found
         self._costs[reading.source] = reading.costs
         self._notes[reading.source] = reading.notes
         self._owners[reading.source] = reading.owners
@@ -169,6 +197,7 @@ class NodeReckoner:
             if book is not None:
                 book.miss()
         self._gpus.miss(source)
+        self._host.miss(source)
         self._meters.miss(source)
         if self._counting.miss(source, self._gpus.computing):
             self._count()
@@ -179,8 +208,9 @@ class NodeReckoner:
         outcomes: tuple[Outcome, ...],
         self_gauges: Mapping[str, float],
         rack: RackSnapshot | None = None,
+        pushes: tuple[PushFigures, ...] = (),
     ) -> Snapshot:
-        """Reckon everything that is known now; the rack, if there is one, is shown beside it."""
+        """Reckon everything that is known now; the rack, if there is one, and pushes are shown beside it."""
         self._sequence += 1
         self._gpus.forget(now)
         elsewhere = self._gpus.boundaries
@@ -203,25 +233,36 @@ class NodeReckoner:
             outcomes=outcomes,
             costs=dict(self._costs),
             self_gauges=self_gauges,
+            pushes=pushes,
             models=models_of(engines, told, figures, self._models.totals, ratios_of_models(deployments)),
             deployments=deployments,
             claims=self._claims(),
             model_energy=dict(self._deployments.model_energy),
             rack=rack,
-            services=self._services.figures(engines, self._latencies.histograms, now.monotonic_seconds),
+            **self._served(engines, now),
             **self._facts(),
         )
+
+    def _served(self, engines: list[EngineBook], now: Moment) -> dict[str, Any]:
+        """Return how well models are served, and deployments."""
+        models = self._services.figures(engines, self._latencies.histograms, now.monotonic_seconds)
+        groups = self._deployments.attribution.instances.items()
+        members = {group: [self._engines[name] for name in names] for group, names in groups}
+        served = self._services.of_deployments(members, models, now.monotonic_seconds)
+        return {"services": models, "deployment_services": served}
 
     def _facts(self) -> dict[str, Any]:
         """Return what is told of the node, and not reckoned."""
         return {
             "node": self._identity(),
+            "host": self._host.figures,
             "notes": self._all_notes(),
             "owners": tuple(owner for owners in self._owners.values() for owner in owners),
             "version": self._version,
             "origin": self._origin,
             "drained": self.drained,
             "zeros": self._counting.now.zeros,
+            "found": self._found,
             "spans_nodes": self._counting.now.spans_nodes,
         }
 
@@ -267,6 +308,7 @@ class NodeReckoner:
         self._deployments.learn(self._counting, now.monotonic_seconds)
         view = NodeView(
             self._deployments,
+            self._work,
             self._engines,
             self._counting.instances,
             self._gpus,
@@ -291,7 +333,7 @@ class NodeReckoner:
 
     def _identity(self) -> NodeIdentity:
         placements = [book.reading.placement for book in self._gpus.books if book.reading is not None]
-        placed = next((placement for placement in placements if placement is not None), None)
+        self._placed = placed = next((each for each in placements if each is not None), self._placed)
         if placed is None:
             return NodeIdentity(self._name, self._rack or self._name)
         domain = f"{placed.cluster_uuid}.{placed.clique}" if placed.cluster_uuid else ""
@@ -302,6 +344,13 @@ class NodeReckoner:
             tray="" if placed.tray is None else str(placed.tray),
             domain=domain,
         )
+
+
+def _moment(kept: Any) -> float | None:
+    """Check what was kept of when the ledger began; an older rackwatt did not keep it."""
+    if kept is not None and not math.isfinite(float(kept)):
+        raise ValueError("the totals began at no moment")
+    return None if kept is None else float(kept)
 
 
 def _origins(kept: Any) -> dict[str, tuple[str, float]]:

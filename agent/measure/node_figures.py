@@ -72,8 +72,7 @@ def figures_of(
     """Reckon the node's rate and its efficiency at every boundary that is measured."""
     engines = [book for book in engines if book.counted]
     kinds = [kind for kind in TokenKind if kind is TokenKind.OUTPUT or _any_counts(engines, kind)]
-    meters = _meters(gpus, modules, gpu_cadence_seconds)
-    meters += [_Meter(m.boundary, _Sums(m.members, Invalid.NO_METER), m.reasons, m.flags) for m in others]
+    meters = _meters(gpus, modules, gpu_cadence_seconds, others)
     if spans_nodes:
         meters = [replace(meter, reasons=meter.reasons | {Invalid.SPANS_NODES}) for meter in meters]
     rates: dict[TokenKind, float] = {}
@@ -89,15 +88,24 @@ def figures_of(
         if kind is TokenKind.OUTPUT:
             standing.append(_standing(RATE, window, window_seconds, tokens, _engine_flags(engines, window)))
         for meter in meters:
-            ratio, validity = _efficiency(engines, counted, meter, window_seconds, now)
+            over = window_of([*counted.members, *meter.energy.members], window_seconds, now)
+            ratio, total = _efficiency(counted, meter, over)
             if ratio is not None:
                 ratios[kind, meter.boundary] = ratio
             if kind is TokenKind.OUTPUT:
-                standing.append(validity)
+                flags = _engine_flags(engines, over) | meter.flags
+                standing.append(
+                    _standing(f"{EFFICIENCY}_{meter.boundary}", over, window_seconds, total, flags)
+                )
     return NodeFigures(rates, ratios, tuple(standing), windows)
 
 
-def _meters(gpus: Sequence[GpuBook], modules: Sequence[ModuleBook], cadence: float) -> list[_Meter]:
+def _meters(
+    gpus: Sequence[GpuBook],
+    modules: Sequence[ModuleBook],
+    cadence: float,
+    others: Sequence[BoundaryMeter],
+) -> list[_Meter]:
     of_gpus = _Sums(_gpu_members(gpus, cadence), Invalid.NO_METER)
     meters = [_Meter("gpu", of_gpus, gpu_reasons(gpus), gpu_flags(gpus))]
     if modules:
@@ -105,14 +113,12 @@ def _meters(gpus: Sequence[GpuBook], modules: Sequence[ModuleBook], cadence: flo
         of_modules = _Sums(told, Invalid.NO_METER)
         reasons = module_reasons(gpus, modules)
         meters.append(_Meter("module", of_modules, reasons, frozenset({Flag.INTEGRATED})))
+    meters += [_Meter(m.boundary, _Sums(m.members, Invalid.NO_METER), m.reasons, m.flags) for m in others]
     return meters
 
 
-def _efficiency(
-    engines: Sequence[EngineBook], counted: _Sums, meter: _Meter, window_seconds: float, now: float
-) -> tuple[float | None, Validity]:
+def _efficiency(counted: _Sums, meter: _Meter, window: Window | None) -> tuple[float | None, Sum]:
     """Divide two sums over the same window and the same node; any reason makes the ratio absent."""
-    window = window_of([*counted.members, *meter.energy.members], window_seconds, now)
     tokens, joules = counted.over(window), meter.energy.over(window)
     reasons = tokens.reasons | joules.reasons | meter.reasons
     ratio = None
@@ -120,9 +126,7 @@ def _efficiency(
         ratio = tokens_per_joule(tokens.amount, joules.amount)
         if ratio is None:
             reasons = reasons | {Invalid.ZERO_ENERGY}
-    total = Sum(tokens.amount, tokens.uncertainty, frozenset(reasons))
-    flags = _engine_flags(engines, window) | meter.flags
-    return ratio, _standing(f"{EFFICIENCY}_{meter.boundary}", window, window_seconds, total, flags)
+    return ratio, Sum(tokens.amount, tokens.uncertainty, frozenset(reasons))
 
 
 def _standing(

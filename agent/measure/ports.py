@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from agent.measure.push import Batch
     from agent.measure.reading import Moment, Reading
     from agent.measure.snapshot import Snapshot
 
@@ -56,6 +57,7 @@ class Collector(Protocol):
         """Let go of what its sources share."""
 
 
+@runtime_checkable
 class Renderer(Protocol):
     """A plug-in of `exporters` that answers when somebody asks (pull)."""
 
@@ -65,6 +67,32 @@ class Renderer(Protocol):
 
     def render(self, snapshot: Snapshot, accept: str) -> tuple[bytes, str]:
         """Body and content type for an Accept header."""
+
+
+@runtime_checkable
+class Pusher(Protocol):
+    """A plug-in of `exporters` that sends by itself (push)."""
+
+    @property
+    def interval_seconds(self) -> float:
+        """How often a snapshot is taken to be sent."""
+
+    @property
+    def timeout_seconds(self) -> float:
+        """Deadline of one sending."""
+
+    @property
+    def buffer_bytes(self) -> int:
+        """How much may wait while the receiver is away; the oldest goes first."""
+
+    def encode(self, snapshot: Snapshot) -> Batch:
+        """Bring a snapshot into its form; runs in a thread, so that it delays nobody."""
+
+    async def send(self, batch: Batch) -> int:
+        """Send one batch; return how many of its points were refused. Raises PushError, SourceError."""
+
+    async def close(self) -> None:
+        """Hang up; must return at once."""
 
 
 @runtime_checkable

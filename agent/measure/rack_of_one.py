@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from agent.measure.attribution import Group
 from agent.measure.engine import TokenKind
 from agent.measure.node_figures import EFFICIENCY as NODE_EFFICIENCY
 from agent.measure.node_figures import RATE as NODE_RATE
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent.measure.rack import RackPlan
+    from agent.measure.rack_snapshot import DeploymentFigures, ModelFigures
     from agent.measure.reading import Moment
     from agent.measure.snapshot import Snapshot
     from agent.measure.validity import Validity
@@ -81,10 +83,26 @@ def rack_of_one(snapshot: Snapshot, plan: RackPlan) -> RackSnapshot:
         drained=() if in_duty else (snapshot.node.name,),
         gpus_expected=len(snapshot.gpus) if in_duty else 0,
         gpus_reporting=sum(gpu.up for gpu in member.gpus) if in_duty else 0,
-        models=snapshot.models,
-        deployments=tuple(each for each in snapshot.deployments if each.nodes),
+        models=models_of(snapshot),
+        deployments=deployments_of(snapshot),
         members=(member,),
         record=record_of(plan.record, snapshot.models, output),
+    )
+
+
+def models_of(snapshot: Snapshot) -> tuple[ModelFigures, ...]:
+    """Return every model of a node, with how well it is served."""
+    served = {each.model: each for each in snapshot.services}
+    return tuple(replace(model, service=served.get(model.model)) for model in snapshot.models)
+
+
+def deployments_of(snapshot: Snapshot) -> tuple[DeploymentFigures, ...]:
+    """Return every deployment that a node serves now, and how well."""
+    served = snapshot.deployment_services
+    return tuple(
+        replace(each, service=served.get(Group(each.deployment, each.model)))
+        for each in snapshot.deployments
+        if each.nodes
     )
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from agent.measure.engine import TokenKind
     from agent.measure.reading import Moment
+    from agent.measure.service import ServiceFigures
     from agent.measure.snapshot import BoundaryFigures
     from agent.measure.validity import Invalid, Validity
 
@@ -83,6 +84,8 @@ class ModelFigures:
     running: float | None = None
     """Requests in its engines."""
     waiting: float | None = None
+    service: ServiceFigures | None = None
+    """Of a node alone: quantiles of several nodes make none of their rack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +110,13 @@ class DeploymentFigures:
     energy_joules_total: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """On a node: by boundary and what it did meanwhile (serving, idle, unknown)."""
     kv_cache_usage_ratio: float | None = None
-    """On a node: of its fullest instance."""
+    """On a node: of its fullest instance, which puts requests off first."""
+    requests_finished_total: Mapping[str, float] = field(default_factory=dict)
+    """On a node: requests that its instances saw end, by outcome."""
     instances: tuple[str, ...] = ()
     """On a node: those that count."""
+    service: ServiceFigures | None = None
+    """Of a node alone."""
     one_model: bool = True
     """Whether none of its instances serves another model beside."""
     whole: bool = False

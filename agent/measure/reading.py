@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from agent.measure.engine import EngineReading
     from agent.measure.gpu import GpuReading
+    from agent.measure.host import HostReading
     from agent.measure.meter import MeterReading
     from agent.measure.owner import GpuOwner
     from agent.measure.totals import MemberReading
@@ -68,10 +69,13 @@ class Reading:
     member: MemberReading | None = None
     """Another node's totals, for the rack."""
     serves_elsewhere: bool = False
-    """Processes here work for an engine whose tokens another node shows (T24): vLLM's headless nodes, workers
-    of Ray."""
+    """Processes here work for an engine whose tokens another node shows (T24): its further nodes."""
+    found: Mapping[str, str] | None = None
+    """Engines that were found, by instance: what tells, after a restart of ours, that one is the same."""
     owners: tuple[GpuOwner, ...] = ()
     """Who uses which GPU."""
+    host: HostReading | None = None
+    """The machine around the GPUs."""
     costs: Mapping[str, Cost] = field(default_factory=dict)
     renewed_seconds: float = 0.0
     """How often what it says is renewed, where that is less often than it is asked."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from typing import NamedTuple
 
 
 class Row(NamedTuple):
@@ -18,7 +15,6 @@ class Row(NamedTuple):
     """Of a histogram: _bucket (its bound follows the labels), _sum or _count."""
 
 
-def known(metric: str, labels: tuple[str, ...], value: float | None) -> Iterator[Row]:
-    """Yield a row, or nothing for what is unknown."""
-    if value is not None:
-        yield Row(metric, labels, value)
+def known(metric: str, labels: tuple[str, ...], value: float | None) -> tuple[Row, ...]:
+    """Return a row, or nothing for what is unknown."""
+    return () if value is None else (Row(metric, labels, value),)

@@ -8,10 +8,12 @@ from agent.measure.deployment_rows import counted_rows, deployment_rows
 from agent.measure.energy import Verdict
 from agent.measure.engine_work import OUTCOMES
 from agent.measure.gpu import RECOVERY_ACTIONS, GpuState, PowerScope
+from agent.measure.host_rows import host_rows
+from agent.measure.push import push_rows
 from agent.measure.rack_rows import model_rows, rack_rows
 from agent.measure.reading import Reason
 from agent.measure.row import Row, known
-from agent.measure.service_rows import service_rows
+from agent.measure.service_rows import deployment_service_rows, service_rows
 from agent.measure.snapshot import Activity
 from agent.measure.validity import Flag, Invalid
 
@@ -46,26 +48,29 @@ GPU_STATES = (*GpuState, "unknown")
 """Members of these enumerations: to walk an enumeration takes five times as long."""
 
 
-def rows_of(snapshot: Snapshot) -> Iterator[Row]:
-    """Yield every row of a snapshot. Unknown is left out, never 0."""
-    yield Row("build_info", (snapshot.version, snapshot.revision), 1)
-    yield from _node_rows(snapshot)
-    yield from _validity_rows(snapshot)
+def rows_of(snapshot: Snapshot) -> list[Row]:
+    """Return every row of a snapshot. Unknown is left out, never 0."""
+    rows = [Row("build_info", (snapshot.version, snapshot.revision), 1)]
+    rows += _node_rows(snapshot)
+    rows += _validity_rows(snapshot)
     for gpu in snapshot.gpus:
-        yield from _gpu_rows(gpu)
-    yield from _owner_rows(snapshot)
+        rows += _gpu_rows(gpu)
+    rows += _owner_rows(snapshot)
+    rows += host_rows(snapshot)
     for engine in snapshot.engines:
-        yield from _engine_rows(engine)
-    yield from counted_rows(snapshot.engines)
-    yield from deployment_rows(snapshot)
-    yield from _collector_rows(snapshot.outcomes)
-    yield from _cost_rows(snapshot.costs)
-    yield from model_rows(snapshot.models)
-    yield from service_rows(snapshot.services)
-    for name, value in snapshot.self_gauges.items():
-        yield Row(name, (), value)
+        rows += _engine_rows(engine)
+    rows += counted_rows(snapshot.engines)
+    rows += deployment_rows(snapshot)
+    rows += _collector_rows(snapshot.outcomes)
+    rows += _cost_rows(snapshot.costs)
+    rows += push_rows(snapshot.pushes)
+    rows += model_rows(snapshot.models)
+    rows += service_rows(snapshot.services)
+    rows += deployment_service_rows(snapshot.deployment_services)
+    rows += [Row(name, (), value) for name, value in snapshot.self_gauges.items()]
     if snapshot.rack is not None:
-        yield from rack_rows(snapshot.rack)
+        rows += rack_rows(snapshot.rack)
+    return rows
 
 
 def _node_rows(snapshot: Snapshot) -> Iterator[Row]:

@@ -9,8 +9,9 @@ from agent.measure.engine import Latency
 from agent.measure.row import Row, known
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from agent.measure.attribution import Group
     from agent.measure.engine import Histogram
     from agent.measure.service import LatencyFigures, ServiceFigures
 
@@ -34,8 +35,24 @@ def service_rows(services: Iterable[ServiceFigures]) -> Iterator[Row]:
             yield from _latency_rows(service.model, figures)
         for bound, ratio in zip(BOUNDS, service.goodput_ratio or (), strict=False):
             yield Row("model_goodput_ratio", (*model, bound), ratio)
+        for bound, rate in zip(BOUNDS, service.goodput_requests_per_second or (), strict=False):
+            yield Row("model_goodput_requests_per_second", (*model, bound), rate)
         yield from known("model_cached_prompt_ratio", model, service.cached_prompt_ratio)
         yield from known("model_speculative_accepted_ratio", model, service.speculative_accepted_ratio)
+
+
+def deployment_service_rows(served: Mapping[Group, ServiceFigures]) -> Iterator[Row]:
+    """Yield the rows of each deployment, likewise; its histograms are its model's."""
+    for who, service in served.items():
+        for figures in service.latencies:
+            for share, seconds in figures.quantiles.items():
+                labels = (*who, figures.latency, f"{100 * share:g}")
+                yield Row("deployment_latency_quantile_seconds", labels, seconds)
+        for bound, ratio in zip(BOUNDS, service.goodput_ratio or (), strict=False):
+            yield Row("deployment_goodput_ratio", (*who, bound), ratio)
+        for bound, rate in zip(BOUNDS, service.goodput_requests_per_second or (), strict=False):
+            yield Row("deployment_goodput_requests_per_second", (*who, bound), rate)
+        yield from known("deployment_cached_prompt_ratio", who, service.cached_prompt_ratio)
 
 
 def histogram_rows(metric: str, labels: tuple[str, ...], whole: Histogram) -> Iterator[Row]:

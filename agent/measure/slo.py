@@ -8,21 +8,18 @@ from dataclasses import dataclass, field
 from agent.measure.engine import Latency
 from agent.measure.settings import Seconds, setting
 
+AS_ABOVE = Seconds(-1.0)
+"""A model's limit that is not given: that of every model holds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`slo.models.<model>`: limits of one model."""
+    """`slo.models.<model>`: limits of one model; None is none, whatever holds for the others."""
 
-    first_token: Seconds | None = setting(None, "From a request's arrival to its first output token.")
-    inter_token: Seconds | None = setting(None, "Between two output tokens of a request.")
-    end_to_end: Seconds | None = setting(None, "From a request's arrival to its last output token.")
-    queue: Seconds | None = setting(None, "From a request's arrival to the first work on it.")
-
-    @property
-    def seconds(self) -> dict[Latency, float]:
-        """Limits that are set."""
-        told = {latency: getattr(self, latency) for latency in Latency}
-        return {latency: limit for latency, limit in told.items() if limit is not None}
+    first_token: Seconds | None = setting(AS_ABOVE, "From a request's arrival to its first output token.")
+    inter_token: Seconds | None = setting(AS_ABOVE, "Between two output tokens of a request.")
+    end_to_end: Seconds | None = setting(AS_ABOVE, "From a request's arrival to its last output token.")
+    queue: Seconds | None = setting(AS_ABOVE, "From a request's arrival to the first work on it.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +36,19 @@ class Slo:
     queue: Seconds | None = setting(None, "Longest time from a request's arrival to the first work on it.")
     models: Mapping[str, Limits] = field(
         default_factory=dict,
-        metadata={"doc": "Other limits, by the model's served name; what is not named stays as above."},
+        metadata={
+            "doc": "Other limits, by the model's served name; `0` is none, what is not named as above."
+        },
     )
 
     def limits_of(self, model: str) -> dict[Latency, float]:
         """Return the limits in seconds that hold for one model."""
-        own = self.models.get(model, Limits()).seconds
-        return Limits(self.first_token, self.inter_token, self.end_to_end, self.queue).seconds | own
+        own = self.models.get(model, AS_OTHERS)
+        told = {latency: (getattr(own, latency), getattr(self, latency)) for latency in Latency}
+        holds = {latency: every if one == AS_ABOVE else one for latency, (one, every) in told.items()}
+        return {latency: limit for latency, limit in holds.items() if limit is not None}
 
 
+AS_OTHERS = Limits()
 NO_PROMISES = Slo()
 """What holds where nothing is configured."""

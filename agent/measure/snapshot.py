@@ -11,12 +11,14 @@ from agent.measure.counting import ALL, NONE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agent.measure.attribution import Claim
+    from agent.measure.attribution import Claim, Group
     from agent.measure.energy import Verdict
     from agent.measure.engine import EngineReading, TokenKind
     from agent.measure.gpu import GpuReading, GpuState
+    from agent.measure.host import HostFigures
     from agent.measure.meter import PartFigures
     from agent.measure.owner import GpuOwner
+    from agent.measure.push import PushFigures
     from agent.measure.rack_snapshot import DeploymentFigures, ModelFigures, RackSnapshot
     from agent.measure.reading import Cost, Moment, Outcome
     from agent.measure.series import Point
@@ -55,6 +57,10 @@ class Origin:
     """Of this process."""
     ledger: str = ""
     """Made when the kept totals began anew: totals of another ledger are another count."""
+    began_unix_seconds: float | None = None
+    """When the ledger was begun; None when an older rackwatt began it."""
+    started_unix_seconds: float | None = None
+    """When this process began to count what is not kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +181,8 @@ class Snapshot:
     """Kinds of which it makes none for certain."""
     deployments: tuple[DeploymentFigures, ...] = ()
     """Every deployment that is served here, and the energy of those that were."""
+    found: Mapping[str, str] = field(default_factory=dict)
+    """Engines that were found, here or before a restart of ours: what tells that one is the same."""
     claims: Mapping[int, Claim] = field(default_factory=dict)
     """Whether each GPU belongs to a deployment, by number."""
     model_energy: Mapping[tuple[str, str], float] = field(default_factory=dict)
@@ -186,4 +194,10 @@ class Snapshot:
     parts: tuple[PartFigures, ...] = ()
     """What meters tell of parts of the node; they contain each other."""
     services: tuple[ServiceFigures, ...] = ()
-    """How well each model is served."""
+    """How well each model is served …"""
+    deployment_services: Mapping[Group, ServiceFigures] = field(default_factory=dict)
+    """… and each deployment of one model."""
+    host: HostFigures | None = None
+    """The machine around the GPUs; None while nothing tells of it."""
+    pushes: tuple[PushFigures, ...] = ()
+    """How sending goes, of each exporter that pushes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -26,6 +27,7 @@ def require_http(url: str, key: str) -> None:
         raise ValueError(f"{key}: {public(url)!a} is not an http:// or https:// address")
 
 
+@functools.lru_cache(maxsize=4096)  # a rack daemon names 1,000 again and again
 def public(url: str) -> str:
     """Return the address without the name and password that it may carry."""
     try:

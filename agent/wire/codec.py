@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from agent.measure.gpu import GpuState, PowerScope
+from agent.measure.rack_of_one import deployments_of, models_of
+from agent.wire.model_codec import by_boundary, deployment_row, model_row
 
 if TYPE_CHECKING:
     from agent.measure.gpu import GpuReading
@@ -25,9 +27,6 @@ def to_json(snapshot: Snapshot, *, indent: bool = False) -> bytes:
 
 def to_plain(snapshot: Snapshot) -> dict[str, Any]:
     """Return a snapshot as plain values."""
-    efficiency: dict[str, dict[str, float]] = {}
-    for (kind, boundary), ratio in snapshot.tokens_per_joule.items():
-        efficiency.setdefault(boundary, {})[kind] = ratio
     return {
         "schema": SCHEMA,
         "sequence": snapshot.sequence,
@@ -35,12 +34,14 @@ def to_plain(snapshot: Snapshot) -> dict[str, Any]:
         "node": asdict(snapshot.node),
         "state": snapshot.activity,
         "tokens_per_second": dict(snapshot.tokens_per_second),
-        "tokens_per_joule": efficiency,
+        "tokens_per_joule": by_boundary(snapshot.tokens_per_joule),
         "power_watts": {at.boundary: at.power_watts for at in snapshot.boundaries},
         "energy_joules_total": {at.boundary: at.energy_joules_total for at in snapshot.boundaries},
         "figures": {standing.figure: standing_row(standing) for standing in snapshot.validity},
         "gpus": [_gpu(gpu) for gpu in snapshot.gpus],
         "engines": [_engine(engine) for engine in snapshot.engines],
+        "models": [model_row(model) for model in models_of(snapshot)],
+        "deployments": [deployment_row(each) for each in deployments_of(snapshot)],
         "sources": [
             {
                 "source": outcome.source,

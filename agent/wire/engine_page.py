@@ -147,9 +147,13 @@ def start_time(plan: Plan, page: Page) -> str | None:
 
 def total(page: Page, places: tuple[int, ...]) -> float | None:
     """Return the sum, or None when there is nothing to sum, a part is unknown or the sum no number."""
+    if not places:
+        return None
+    if len(places) == 1:
+        return page.values[places[0]]
     values = [page.values[index] for index in places]
     known = [value for value in values if value is not None]
-    found = sum(known) if known and len(known) == len(values) else math.inf
+    found = sum(known) if len(known) == len(values) else math.inf
     return found if math.isfinite(found) else None
 
 

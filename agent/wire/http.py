@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from agent.wire.http_connection import Connection
     from agent.wire.http_response import Response
 
-__all__ = ["Fetched", "HttpClient", "HttpConfig", "Limits"]
+__all__ = ["Fetched", "HttpClient", "HttpConfig", "Limits", "Posted"]
 
 ACCEPT = "text/plain;version=0.0.4"  # anything newer renames vLLM's series (T23)
 MAX_REDIRECTS = 3
@@ -68,6 +68,19 @@ class Fetched:
     first_byte_monotonic: float
     """When the first byte of the answer arrived."""
     finished_monotonic: float
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What a server answered to a POST, whatever its status."""
+
+    status: int
+    said: str
+    """Status and reason phrase, with a refusal's first words: printable and bounded."""
+    headers: Mapping[str, str]
+    """As above."""
+    body: bytes
+    """Whole if the status is 200, else what had come when the status was clear."""
 
 
 @dataclass(slots=True)
@@ -135,6 +148,34 @@ class HttpClient:
         except (HttpError, OSError, ValueError) as error:
             raise _failure(public(url), error, progress, limits) from error
 
+    async def post(
+        self,
+        url: str,
+        body: bytes,
+        limits: Limits,
+        *,
+        headers: Mapping[str, str] | None = None,
+        config: HttpConfig = DEFAULT_CONFIG,
+    ) -> Posted:
+        """Return the answer to one POST; `limits` are for the answer. Raises SourceError when there is none.
+
+        No redirect is followed. Where a kept connection turns out to be closed the body is sent again on a
+        new one: the server may get it twice.
+        """
+        progress = _Progress()
+        try:
+            target = _parsed(url)
+            authorization = self._credentials.header(config) or target.login
+            async with Deadline(limits.seconds, progress.answer_waits):
+                response = await self._asked(
+                    target, limits, headers or {}, authorization, config, progress, body
+                )
+        except (HttpError, OSError, ValueError) as error:
+            raise _failure(public(url), error, progress, limits) from error
+        words_of = _own_words(response) if response.status != OK else ""
+        said = f"{response.status} {words(response.phrase, PHRASE_CHARACTERS)}".rstrip() + words_of
+        return Posted(response.status, said, _bounded(response.headers), response.body)
+
     async def close(self) -> None:
         """Drop all connections."""
         self._pool.close()
@@ -163,10 +204,11 @@ class HttpClient:
         authorization: str,
         config: HttpConfig,
         progress: _Progress,
+        body: bytes | None = None,
     ) -> Response:
-        """Ask once; once more on a new connection where a kept one had been closed meanwhile."""
+        """Ask once (a body goes by POST); once more, anew, where a kept connection was closed meanwhile."""
         route = self._route(target, config)
-        request = _request(target, route, headers, authorization)
+        request = _request(target, route, headers, authorization, body)
         progress.connection = self._pool.kept(route)
         if progress.connection is not None:
             try:
@@ -208,7 +250,9 @@ def _parsed(url: str) -> _Target:
     return _Target(parts.scheme, ascii_host, port, host_header, path, login(url))
 
 
-def _request(target: _Target, route: Route, headers: Mapping[str, str], authorization: str) -> bytes:
+def _request(
+    target: _Target, route: Route, headers: Mapping[str, str], authorization: str, body: bytes | None
+) -> bytes:
     """Write the request down."""
     path, proxy_login = target.path, ""
     if route.proxy and route.scheme == "http":
@@ -217,8 +261,12 @@ def _request(target: _Target, route: Route, headers: Mapping[str, str], authoriz
     own = {"Accept": ACCEPT, "Accept-Encoding": "identity", "User-Agent": "rackwatt", **headers}
     if authorization:
         own["Authorization"] = authorization
+    if body is not None:
+        own["Content-Length"] = str(len(body))
     lines = "".join([f"{name}: {value}\r\n" for name, value in own.items()])
-    return f"GET {path} HTTP/1.1\r\nHost: {target.host_header}\r\n{proxy_login}{lines}\r\n".encode()
+    method = "GET" if body is None else "POST"
+    head = f"{method} {path} HTTP/1.1\r\nHost: {target.host_header}\r\n{proxy_login}{lines}\r\n"
+    return head.encode() + (body or b"")
 
 
 def _fetched(
@@ -232,12 +280,16 @@ def _fetched(
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         body = _inflated(where, body, encoding, limits)
-    headers = {name: printable(value, HEADER_CHARACTERS) for name, value in response.headers.items()}
+    headers = _bounded(response.headers)
     connection = progress.connection
     asked = connection.asked if connection is not None else None
     first_byte = connection.first_byte if connection is not None else None
     asked = finished if asked is None else asked
     return Fetched(body, headers, asked, finished if first_byte is None else first_byte, finished)
+
+
+def _bounded(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: printable(value, HEADER_CHARACTERS) for name, value in headers.items()}
 
 
 def _inflated(where: str, body: bytes, encoding: str, limits: Limits) -> bytes:

@@ -13,7 +13,7 @@ from agent.measure.reading import Reason, SourceError
 from agent.measure.settings import setting
 from agent.wire.address import require_http
 
-_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # HTTP's "token"
+HTTP_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # schemes of authentication, names of headers
 MAX_SECRET_BYTES = 64 * 1024  # a token or a password; anything larger is the wrong file
 
 
@@ -66,7 +66,7 @@ class HttpConfig:
             require_http(self.proxy_url, "proxy_url")
         if self.basic_auth and ":" in self.basic_auth.username:
             raise ValueError("basic_auth.username: a colon would end it")
-        if self.authorization and not _TOKEN.fullmatch(self.authorization.type):
+        if self.authorization and not HTTP_TOKEN.fullmatch(self.authorization.type):
             raise ValueError(f"authorization.type: {self.authorization.type!a} is not a word such as Bearer")
 
 
@@ -90,11 +90,11 @@ class Credentials:
         """Return the value of the Authorization header, if the settings ask for one."""
         if config.basic_auth is not None:
             auth = config.basic_auth
-            password = self._secret(auth.password_file, "basic_auth.password_file")
+            password = self.secret(auth.password_file, "basic_auth.password_file")
             pair = f"{auth.username}:{password}".encode()
             return f"Basic {base64.b64encode(pair).decode()}"
         if config.authorization is not None:
-            token = self._secret(config.authorization.credentials_file, "authorization.credentials_file")
+            token = self.secret(config.authorization.credentials_file, "authorization.credentials_file")
             return f"{config.authorization.type} {token}"
         return None
 
@@ -109,7 +109,8 @@ class Credentials:
         self._contexts[tls] = (stamps, context)
         return context
 
-    def _secret(self, path: str, key: str) -> str:
+    def secret(self, path: str, key: str) -> str:
+        """Return the line that a file holds; empty without a path. `key` is what errors call it."""
         if not path:
             return ""
         stamp = _stamp(path, key)

@@ -67,8 +67,10 @@ class _Layout:
 
     lines: int
     series: tuple[Series, ...]
-    lines_wanted: tuple[tuple[bytes, bytes, bool], ...]
-    """Of each: the raw bytes from the line feed before it to its value, or to its name; is it a counter."""
+    lines_wanted: tuple[tuple[bytes, int, bytes], ...]
+    """Of each: the raw bytes from the line feed before it to its value, how many, and those to its name."""
+    counters: tuple[int, ...]
+    """Which of them are counters."""
 
 
 class PageReader:
@@ -94,7 +96,7 @@ class PageReader:
     def read(self, body: bytes, content_type: str = "") -> Page:
         """Return the wanted series of a page."""
         check_charset(content_type)
-        lines = body.count(b"\n")
+        lines = len(body) - len(body.replace(b"\n", b""))  # a quarter of the time that counting takes
         layout = self._layout
         if layout is not None and self._pages_left > 0 and lines == layout.lines:
             page = _follow(layout, body)
@@ -111,8 +113,10 @@ class PageReader:
         _refuse_duplicates(parsed)
         if series != self._series:  # else callers keep what they derived from the tuple they know
             self._series = series
-        wanted = tuple((sample.raw_key, _family(sample.raw_key), sample.counter) for sample in parsed)
-        self._layout = _Layout(lines, self._series, wanted)
+        keys = [sample.raw_key for sample in parsed]
+        wanted = tuple((key, len(key), _family(key)) for key in keys)
+        counters = tuple(place for place, sample in enumerate(parsed) if sample.counter)
+        self._layout = _Layout(lines, self._series, wanted, counters)
         self._pages_left = self._relearn_pages
         values = tuple(sample.value for sample in parsed)
         return Page(self._series, values, tuple(sample.text for sample in parsed))
@@ -189,6 +193,8 @@ class _Sample:
 _NAME = re.compile(rb"[ \t]*([a-zA-Z_:][a-zA-Z0-9_:]*)(?=[ \t{])")
 _ENGINE_NAME = re.compile(r"(?:ray_)?(vllm|sglang|lmdeploy|trtllm|llamacpp)[:_](.+)", re.DOTALL)
 _CHARSET = re.compile(r"charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
+_BARE_NUMBERS = re.compile(rb"[-+.0-9A-Za-z]*")
+"""Nothing that Python alone reads, and neither a timestamp nor an exemplar, which have spaces."""
 _READABLE_CHARSETS = frozenset({"utf-8", "utf8", "ascii", "us-ascii"})
 
 
@@ -230,32 +236,46 @@ def check_charset(content_type: str) -> None:
 
 def _follow(layout: _Layout, body: bytes) -> Page | None:
     """Read a page of a known layout, or return None when anything about it is not as expected."""
-    page = b"\n" + body
+    texts = _texts(layout, b"\n" + body)
+    if texts is None:
+        return None
+    try:
+        texts, values = _numbers(texts)
+    except ValueError:
+        return None
+    if not all([0 <= values[place] < MAX_COUNT for place in layout.counters]):  # noqa: C419 - a list is faster
+        return None
+    if math.isfinite(sum(values)):
+        return Page(layout.series, tuple(values), tuple(texts))
+    return Page(layout.series, tuple(v if math.isfinite(v) else None for v in values), tuple(texts))
+
+
+def _texts(layout: _Layout, page: bytes) -> list[bytes] | None:
+    """Find what stands behind each wanted key, or return None when a series is gone or new."""
     position = 0  # the line feed before the next line
     family = b"\n\n"  # of the line before it: matches nothing yet
-    values: list[float | None] = []
     texts: list[bytes] = []
-    for key, next_family, counter in layout.lines_wanted:
-        at = page.find(key, position)
-        if at != position and (at < 0 or _stranger(page, position, family, at, next_family)):
-            return None
-        start = at + len(key)
+    for key, key_bytes, next_family in layout.lines_wanted:
+        at = position
+        if not page.startswith(key, position):  # as it mostly does: families stand together
+            at = page.find(key, position)
+            if at < 0 or _stranger(page, position, family, at, next_family):
+                return None
+        start = at + key_bytes
         position = page.find(b"\n", start)
         if position < 0:
             return None
-        text = page[start:position].strip()
-        try:
-            value = _number(text)
-        except ValueError:
-            return None
-        if counter and not 0 <= value < MAX_COUNT:
-            return None
-        values.append(value if math.isfinite(value) else None)
-        texts.append(text)
+        texts.append(page[start:position])
         family = next_family
-    if page.startswith(family, position):
-        return None
-    return Page(layout.series, tuple(values), tuple(texts))
+    return None if page.startswith(family, position) else texts
+
+
+def _numbers(texts: list[bytes]) -> tuple[list[bytes], list[float]]:
+    """Return the texts without what surrounds them, and their numbers. Raises ValueError."""
+    if _BARE_NUMBERS.fullmatch(b"".join(texts)):
+        return texts, [float(text) for text in texts]
+    stripped = [text.strip() for text in texts]
+    return stripped, [_number(text) for text in stripped]
 
 
 def _stranger(page: bytes, position: int, family: bytes, at: int, next_family: bytes) -> bool:

@@ -8,19 +8,10 @@ import orjson
 
 from agent.measure.rack_snapshot import RATE
 from agent.wire.codec import standing_row
+from agent.wire.model_codec import by_boundary, deployment_row, model_row
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from agent.measure.engine import TokenKind
-    from agent.measure.rack_snapshot import (
-        DeploymentFigures,
-        MemberFigures,
-        MemberGpu,
-        ModelFigures,
-        RackSnapshot,
-        RecordFigures,
-    )
+    from agent.measure.rack_snapshot import MemberFigures, MemberGpu, RackSnapshot, RecordFigures
 
 SCHEMA = 1
 
@@ -48,7 +39,7 @@ def to_plain(rack: RackSnapshot) -> dict[str, Any]:
         "power_watts": dict(rack.power_watts),
         "power_sources": dict(rack.power_sources),
         "energy_joules_total": dict(rack.energy_joules_total),
-        "tokens_per_joule": _by_boundary(rack.tokens_per_joule),
+        "tokens_per_joule": by_boundary(rack.tokens_per_joule),
         "coverage": rack.coverage,
         "valid": rack.valid,
         "reasons": [] if rate is None else sorted(rate.reasons),
@@ -60,8 +51,8 @@ def to_plain(rack: RackSnapshot) -> dict[str, Any]:
             "drained": list(rack.drained),
         },
         "gpus": {"expected": rack.gpus_expected, "reporting": rack.gpus_reporting},
-        "models": [_model(model) for model in rack.models],
-        "deployments": [_deployment(each) for each in rack.deployments],
+        "models": [model_row(model) for model in rack.models],
+        "deployments": [deployment_row(each) for each in rack.deployments],
         "record": None if rack.record is None else _record(rack.record),
         "members": [_member(member) for member in rack.members],
     }
@@ -71,38 +62,6 @@ def _window_end(rack: RackSnapshot) -> float | None:
     """Return when the window of the rates ended, in Unix seconds."""
     end, at = rack.window_end_monotonic_seconds, rack.at
     return None if end is None else at.unix_seconds - (at.monotonic_seconds - end)
-
-
-def _by_boundary(ratios: Mapping[tuple[TokenKind, str], float]) -> dict[str, dict[str, float]]:
-    plain: dict[str, dict[str, float]] = {}
-    for (kind, boundary), ratio in ratios.items():
-        plain.setdefault(boundary, {})[kind] = ratio
-    return plain
-
-
-def _model(model: ModelFigures) -> dict[str, Any]:
-    return {
-        "model": model.model,
-        "nodes": model.nodes,
-        "tokens_per_second": dict(model.tokens_per_second),
-        "tokens_total": dict(model.tokens_total),
-        "tokens_per_joule": _by_boundary(model.tokens_per_joule),
-        "requests": {"running": model.running, "waiting": model.waiting},
-    }
-
-
-def _deployment(each: DeploymentFigures) -> dict[str, Any]:
-    return {
-        "deployment": each.deployment,
-        "model": each.model,
-        "nodes": each.nodes,
-        "gpus": each.gpus,
-        "tokens_per_second": dict(each.tokens_per_second),
-        "tokens_per_joule": _by_boundary(each.tokens_per_joule),
-        "power_watts": dict(each.power_watts),
-        "requests": {"running": each.running, "waiting": each.waiting},
-        "reasons": sorted(each.reasons),
-    }
 
 
 def _record(record: RecordFigures) -> dict[str, Any]:
@@ -130,7 +89,7 @@ def _member(member: MemberFigures) -> dict[str, Any]:
         "spans_nodes": member.spans_nodes,
         "tokens_per_second": dict(member.tokens_per_second),
         "power_watts": dict(member.power_watts),
-        "tokens_per_joule": _by_boundary(member.tokens_per_joule),
+        "tokens_per_joule": by_boundary(member.tokens_per_joule),
         "rate_to_median_ratio": member.rate_to_median_ratio,
         "version": member.version,
         "gpus": [_gpu(gpu) for gpu in member.gpus],

@@ -19,6 +19,7 @@ SCENES = {
     "record": scenes.nvl72,
     "troubles": scenes.with_troubles,
     "one": scenes.workstation,
+    "shared": scenes.shared,
     "many": lambda sequence, seconds: scenes.many(200, sequence, seconds),
 }
 LONGEST_MILLISECONDS = 30_000
@@ -99,6 +100,61 @@ def test_without_members_of_a_record_no_record_is_shown(server, opened):
     page = shown(opened())
 
     expect(page.locator("#card-record")).to_be_hidden()
+
+
+def test_a_node_alone_shows_what_the_clients_of_its_models_wait(server, opened):
+    server.publish(scenes.shared())
+    page = shown(opened())
+    row = page.locator("#latency-table tbody tr", has_text="Qwen")
+
+    expect(page.locator("#latency-title")).to_have_text("Latency, p50 \u00b7 p99 of the last 60\u202fs")
+    expect(row.locator("td").nth(0)).to_have_text("70.8\u202fms \u00b7 744\u202fms")
+    expect(row.locator("td").nth(2)).to_have_text(f"4.92\u202fs \u00b7 {DASH}")
+    expect(row.locator("td").nth(2)).to_have_attribute("title", "p50: 4.92 s\np99: unknown")
+
+
+def test_deployments_that_share_a_node_are_told_apart(server, opened):
+    server.publish(scenes.shared())
+    page = shown(opened())
+    rows = page.locator("#deployments-table tbody tr")
+
+    expect(rows.locator("th")).to_have_text(["chat-batch", "chat-live", "coder"])
+    expect(rows.nth(1).locator("td")).to_have_text(
+        [
+            "meta-llama/Llama-3.3-70B-Instruct",
+            "4",
+            "5.84\u202fk tok/s",
+            "1.13 gpu",
+            "146 + 0",
+            "118\u202fms \u00b7 1.24\u202fs",
+        ]
+    )
+    expect(rows.nth(2).locator("td").nth(3)).to_have_text("unattributed")
+
+
+def test_a_rack_of_nodes_shows_no_latency_and_a_deployment_that_is_its_model_is_not_told_twice(
+    server, opened
+):
+    """T5: quantiles of nodes make none of their rack."""
+    server.publish(scenes.shared())
+    page = shown(opened())
+    expect(page.locator("#latency-table")).to_be_visible()
+    server.publish(replace(scenes.nvl72(seconds=1001.0), deployments=scenes.workstation().deployments))
+
+    expect(page.locator("#latency")).to_be_hidden()
+    expect(page.locator("#deployments")).to_be_hidden()
+
+
+def test_deployments_of_a_rack_have_no_column_of_latency(server, opened):
+    server.publish(scenes.shared())
+    page = shown(opened())
+    titles = page.locator("#deployments-table thead th")
+    expect(titles.filter(has_text="First token")).to_be_visible()
+    bare = tuple(replace(each, service=None) for each in scenes.shared().deployments)
+    server.publish(replace(scenes.nvl72(seconds=1001.0), deployments=bare))
+
+    expect(titles).to_have_text(["Deployment", "Model", "GPUs", "Output", "Tokens/J", "Run + wait"])
+    expect(page.locator("#deployments-table tbody tr")).to_have_count(3)
 
 
 def test_a_tray_that_goes_missing_is_named_with_why_and_since_when(server, opened):
@@ -182,7 +238,8 @@ def test_hostile_names_are_text_and_nothing_else(server, opened):
         page.evaluate("document.querySelectorAll('img, body script, [onerror], a[href^=javascript]').length")
         == 0
     )
-    expect(page.locator("#models-table tbody th")).to_contain_text("<script>window.owned=1</script>")
+    for table in ("models", "latency", "deployments"):
+        expect(page.locator(f"#{table}-table tbody th")).to_contain_text("<script>window.owned=1</script>")
     assert page.complaints == []
 
 

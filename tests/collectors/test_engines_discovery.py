@@ -23,6 +23,7 @@ from agent.collectors.engines import Settings, Target, build, examine
 from agent.discovery import probes
 from agent.discovery.kubernetes import KubernetesSd
 from agent.discovery.proc import Proc
+from agent.measure.gpu import GpuProcess as HeldBy
 from agent.measure.owner import GpuOwner
 from agent.measure.reading import Moment, Outcome, Reason, SourceError
 from agent.wire.discovery_settings import FileSd, HttpSd
@@ -178,6 +179,17 @@ async def test_an_engine_that_loads_is_found_when_it_answers(tmp_path):
             assert (before, list(bench.engines)) == ({}, [f"127.0.0.1:{engine.port}"])
 
 
+async def test_a_fresh_tgi_is_found_though_its_page_is_empty_until_the_first_request(tmp_path):
+    called = ("bash", "-c", 'exec -a text-generation-router "$@"', "x")
+    with GpuProcess(tmp_path, "empty", prefix=called) as engine:
+        async with Bench() as bench:
+            bench.snapshot = seen((engine.holder,))
+            await bench.tick(2)
+            reading = await bench.read(f"127.0.0.1:{engine.port}")
+
+    assert (reading.engine, reading.counters, reading.gpus) == ("tgi", (), ("GPU-0",))
+
+
 async def test_one_that_never_is_ready_is_asked_a_bounded_number_of_times(tmp_path):
     with GpuProcess(tmp_path, "loading") as engine:
         async with Bench() as bench:
@@ -202,6 +214,58 @@ async def test_an_engine_that_restarts_on_another_port_stays_the_same_instance(t
 
             assert again.port != engine.port
             assert (gone, list(bench.engines), reading.instance) == ([name], [name], name)
+
+
+async def test_an_engine_keeps_its_name_over_a_restart_of_rackwatt(tmp_path):
+    async with Bench() as bench:
+        with GpuProcess(tmp_path, name="e") as engine:
+            bench.snapshot = seen((engine.holder,))
+            kept = (await bench.tick()).found
+            name = f"127.0.0.1:{engine.port}"
+    with GpuProcess(tmp_path, name="e") as again:
+        async with Bench() as bench:
+            bench.snapshot = dataclasses.replace(seen((again.holder,)), found=kept)
+            told = (await bench.tick()).found
+
+            assert again.port != engine.port
+            assert (list(bench.engines), told) == ([name], kept)
+
+
+async def test_another_engine_does_not_get_the_name_of_one_before_the_restart(tmp_path):
+    async with Bench() as bench:
+        with GpuProcess(tmp_path, name="e") as engine:
+            bench.snapshot = seen((engine.holder,))
+            kept = (await bench.tick()).found
+    with GpuProcess(tmp_path, "engine", "--max-num-seqs", "8", name="e") as other:
+        async with Bench() as bench:
+            bench.snapshot = dataclasses.replace(seen((other.holder,)), found=kept)
+            told = (await bench.tick()).found
+
+            assert list(bench.engines) == [f"127.0.0.1:{other.port}"]
+            assert told.items() > kept.items()  # it may come back yet
+
+
+async def test_of_two_engines_that_look_the_same_after_a_restart_none_gets_the_name(tmp_path):
+    async with Bench() as bench:
+        with GpuProcess(tmp_path, name="e") as engine:
+            bench.snapshot = seen((engine.holder,))
+            kept = (await bench.tick()).found
+    with GpuProcess(tmp_path, name="e") as one, GpuProcess(tmp_path, name="e") as two:
+        async with Bench() as bench:
+            bench.snapshot = dataclasses.replace(seen((one.pid, two.pid)), found=kept)
+            await bench.tick()
+
+            assert set(bench.engines) == {f"127.0.0.1:{one.port}", f"127.0.0.1:{two.port}"}
+
+
+async def test_what_is_kept_of_an_engine_does_not_tell_its_command_line(tmp_path):
+    async with Bench() as bench:
+        with GpuProcess(tmp_path, "engine", "--api-key", "hush") as engine:
+            bench.snapshot = seen((engine.holder,))
+            (mark,) = (await bench.tick()).found.values()
+
+    assert len(mark) == 32
+    assert "hush" not in mark
 
 
 async def test_an_engine_with_another_command_line_is_another_instance(tmp_path):
@@ -282,6 +346,16 @@ async def test_an_engine_spreads_over_nodes_when_it_wants_more_gpus_than_it_hold
             reading = await bench.read(f"127.0.0.1:{engine.port}")
 
     assert reading.spans_nodes is True
+
+
+@pytest.mark.parametrize(("rank", "elsewhere"), [("0", False), ("1", True)])
+async def test_T24_a_further_node_of_an_engine_works_for_what_its_first_node_shows(tmp_path, rank, elsewhere):  # noqa: N802 - the rule's name
+    with GpuProcess(tmp_path, "pageless", "--nnodes", "2", "--node-rank", rank) as engine:
+        async with Bench() as bench:
+            bench.snapshot = seen((engine.holder,))
+            reading = await bench.tick()
+
+    assert reading.serves_elsewhere is elsewhere
 
 
 @pytest.mark.skipif(not available(), reason="needs root and network namespaces")
@@ -422,6 +496,22 @@ async def test_a_pod_names_the_owner_of_its_gpus_and_learns_them(tmp_path, monke
         GpuOwner("GPU-1", namespace="serving", pod="llama-0"),
     )
     assert source.joined(bench.snapshot).gpus == ("GPU-0", "GPU-1")
+
+
+async def test_the_owner_of_a_gpu_that_is_divided_is_named_with_its_instance(tmp_path, monkeypatch):
+    tree = ProcTree(tmp_path / "proc")
+    for pid, job in ((10, 4711), (20, 4712)):
+        tree.process(pid, cgroup=f"0::/slurmstepd.scope/job_{job}/step_0/user/task_0", session=pid)
+    monkeypatch.setattr(process_source, "Proc", lambda: Proc(tree.root))
+    snapshot = seen((10, 20))
+    processes = (HeldBy(10, 1, "1/0"), HeldBy(20, 1, "2/0"))
+    divided = dataclasses.replace(snapshot.gpus[0].reading, processes=processes)
+    gpus = (dataclasses.replace(snapshot.gpus[0], reading=divided),)
+    async with Bench() as bench:
+        bench.snapshot = dataclasses.replace(snapshot, gpus=gpus)
+        owners = (await bench.tick()).owners
+
+    assert owners == (GpuOwner("GPU-0", "1/0", job_id="4711"), GpuOwner("GPU-0", "2/0", job_id="4712"))
 
 
 async def test_a_target_on_another_machine_is_no_reason_to_leave_an_engine_out(tmp_path):

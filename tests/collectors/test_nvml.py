@@ -120,8 +120,17 @@ def test_processes_are_listed_with_their_memory(driver):
     with NvmlAgent(driver.env) as agent:
         gpus = agent.gpus()
 
-    assert gpus[0]["processes"] == [{"pid": os.getpid(), "memory_bytes": 3 * 2**30}]
+    assert gpus[0]["processes"] == [{"pid": os.getpid(), "memory_bytes": 3 * 2**30, "mig": ""}]
     assert gpus[1]["processes"] == []
+
+
+def test_a_process_on_a_divided_gpu_tells_its_instance(driver):
+    driver.process_in(0, 71, 2**30, (1, 0))
+    driver.process_in(0, 72, 2**30, (13, 0))
+    with NvmlAgent(driver.env) as agent:
+        (gpu, *_) = agent.gpus()
+
+    assert {each["pid"]: each["mig"] for each in gpu["processes"]} == {71: "1/0", 72: "13/0"}
 
 
 def test_processes_can_be_left_unasked(driver):

@@ -51,6 +51,12 @@ def test_a_command_line_without_its_port_stays_the_same(line):
         ("vllm serve m -tp 2 -dp 16 -dpl 8 --data-parallel-hybrid-lb", Parallelism(16, 2)),
         ("vllm serve m -tp 2 -dp 16 --data-parallel-rank 3", Parallelism(2)),
         ("vllm serve m -tp 8 --nnodes 2 --node-rank 0", Parallelism(8, 2)),
+        ("vllm serve m -tp 8 --nnodes 2 --node-rank 1 --headless", Parallelism(8, 2, headless=True)),
+        (
+            "python -m sglang.launch_server --tp 16 --nnodes 2 --node-rank 1",
+            Parallelism(16, 2, headless=True),
+        ),
+        ("lmdeploy serve api_server m --tp=16 --nnodes=2 --node_rank=1", Parallelism(16, 2, headless=True)),
         ("python -m sglang.launch_server --tp 8 --dp-size 2", Parallelism(16)),
         (
             "python -m sglang.launch_server --tp 16 --dp-size 16 --enable-dp-attention --nnodes 2",

@@ -88,6 +88,31 @@ async def test_the_page_that_reading_empties_is_not_asked_where_the_server_says_
     assert prober.probes[0].remedy == "mend trt"
 
 
+TGI = ("text-generation-router", "--port", "80")
+
+
+@pytest.mark.parametrize(
+    ("argv", "named", "body", "engine"),
+    [
+        (TGI, True, b"", "tgi"),
+        (TGI, True, b"\n", "tgi"),
+        (TGI, False, b"", ""),  # another socket of its family
+        (("python3", "server.py"), True, b"", ""),  # nothing says whose it is
+        (TGI, True, b"a 1\n", ""),  # not empty, and of nobody we know
+        (("python3", "trtllm-serve"), True, b"", ""),  # its empty page may be that of two versions
+    ],
+)
+async def test_T25_an_empty_page_is_of_the_engine_that_the_command_line_names(argv, named, body, engine):  # noqa: N802 - the rule's name
+    async with PageServer({"/metrics": Answer(body), "/prometheus/metrics": Answer(body)}) as server:
+        prober = Prober(HttpClient(), plugins.engine_tables())
+        port = int(server.url.rpartition(":")[2])
+        prober.expect([family(listener(port, named=named), argv=argv)], [])
+        await prober.advance(0.0)
+
+    assert prober.probes[0].engine == engine
+    assert (prober.probes[0].verdict is Verdict.ENGINE) is bool(engine)
+
+
 async def test_a_redirect_is_not_followed():
     moved = Answer(status="302 Found", headers={"Location": "http://127.0.0.1:9/"})
     async with PageServer({"/metrics": moved}) as server:

@@ -33,15 +33,26 @@ def test_frontend_with_a_router_inside_is_no_worker():
     assert found == TABLE
 
 
-def test_tokens_are_a_counter_and_sums_of_histograms():
+def test_tokens_are_sums_of_histograms():
     counters = engine_page.counters(*read(BUSY), "m", override=False)
 
     assert {one.kind: one.value for one in counters} == {
-        TokenKind.OUTPUT: 3484.0,
+        TokenKind.OUTPUT: 3079.0,
         TokenKind.PROMPT: 2863.0,
         TokenKind.PROMPT_CACHED: 0.0,
     }
-    assert read(BUSY)[0].live
+
+
+def test_output_of_unfinished_requests_is_told_by_the_live_counter_beside_them():
+    assert engine_page.live_output(*read(BUSY)) == 3484.0
+
+
+def test_T25_output_is_counted_before_the_first_request_has_ended():  # noqa: N802 - the rule's name
+    plan, page = read(b'dynamo_frontend_output_tokens_total{model="m"} 5\n')
+
+    assert engine_page.counters(plan, page, "m", override=False) == ()
+    assert engine_page.counts_output(plan, page, TABLE)
+    assert engine_page.live_output(plan, page) == 5.0
 
 
 def test_older_name_of_running_requests_is_counted_only_where_the_newer_is_not():

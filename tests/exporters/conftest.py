@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.measure.attribution import Claim
+from agent.measure.attribution import Claim, Group
 from agent.measure.energy import Verdict
 from agent.measure.engine import Demand, EngineReading, Histogram, Latency, TokenKind
 from agent.measure.gpu import (
@@ -17,8 +17,10 @@ from agent.measure.gpu import (
     Power,
     PowerScope,
 )
+from agent.measure.host import HostClock, HostFigures, LinkFigures, LinkReading, PcieLink
 from agent.measure.meter import PartFigures
 from agent.measure.owner import GpuOwner
+from agent.measure.push import Loss, PushFigures
 from agent.measure.rack_snapshot import (
     DeploymentFigures,
     MemberFigures,
@@ -35,6 +37,7 @@ from agent.measure.snapshot import (
     EngineFigures,
     GpuFigures,
     NodeIdentity,
+    Origin,
     Snapshot,
     TokenFigures,
 )
@@ -228,6 +231,7 @@ def service():
             LatencyFigures(Latency.END_TO_END, 40.0, None, {0.5: 8.0, 0.9: 12.5, 0.99: 14.75}, None),
         ),
         goodput_ratio=(0.5, 0.75),
+        goodput_requests_per_second=(0.3125, 0.5),
         cached_prompt_ratio=0.25,
         speculative_accepted_ratio=0.625,
         histograms={
@@ -240,7 +244,38 @@ def service():
 
 
 @pytest.fixture
-def snapshot(rack, service, well_gpu, lost_gpu, silent_gpu, serving_engine, silent_engine):
+def host():
+    """A machine with a network card, an InfiniBand card whose link fails, and a GPU on half its lanes."""
+    return HostFigures(
+        stalled_seconds_total={("cpu", "some"): 12.5, ("memory", "some"): 3.25, ("memory", "full"): 0.0},
+        clock=HostClock(synchronized=True, error_bound_seconds=0.015625, offset_seconds=-0.000244140625),
+        cpu_steal_seconds_total=1.5,
+        oom_kills_total=2.0,
+        cpu_frequency_hertz={"min": 8.0e8, "mean": 2.4e9, "max": 3.3e9},
+        interfaces=(
+            LinkFigures(
+                LinkReading("eth0", "", up=True, speed_bytes_per_second=12.5e9),
+                {
+                    "receive_errors": 3.0,
+                    "transmit_errors": 0.0,
+                    "receive_dropped": 4.0,
+                    "transmit_dropped": 0.0,
+                    "carrier_changes": 2.0,
+                },
+            ),
+        ),
+        ports=(
+            LinkFigures(
+                LinkReading("mlx5_0", "1", up=False, speed_bytes_per_second=50e9),
+                {"symbol_error": 17.0, "link_downed": 1.0},
+            ),
+        ),
+        pcie_links={"GPU-aa": PcieLink(8.0, 16.0, 16e9, 32e9)},
+    )
+
+
+@pytest.fixture
+def snapshot(rack, host, service, well_gpu, lost_gpu, silent_gpu, serving_engine, silent_engine):
     return Snapshot(
         sequence=7,
         at=AT,
@@ -300,6 +335,10 @@ def snapshot(rack, service, well_gpu, lost_gpu, silent_gpu, serving_engine, sile
                 power_watts={"gpu": 1033.5},
                 gpu_numbers=(0,),
                 energy_joules_total={("gpu", "serving"): 120_000.5, ("gpu", "idle"): 0.0},
+                running=12.0,
+                waiting=3.0,
+                kv_cache_usage_ratio=0.75,
+                requests_finished_total={"succeeded": 97.0, "failed": 0.0, "aborted": 3.0},
             ),
         ),
         claims={0: Claim.ATTRIBUTED, 1: Claim.UNKNOWN},
@@ -308,4 +347,16 @@ def snapshot(rack, service, well_gpu, lost_gpu, silent_gpu, serving_engine, sile
         crosschecks={("module", "hwmon"): 2290.0},
         parts=(PartFigures("grace", "0", "hwmon", 104.0, 520.5),),
         services=(service,),
+        host=host,
+        deployment_services={Group("chat", "llama"): service},
+        pushes=(
+            PushFigures(
+                "otlp",
+                {"delivered": 40, Reason.UNREACHABLE: 8},
+                {Loss.OVERFLOW: 1_200},
+                65_536,
+                1_759_999_995.0,
+            ),
+        ),
+        origin=Origin("boot", "run", "ledger", 1_750_000_000.0, 1_759_990_000.0),
     )

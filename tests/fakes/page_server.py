@@ -32,6 +32,7 @@ class Request:
     headers: Mapping[str, str]
     connection: int
     """Number of the connection that it came on."""
+    body: bytes = b""
 
 
 class PageServer:
@@ -99,7 +100,8 @@ class PageServer:
         first, *lines = head.rstrip().split("\r\n")
         path = first.split(" ")[1]
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        self.requests.append(Request(path, headers, number))
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+        self.requests.append(Request(path, headers, number, body))
         self._asked.set()
         answer = self.answers.get(path, Answer(status="404 Not Found"))
         if answer.together is not None:

@@ -50,9 +50,22 @@ def promtool_check_metrics(text: str) -> tuple[int, str]:
 
 def promtool_check_rules(*files: Path) -> tuple[int, str]:
     """Exit status and messages of `promtool check rules` with every lint fatal."""
-    command = [found_program("promtool"), "check", "rules", "--lint=all", "--lint-fatal"]
+    return _promtool("check", "rules", "--lint=all", "--lint-fatal", *map(str, files))
+
+
+def promtool_test_rules(file: Path) -> tuple[int, str]:
+    """Exit status and messages of `promtool test rules`."""
+    return _promtool("test", "rules", str(file))
+
+
+def promtool_check_config(file: Path) -> tuple[int, str]:
+    """Exit status and messages of `promtool check config`, rule files of the configuration included."""
+    return _promtool("check", "config", "--lint=all", "--lint-fatal", str(file))
+
+
+def _promtool(*arguments: str) -> tuple[int, str]:
     done = subprocess.run(
-        [*command, *map(str, files)], capture_output=True, timeout=PROMTOOL_SECONDS, check=False
+        [found_program("promtool"), *arguments], capture_output=True, timeout=PROMTOOL_SECONDS, check=False
     )
     return done.returncode, (done.stdout + done.stderr).decode(errors="replace")
 
@@ -68,10 +81,15 @@ class Prometheus:
         evaluation_interval: str = "1s",
         metrics_path: str = "/metrics",
         rule_files: Sequence[Path] = (),
+        alertmanagers: Sequence[str] = (),
         features: Sequence[str] = (),
         remote_write_receiver: bool = False,
+        config: Mapping[str, Any] | None = None,
     ) -> None:
-        """Settle the configuration; `targets` maps a job's name to host:port or host:port/path."""
+        """Settle the configuration; `targets` maps a job's name to host:port or host:port/path.
+
+        `config` has top-level keys of the file that are taken as they are.
+        """
         self.port: int | None = None
         self.folder: Path | None = None
         self._program: Program | None = None
@@ -85,6 +103,7 @@ class Prometheus:
                 "evaluation_interval": evaluation_interval,
             },
             "rule_files": [str(Path(path).resolve()) for path in rule_files],
+            "alerting": {"alertmanagers": [{"static_configs": [{"targets": list(alertmanagers)}]}]},
             "scrape_configs": [
                 {
                     "job_name": job,
@@ -92,6 +111,7 @@ class Prometheus:
                 }
                 for job, addresses in targets.items()
             ],
+            **(config or {}),
         }
 
     def __enter__(self) -> Self:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from agent.measure.engine import TokenKind
+from agent.measure.engine import Latency, TokenKind
 from agent.measure.rack_snapshot import (
+    DeploymentFigures,
     MemberFigures,
     MemberGpu,
     ModelFigures,
@@ -15,6 +16,7 @@ from agent.measure.rack_snapshot import (
 )
 from agent.measure.reading import Moment
 from agent.measure.records import BY_NAME
+from agent.measure.service import LatencyFigures, ServiceFigures
 from agent.measure.validity import Invalid, Validity
 
 OUTPUT, PROMPT = TokenKind.OUTPUT, TokenKind.PROMPT
@@ -69,6 +71,17 @@ def away(one: MemberFigures, why: str, age_seconds: float | None) -> MemberFigur
     return MemberFigures(
         node=one.node, url=one.url, up=False, why=why, age_seconds=age_seconds, gpus=dark, version=one.version
     )
+
+
+def service(model: str, scale: float = 1.0) -> ServiceFigures:
+    """What the clients of a model wait; its slowest whole requests are above the highest bucket."""
+    waits = {
+        Latency.FIRST_TOKEN: {0.5: 0.118 * scale, 0.9: 0.31 * scale, 0.99: 1.24 * scale},
+        Latency.INTER_TOKEN: {0.5: 0.0112 * scale, 0.9: 0.0197 * scale, 0.99: 0.0416 * scale},
+        Latency.END_TO_END: {0.5: 8.2 * scale, 0.9: 14.6 * scale},
+    }
+    told = tuple(LatencyFigures(each, 200.0, None, quantiles, None) for each, quantiles in waits.items())
+    return ServiceFigures(model, 60.0, told)
 
 
 def rack_of(
@@ -170,9 +183,47 @@ def workstation(sequence: int = 1, seconds: float = 1000.0) -> RackSnapshot:
         tokens_total={OUTPUT: 481_220.0, PROMPT: 1_203_441.0},
         validity=whole.validity[:2],
         models=(
-            replace(whole.models[0], model=one.models[0], tokens_total={OUTPUT: 481_220.0}, running=2.0),
+            replace(
+                whole.models[0],
+                model=one.models[0],
+                tokens_total={OUTPUT: 481_220.0},
+                running=2.0,
+                service=service(one.models[0], 3.0),
+            ),
         ),
+        deployments=(DeploymentFigures(one.models[0], one.models[0], gpus=1),),
     )
+
+
+def shared(sequence: int = 1, seconds: float = 1000.0) -> RackSnapshot:
+    """A node of eight GPUs alone: two models in three deployments, of which one does not know its GPUs."""
+    whole = rack_of((member("hgx-03", 9_210.0, gpus=8),), sequence, name="hgx-03", seconds=seconds)
+    chat, code = "meta-llama/Llama-3.3-70B-Instruct", "Qwen/Qwen2.5-Coder-32B"
+    of_models = [
+        replace(whole.models[0], model=chat, tokens_per_joule={}, service=service(chat, 1.4), nodes=1),
+        replace(whole.models[0], model=code, tokens_per_joule={}, service=service(code, 0.6), nodes=1),
+    ]
+    unknown = frozenset({Invalid.UNATTRIBUTED})
+
+    def deployment(name: str, model: str, gpus: int, rate: float, scale: float) -> DeploymentFigures:
+        return DeploymentFigures(
+            name,
+            model,
+            gpus=gpus,
+            tokens_per_second={OUTPUT: rate},
+            tokens_per_joule={(OUTPUT, "gpu"): rate / (1290.0 * gpus)} if gpus else {},
+            running=rate / 40,
+            waiting=0.0,
+            reasons=frozenset() if gpus else unknown,
+            service=service(model, scale),
+        )
+
+    deployments = (
+        deployment("chat-batch", chat, 2, 2_050.0, 2.4),
+        deployment("chat-live", chat, 4, 5_840.0, 1.0),
+        deployment("coder", code, 0, 1_320.0, 0.6),
+    )
+    return replace(whole, of_one=True, record=None, models=tuple(of_models), deployments=deployments)
 
 
 def many(count: int, sequence: int = 1, seconds: float = 1000.0) -> RackSnapshot:
@@ -197,7 +248,8 @@ def hostile(sequence: int = 1, seconds: float = 1000.0) -> RackSnapshot:
     whole = rack_of((first, second), sequence, name=HOSTILE, seconds=seconds)
     return replace(
         whole,
-        models=(replace(whole.models[0], model=HOSTILE),),
+        models=(replace(whole.models[0], model=HOSTILE, service=service(HOSTILE)),),
+        deployments=(DeploymentFigures(f"{HOSTILE}3", HOSTILE, reasons=frozenset({Invalid.UNATTRIBUTED})),),
         power_sources={"gpu": HOSTILE},
         power_watts={"gpu": 5.0, HOSTILE: 6.0},
         record=replace(RECORD, title=HOSTILE, caveats=(HOSTILE,), ratio=0.5),

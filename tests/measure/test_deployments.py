@@ -1,5 +1,7 @@
 """Deployments of a node: rates, joules of their own GPUs while serving and idle, and ratios (T1, T13)."""
 
+from dataclasses import replace
+
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -7,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from agent.measure.attribution import Claim, Group
 from agent.measure.engine import Role, TokenKind
 from agent.measure.gpu import GpuProcess
+from agent.measure.rows import rows_of
 from agent.measure.validity import Invalid
 
 OUTPUT = TokenKind.OUTPUT
@@ -186,6 +189,80 @@ def test_t1_energy_of_a_deployment_survives_a_restart_and_outlives_it(duo):
     assert deployment(snapshot, "llama").nodes == 0
     # what was used while rackwatt was away is nobody's: it is not known who held the GPU then
     assert deployment(snapshot, "qwen").energy_joules_total["gpu", "serving"] == 4500.0 + 500.0
+
+
+def finishing(duo, seconds, ended, engines=(A,), **fields):
+    """A page of each engine that has ended so many requests well, and failed one in ten."""
+    for instance in engines:
+        page = duo.page(seconds, 100.0 * seconds, instance=instance, gpus=OWN[instance], **fields)
+        done = replace(page.demand, succeeded=ended, failed=ended / 10.0)
+        duo.bench.take_page(replace(page, demand=done))
+
+
+def test_requests_of_a_deployment_are_those_of_its_instances(duo):
+    snapshot = duo.run(3)
+    qwen = deployment(snapshot, "qwen")
+
+    assert (qwen.running, qwen.waiting) == (1.0, 0.0)
+    assert {row.labels: row.value for row in rows_of(snapshot) if row.metric == "deployment_requests"} == {
+        ("llama", "llama", "running"): 1.0,
+        ("llama", "llama", "waiting"): 0.0,
+        ("qwen", "qwen", "running"): 1.0,
+        ("qwen", "qwen", "waiting"): 0.0,
+    }
+
+
+def test_the_cache_of_a_deployment_is_as_full_as_that_of_its_fullest_instance(duo):
+    for instance, fill in ((A, 0.25), (B, 0.75)):
+        page = duo.page(0.0, 0.0, instance=instance, gpus=OWN[instance], kv_cache_usage_ratio=fill)
+        duo.bench.take_page(page)
+
+    assert deployment(duo.bench.snapshot(0.0), "llama").kv_cache_usage_ratio == 0.75
+
+
+def test_t1_requests_that_ended_are_counted_from_when_their_engine_was_first_seen(duo):
+    for second, ended in enumerate((50.0, 60.0, 80.0)):
+        finishing(duo, float(second), ended)
+    snapshot = duo.bench.snapshot(2.0)
+
+    assert deployment(snapshot, "llama").requests_finished_total == {"succeeded": 30.0, "failed": 3.0}
+
+
+def test_t4_an_outcome_that_has_not_happened_is_zero_and_one_that_nobody_tells_is_absent(duo):
+    finishing(duo, 0.0, 50.0)
+
+    assert deployment(duo.bench.snapshot(0.0), "llama").requests_finished_total == {
+        "succeeded": 0.0,
+        "failed": 0.0,
+    }
+
+
+def test_t1_requests_of_a_deployment_do_not_fall_when_an_instance_leaves_or_rackwatt_restarts(duo):
+    for second, ended in enumerate((0.0, 40.0)):
+        finishing(duo, float(second), ended, engines=(A, B))
+    duo.bench = duo.bench.restart()
+    duo.bench.node.expect(["nvml", f"engines/{A}"])
+    finishing(duo, 2.0, 50.0)
+
+    assert deployment(duo.bench.snapshot(2.0), "llama").requests_finished_total["succeeded"] == 90.0
+
+
+def test_t13_a_request_of_a_pair_ended_well_once_and_failed_where_it_failed(duo):
+    for second, ended in enumerate((0.0, 40.0)):
+        finishing(duo, float(second), ended, engines=(A,), role=Role.PREFILL)
+        finishing(duo, float(second), ended, engines=(B,), role=Role.DECODE)
+    told = deployment(duo.bench.snapshot(1.0), "llama").requests_finished_total
+
+    assert told == {"succeeded": 40.0, "failed": 8.0}
+
+
+def test_requests_of_further_deployments_are_counted_together(duo, monkeypatch):
+    monkeypatch.setattr("agent.measure.deployment_work.MAX_GROUPS", 0)
+    for second, ended in enumerate((0.0, 40.0)):
+        finishing(duo, float(second), ended)
+    snapshot = duo.bench.snapshot(1.0)
+
+    assert deployment(snapshot, "other").requests_finished_total["succeeded"] == 40.0
 
 
 HELD = st.sampled_from([None, (), ("GPU-0",), ("GPU-0", "GPU-1"), ("GPU-1", "GPU-2"), ("GPU-2",)])

@@ -3,6 +3,7 @@
 import pytest
 
 from agent.measure.engine import TokenKind
+from agent.measure.gpu import Placement
 from agent.measure.reading import Reading
 from agent.measure.snapshot import Activity
 from agent.measure.validity import Invalid
@@ -247,3 +248,13 @@ def test_t4_an_idle_node_makes_zero_tokens_per_joule_and_is_valid(bench, gpu, pa
     snapshot = bench.snapshot(10.0)
 
     assert (snapshot.tokens_per_joule, standing(snapshot, RATIO).valid) == ({OUTPUT_BY_GPU: 0.0}, True)
+
+
+def test_a_node_stays_where_it_stands_while_its_gpus_cannot_be_read(bench, gpu):
+    """Else it would leave its rack for one of its own name, in Prometheus as in a rack's daemon."""
+    bench.take_gpus(gpu(0.0, 0.0, 500.0, placement=Placement(chassis_serial="1821", tray=6)))
+    bench.snapshot(0.0)
+    bench.miss("nvml")
+    node = bench.snapshot(5.0).node
+
+    assert (node.rack, node.chassis, node.tray) == ("1821", "1821", "6")

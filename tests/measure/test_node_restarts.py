@@ -105,6 +105,9 @@ def test_an_engine_that_is_down_after_a_restart_of_rackwatt_keeps_its_name(bench
         {"counters": {"k": [1.0, 1.0, None, 1.0, 0]}, "gpus": {}, "engines": {"a": ["vllm"]}},
         {"counters": {}, "gpus": {}, "engines": {}, "counting": {"a": ["boss", True]}},
         {"counters": {}, "gpus": {}, "engines": {}, "counting": {"a": True}},
+        {"counters": {}, "gpus": {}, "engines": {}, "found": 7},
+        {"counters": {}, "gpus": {}, "engines": {}, "began": "yesterday"},
+        {"counters": {}, "gpus": {}, "engines": {}, "began": float("nan")},
     ],
 )
 def test_kept_state_that_is_something_else_is_refused_and_nothing_is_taken(bench, kept):
@@ -117,12 +120,40 @@ def test_kept_state_that_is_something_else_is_refused_and_nothing_is_taken(bench
         "gpu_origins": {},
         "engines": {"a:8000": ["unknown", "unknown"]},
         "ledger": "",
+        "began": None,
         "drained": None,
         "counting": {},
+        "found": {},
     }
+
+
+def test_kept_totals_keep_the_moment_at_which_they_began(bench):
+    bench.node.begin(1000.0)
+    kept = bench.node.dump()
+    bench.node.begin(2000.0)
+    bench.node.load(kept)
+    origin = bench.snapshot(0.0).origin
+
+    assert (origin.began_unix_seconds, origin.started_unix_seconds) == (1000.0, 2000.0)
+
+
+def test_when_totals_of_an_older_rackwatt_began_is_unknown(bench):
+    kept = bench.node.dump()
+    bench.node.begin(2000.0)
+    bench.node.load({key: value for key, value in kept.items() if key != "began"})
+
+    assert bench.snapshot(0.0).origin.began_unix_seconds is None
 
 
 def test_costs_of_the_sources_are_in_the_snapshot(bench, moment):
     bench.node.take(Reading("nvml", moment(0.0), costs={"nvmlInit": Cost(1, 0.25)}), 1.0)
 
     assert bench.snapshot(0.0).costs == {"nvml": {"nvmlInit": Cost(1, 0.25)}}
+
+
+def test_what_tells_found_engines_apart_is_kept(bench, moment):
+    bench.node.take(Reading("discovery/processes", moment(0.0), found={"a:8000": "f00d"}), 1.0)
+    bench.node.take(Reading("discovery/processes", moment(1.0)), 1.0)  # it could not look
+    again = bench.restart()
+
+    assert again.snapshot(2.0).found == {"a:8000": "f00d"}

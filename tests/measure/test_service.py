@@ -4,11 +4,15 @@ import math
 
 import pytest
 
-from agent.measure.engine import Histogram, Latency
+from agent.measure.engine import Histogram, Latency, Role
 from agent.measure.node import NodeReckoner
+from agent.measure.rack import RackPlan
+from agent.measure.rack_of_one import rack_of_one
 from agent.measure.rows import rows_of
 from agent.measure.service import goodput_ratio
 from agent.measure.slo import Limits, Slo
+from agent.wire import codec
+from agent.wire.rack_codec import to_plain
 
 INF = math.inf
 FIRST = Latency.FIRST_TOKEN
@@ -306,6 +310,101 @@ def test_t4_a_promise_that_nothing_measures_leaves_goodput_unknown(with_slo, min
     assert rows(120, "model_goodput_ratio") == {}
 
 
+def test_goodput_is_told_as_a_rate_as_well(with_slo, minute, rows):
+    with_slo(first_token=0.2)
+    minute(1, 3, 4, 4)
+
+    assert rows(120, "model_goodput_requests_per_second") == {
+        ("llama", "lower"): 3.0,
+        ("llama", "upper"): 3.0,
+    }
+
+
+def test_requests_that_have_not_ended_are_in_no_rate_of_goodput(with_slo, feed, rows):
+    with_slo(first_token=0.2, end_to_end=0.4)
+    for second in range(0, 121, 5):
+        first = made(second, 3 * second, 4 * second, 4 * second)
+        ended = made(0, 0, second, 2 * second)
+        feed(second, {LLAMA: first, ("llama", Latency.END_TO_END): ended})
+
+    assert rows(120, "model_goodput_ratio") == {("llama", "lower"): 0.25, ("llama", "upper"): 0.5}
+    assert rows(120, "model_goodput_requests_per_second") == {
+        ("llama", "lower"): 0.5,
+        ("llama", "upper"): 1.0,
+    }
+
+
+def test_t4_goodput_is_zero_where_no_request_came(with_slo, minute, rows):
+    with_slo(first_token=0.2)
+    minute(0, 0, 0, 0)
+
+    assert rows(120, "model_goodput_ratio") == {}
+    assert rows(120, "model_goodput_requests_per_second") == {
+        ("llama", "lower"): 0.0,
+        ("llama", "upper"): 0.0,
+    }
+
+
+def test_t4_goodput_is_unknown_where_a_promise_is_not_measured(with_slo, minute, rows):
+    with_slo(first_token=0.2, end_to_end=9.0)
+    minute(1, 3, 4, 4)
+
+    assert rows(120, "model_goodput_requests_per_second") == {}
+
+
+def test_t13_a_request_that_a_gateway_tells_of_as_well_is_one(two_engines, minute, service, rows):
+    minute(1, 3, 4, 4)
+    minute(0, 0, 0, 9, instance="b:8000", role=Role.GATEWAY)
+
+    assert service(120).latencies[0].count == 240.0
+    assert rows(120, "model_time_to_first_token_seconds")["llama", "_count"] == 480.0
+
+
+def test_t13_of_a_pair_the_half_that_makes_the_output_tells(two_engines, minute, service):
+    minute(4, 4, 4, 4, role=Role.PREFILL)
+    minute(0, 0, 4, 4, instance="b:8000", role=Role.DECODE)
+
+    assert service(120).latencies[0].quantiles[0.5] == pytest.approx(0.3)
+
+
+def test_a_deployment_that_alone_serves_its_model_is_served_as_the_model_is(with_slo, minute, rows):
+    with_slo(first_token=0.2)
+    minute(1, 3, 4, 4)
+
+    assert rows(120, "deployment_goodput_ratio") == {
+        ("llama", "llama", "lower"): 0.75,
+        ("llama", "llama", "upper"): 0.75,
+    }
+    assert rows(120, "deployment_latency_quantile_seconds")["llama", "llama", "first_token", "50"] == (
+        pytest.approx(0.15)
+    )
+
+
+def test_deployments_of_one_model_have_latencies_of_their_own(two_engines, minute, rows):
+    minute(4, 4, 4, 4, deployment="near")
+    minute(0, 0, 4, 4, instance="b:8000", deployment="far")
+    told = rows(120, "deployment_latency_quantile_seconds")
+
+    assert told["near", "llama", "first_token", "50"] == pytest.approx(0.05)
+    assert told["far", "llama", "first_token", "50"] == pytest.approx(0.3)
+    assert rows(120, "model_latency_quantile_seconds")["llama", "first_token", "50"] == pytest.approx(0.1)
+
+
+def test_deployments_of_one_model_have_cached_shares_of_their_own(two_engines, prompts, rows):
+    prompts(10.0, deployment="near")
+    prompts(30.0, instance="b:8000", deployment="far")
+
+    assert rows(120, "deployment_cached_prompt_ratio") == {("near", "llama"): 0.25, ("far", "llama"): 0.75}
+
+
+def test_a_deployment_of_several_models_has_no_latency_of_its_own(feed, token_counter, rows):
+    for second in range(0, 121, 5):
+        told = {LLAMA: made(second, second, second, second)}
+        feed(second, told, more=[token_counter("other", second, model="qwen")])
+
+    assert rows(120, "deployment_latency_quantile_seconds") == {}
+
+
 def test_at_least_those_met_all_that_are_left_when_each_missed_one():
     assert goodput_ratio([0.75, 0.875])[0] == 0.625
 
@@ -364,3 +463,21 @@ def test_t4_without_a_guess_there_is_no_share_of_them(bench, page, rows):
         bench.take_page(page(float(second), 100.0, drafted_tokens=900.0, accepted_tokens=100.0))
 
     assert rows(120, "model_speculative_accepted_ratio") == {}
+
+
+def test_the_rack_of_one_tells_how_its_models_and_deployments_are_served(minute, bench):
+    minute(1, 3, 4, 4)
+    plain = to_plain(rack_of_one(bench.snapshot(120.0), RackPlan()))
+
+    latency = plain["models"][0]["service"]["latency_seconds"]["first_token"]
+    assert latency == pytest.approx({"50": 0.15, "90": 0.32, "99": 0.392})
+    assert plain["deployments"][0]["service"] == plain["models"][0]["service"]
+
+
+def test_a_node_tells_the_same_of_its_models_as_its_rack_of_one(minute, bench):
+    minute(1, 3, 4, 4)
+    snapshot = bench.snapshot(120.0)
+    node, rack = codec.to_plain(snapshot), to_plain(rack_of_one(snapshot, RackPlan()))
+
+    assert node["models"] == rack["models"] != []
+    assert node["deployments"] == rack["deployments"] != []

@@ -17,9 +17,11 @@ from fakes.nvml.driver import FakeDriver
 from fakes.processes import free_port, http_get
 from hypothesis import HealthCheck, settings
 
+from agent.measure.engine import Latency
 from agent.measure.rack_snapshot import (
     EFFICIENCY,
     RATE,
+    DeploymentFigures,
     MemberFigures,
     MemberGpu,
     ModelFigures,
@@ -27,6 +29,7 @@ from agent.measure.rack_snapshot import (
     RecordFigures,
 )
 from agent.measure.reading import Moment
+from agent.measure.service import LatencyFigures, ServiceFigures
 from agent.measure.validity import Flag, Invalid, Validity
 from agent.web.access import OPEN, Access
 from agent.web.guard import ENDLESS, Guard
@@ -130,6 +133,14 @@ def test_a_node_with_everything_is_as_described(agent):
     assert {engine["up"] for engine in node["engines"]} == {True, False}
 
 
+SERVICE = ServiceFigures(
+    model="llama",
+    window_seconds=60.0,
+    latencies=(LatencyFigures(Latency.FIRST_TOKEN, 40.0, 0.1, {0.5: 0.1, 0.99: 0.4}, 0.9),),
+    goodput_ratio=(0.5, 0.9),
+    goodput_requests_per_second=(0.25, 0.5),
+    cached_prompt_ratio=0.25,
+)
 RACK = RackSnapshot(
     sequence=7,
     at=Moment(1.0, 1_760_000_000.0),
@@ -155,7 +166,14 @@ RACK = RackSnapshot(
     gpus_expected=8,
     gpus_reporting=4,
     models=(
-        ModelFigures("llama", {"output": 5.0}, {"output": 9.0}, {("output", "gpu"): 0.05}, 1, 3.0, None),
+        ModelFigures(
+            "llama", {"output": 5.0}, {"output": 9.0}, {("output", "gpu"): 0.05}, 1, 3.0, None, SERVICE
+        ),
+        ModelFigures("qwen", {}, {"output": 9.0}, {}, 0),
+    ),
+    deployments=(
+        DeploymentFigures("chat", "llama", power_watts={"gpu": 100.0}, service=SERVICE),
+        DeploymentFigures("batch", "qwen", reasons=frozenset({Invalid.UNATTRIBUTED})),
     ),
     members=(
         MemberFigures(
@@ -198,8 +216,8 @@ def objects_in(value, path=()):
 
 
 FREE = {"tokens_per_second", "tokens_total", "backfilled_tokens_total", "power_watts", "power_sources"}
-FREE |= {"energy_joules_total", "tokens_per_joule", "figures"}
-"""Objects whose keys are kinds, boundaries or figures."""
+FREE |= {"energy_joules_total", "tokens_per_joule", "figures", "latency_seconds"}
+"""Objects whose keys are kinds, boundaries, figures or latencies."""
 PLAIN_RACK = json.loads(rack_codec.to_json(RACK))
 FIXED = [path for path in objects_in(PLAIN_RACK) if FREE.isdisjoint(path)]
 

@@ -393,3 +393,51 @@ def socket_connecting(address):
         with contextlib.suppress(BlockingIOError):
             one.connect(address)
         yield one
+
+
+async def test_a_post_sends_its_body_with_its_length_and_the_headers_that_are_given(client):
+    async with PageServer({"/in": Answer(b"taken")}) as server:
+        posted = await client.post(f"{server.url}/in", b"packed", LIMITS, headers={"Content-Type": "a/b"})
+        request = server.requests[0]
+
+    assert (posted.status, posted.said, posted.body) == (200, "200 OK", b"taken")
+    assert (request.body, request.headers["content-length"], request.headers["content-type"]) == (
+        b"packed",
+        "6",
+        "a/b",
+    )
+
+
+async def test_a_refused_post_is_an_answer_and_no_failure(client):
+    async with PageServer({"/in": Answer(b"not so", "418 I am a teapot", {"X-Why": "tea"})}) as server:
+        posted = await client.post(f"{server.url}/in", b"", LIMITS)
+
+    assert (posted.status, posted.said) == (418, "418 I am a teapot (not so)")
+    assert posted.headers["x-why"] == "tea"
+
+
+async def test_a_post_is_sent_again_where_a_kept_connection_was_closed_meanwhile(client):
+    async with PageServer({"/in": Answer(b"taken")}) as server:
+        await client.post(f"{server.url}/in", b"first", LIMITS)
+        server.hang_up()
+        await server.emptied()
+        posted = await client.post(f"{server.url}/in", b"second", LIMITS)
+
+        assert posted.status == 200
+        assert [request.body for request in server.requests] == [b"first", b"second"]
+
+
+async def test_a_post_follows_no_redirect(client):
+    moved = Answer(status="307 Temporary Redirect", headers={"Location": "/there"})
+    async with PageServer({"/in": moved, "/there": Answer(b"no")}) as server:
+        posted = await client.post(f"{server.url}/in", b"x", LIMITS, config=HttpConfig(follow_redirects=True))
+
+    assert posted.status == 307
+
+
+async def test_a_post_that_nobody_answers_fails_like_a_get(client):
+    async with PageServer({"/in": Answer(wait_seconds=5.0)}) as server:
+        with pytest.raises(SourceError) as caught:
+            await client.post(f"{server.url}/in", b"x", BRIEF)
+
+    assert caught.value.reason is Reason.TIMED_OUT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ FORGET_SECONDS = 3600.0
 """An engine whose process has ended is missed for so long; then it was taken out, and did not fail."""
 MOST = 64
 """Engines of one node."""
+MARK_CHARACTERS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +38,24 @@ class FoundEngines:
     def __init__(self, lives: Callable[[Listener], bool]) -> None:
         self._lives = lives
         self._found: dict[str, Found] = {}
+        self._kept: Mapping[str, str] | None = None
+        """Names of an earlier run that nobody has yet, with what they stood for; None: not asked for."""
+        self._kept_until = 0.0
 
     @property
     def engines(self) -> tuple[Found, ...]:
         """All of them, those that have just ended too."""
         return tuple(self._found.values())
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Return what the next run must know to call the same engines the same."""
+        return dict(self._kept or {}) | {name: _mark(each.listener) for name, each in self._found.items()}
+
+    def recall(self, names: Mapping[str, str], now_seconds: float) -> None:
+        """Take what an earlier run knew; once."""
+        if self._kept is None:
+            self._kept, self._kept_until = dict(names), now_seconds + FORGET_SECONDS
 
     def take(
         self, probes: Iterable[Probe], claims: Collection[Key], reserved: Collection[str], now_seconds: float
@@ -57,13 +72,16 @@ class FoundEngines:
             forgotten = ended is not None and now_seconds - ended > FORGET_SECONDS
             if forgotten or name in reserved or found.listener.key in claims:
                 del self._found[name]
+        kept = self._kept if self._kept and now_seconds < self._kept_until else {}
         known = {found.listener.key for found in self._found.values()}
         new = [probe for key, probe in pages.items() if key not in known]
+        new.sort(key=lambda probe: _mark(probe.listener) not in kept.values())  # their names come first
         for probe in new[: max(0, MOST - len(known))]:
             name = self._name(probe.listener, [other.listener for other in new], reserved)
             self._found[name] = Found(
                 name, probe.listener, f"http://{probe.listener.place}{probe.path}", probe.engine
             )
+        self._kept = {name: mark for name, mark in kept.items() if name not in self._found}
         return self._found != before
 
     def _followed(self, found: Found, pages: Mapping[Key, Probe], now: float) -> Found:
@@ -82,6 +100,22 @@ class FoundEngines:
         twins = [other for other in new if other.likeness == listener.likeness]
         if len(alike) == len(twins) == 1:
             return alike[0].instance
+        before = self._before(listener, reserved) if not alike and len(twins) == 1 else ()
+        if len(before) == 1:
+            return before[0]
         free = {found.instance for found in ended}
         names = [listener.place, *(f"{listener.place}~{number}" for number in range(2, MOST + 2))]
         return next(n for n in names if n not in reserved and (n not in self._found or n in free))
+
+    def _before(self, listener: Listener, reserved: Collection[str]) -> Sequence[str]:
+        """Return what an earlier run called such an engine, if there is no other such one now."""
+        if any(found.listener.likeness == listener.likeness for found in self._found.values()):
+            return ()
+        taken = {*reserved, *self._found}
+        mark = _mark(listener)
+        return [name for name, like in (self._kept or {}).items() if like == mark and name not in taken]
+
+
+def _mark(listener: Listener) -> str:
+    """Return the likeness of an engine as a short text, of which nobody learns its command line."""
+    return hashlib.sha256(repr(listener.likeness).encode()).hexdigest()[:MARK_CHARACTERS]

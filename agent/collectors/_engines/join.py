@@ -44,6 +44,16 @@ def holders_of(seen: Snapshot | None) -> dict[int, frozenset[str]] | None:
     return {pid: frozenset(gpus) for pid, gpus in holders.items()} if told else None
 
 
+def instances_of(seen: Snapshot | None) -> dict[tuple[int, str], str]:
+    """Return the MIG instance of each process on a GPU that is divided."""
+    return {
+        (process.pid, gpu.uuid): process.mig
+        for gpu in (() if seen is None else seen.gpus)
+        for process in (() if gpu.reading is None else gpu.reading.processes or ())
+        if process.mig
+    }
+
+
 def of_listener(listener: Listener) -> Joined:
     """Return the GPUs behind a socket."""
     return Joined(listener.gpus, spans(listener.parallelism, len(listener.gpus)))
@@ -75,7 +85,10 @@ def spans(plan: Parallelism, held: int) -> bool | None:
 
 
 def owners_of(
-    sight: Sight, holders: Mapping[int, frozenset[str]], pods: Mapping[str, Pod]
+    sight: Sight,
+    holders: Mapping[int, frozenset[str]],
+    pods: Mapping[str, Pod],
+    instances: Mapping[tuple[int, str], str],
 ) -> tuple[GpuOwner, ...]:
     """Return who uses which GPU; a pod that the cluster does not tell of is named by its UID."""
     found: set[GpuOwner] = set()
@@ -85,7 +98,10 @@ def owners_of(
             if owner is not None and (owner.pod_uid or owner.job_id):
                 pod = pods.get(owner.pod_uid)
                 namespace, name = ("", owner.pod_uid) if pod is None else (pod.namespace, pod.name)
-                found |= {GpuOwner(u, "", namespace, name, owner.job_id) for u in holders[member.pid]}
+                found |= {
+                    GpuOwner(uuid, instances.get((member.pid, uuid), ""), namespace, name, owner.job_id)
+                    for uuid in holders[member.pid]
+                }
     return tuple(sorted(found))
 
 

@@ -71,6 +71,8 @@ class ProcessSource:
         self._claims: dict[str, Listener] = {}
         self._claimed: tuple[str, ...] = ()
         self._owners: tuple[GpuOwner, ...] = ()
+        self._names: Mapping[str, str] | None = None
+        """What the next run must know of the engines; None until sockets were asked."""
         self._headless = False
         """Whether an engine here shows its tokens on another node (T24)."""
         self._owners_of: tuple[Sight, Mapping[str, Pod]] = (self.sight, self.pods)
@@ -111,17 +113,24 @@ class ProcessSource:
             return Reading(self.name, now)
         news = await self._see(holders)
         loop_time = asyncio.get_running_loop().time()
+        self._engines.recall({} if seen is None else seen.found, loop_time)
         if self._prober is not None and (await self._prober.advance(loop_time) or news):
             pages = [probe for probe in self._prober.probes if probe.verdict is Verdict.ENGINE]
             claims = {listener.key for listener in self._claims.values()}
             if self._engines.take(pages, claims, self.reserved, loop_time):
                 self._tell(self._engines.engines)
+            self._names = self._engines.names
         if self._owners_of != (self.sight, self.pods):
             self._owners_of = (self.sight, self.pods)
-            self._owners = join.owners_of(self.sight, self._holders, self.pods)
+            self._owners = join.owners_of(self.sight, self._holders, self.pods, join.instances_of(seen))
             self._headless = any(plan.headless for family in self.sight.families for plan in family.plans)
         return Reading(
-            self.name, now, owners=self._owners, serves_elsewhere=self._headless, notes=self._notes()
+            self.name,
+            now,
+            owners=self._owners,
+            serves_elsewhere=self._headless,
+            notes=self._notes(),
+            found=self._names,
         )
 
     async def _see(self, holders: dict[int, frozenset[str]]) -> bool:

@@ -26,6 +26,8 @@ MEGA = 1e6
 PERCENT = 100
 AMPERE = 7
 GA100 = (8, 0)
+NO_INSTANCE = 0xFFFFFFFF
+"""NVML's number of no MIG instance."""
 VOLATILE = 0
 CODECS = {
     "nvmlDeviceGetEncoderUtilization": "encoder_busy_ratio",
@@ -200,10 +202,16 @@ def _mig(nvml: Library, handle: Any) -> Iterable[Answer]:
 def _processes(function: str) -> Ask:
     def ask(nvml: Library, handle: Any) -> Iterable[Answer]:
         found = nvml.call(function, handle)
-        processes = tuple(GpuProcess(process.pid, process.usedGpuMemory) for process in found)
+        processes = tuple(GpuProcess(each.pid, each.usedGpuMemory, _instance(each)) for each in found)
         return (("processes", None, processes),)
 
     return ask
+
+
+def _instance(process: Any) -> str:
+    """Return the MIG instance in which a process runs; NVML tells it to those who may know."""
+    numbers = (process.gpuInstanceId, process.computeInstanceId)
+    return "" if NO_INSTANCE in numbers else "/".join(map(str, numbers))
 
 
 def gpm(samples: Gpm) -> Feature:

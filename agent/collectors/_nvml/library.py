@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import threading
 import time
@@ -62,6 +63,7 @@ EXPORTED = {
 """Where the symbol that the driver exports is not called as pynvml calls it."""
 
 FIELD_VALUES = "nvmlDeviceGetFieldValues"
+EVENT_WAIT = "nvmlEventSetWait_v2"
 
 
 _NAMES = {int(code): code.name.lower() for code in Code}
@@ -104,12 +106,22 @@ class Library:
         finally:
             self._spend(EXPORTED.get(function, function), time.perf_counter() - started)
 
-    def wait(self, function: str, *arguments: Any) -> Any:
-        """Call a function whose purpose is to block: its time is not a cost."""
+    def event_wait(self, events: Any, milliseconds: int) -> Callable[[], tuple[int, Any]]:
+        """Return a call that blocks until an event or the time is over: NVML's code, and one event's data.
+
+        The bare C function, since pynvml's raises and makes anew at each call; its time is not a cost.
+        """
         try:
-            return getattr(self.pynvml, function)(*arguments)
-        except self.pynvml.NVMLError as error:
-            raise Refusal(error.value, function) from None
+            pointer = self.pynvml.nvmlLib[EVENT_WAIT]
+        except AttributeError:
+            raise Refusal(Code.FUNCTION_NOT_FOUND, EVENT_WAIT) from None
+        data = self.pynvml.c_nvmlEventData_t()
+        arguments = (events, ctypes.byref(data), ctypes.c_uint(milliseconds))
+
+        def wait() -> tuple[int, Any]:
+            return pointer(*arguments), data
+
+        return wait
 
     def field_values(self) -> Callable[..., int]:
         """Return the bare C function, since pynvml's own rebuilds its array at every call (15x dearer)."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 XID_EVENT = 0x8
 WAIT_MILLISECONDS = 1000
+"""An event ends a wait at once. A wait cannot be ended by us: letting go of the driver, or opening it anew,
+takes up to this long."""
 PAUSE_SECONDS = 1.0
 """After a wait that failed or came back at once, so that a lost GPU does not make us spin."""
 
@@ -69,18 +71,18 @@ class Watcher:
             self._ended.set()
 
     def _watch(self, events: Any) -> None:
+        wait = self._nvml.event_wait(events, WAIT_MILLISECONDS)
         while not self._stopping.is_set():
             self._register(events)
             if not self._uuids:
                 self._stopping.wait(PAUSE_SECONDS)
                 continue
             started = time.monotonic()
-            try:
-                data = self._nvml.wait("nvmlEventSetWait_v2", events, WAIT_MILLISECONDS)
-            except Refusal as refusal:
-                if refusal.code in DRIVER_WIDE:
-                    return
-                if refusal.code != Code.TIMEOUT or time.monotonic() - started < EARLY_SECONDS:
+            code, data = wait()
+            if code in DRIVER_WIDE:
+                return
+            if code:
+                if code != Code.TIMEOUT or time.monotonic() - started < EARLY_SECONDS:
                     self._stopping.wait(PAUSE_SECONDS)
                 continue
             uuid = self._uuids.get(_place(data.device))

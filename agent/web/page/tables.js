@@ -1,7 +1,8 @@
-// Tables: models, nodes ranked worst first against the median, and the GPUs of a node that stands alone.
+// Tables: models and what their clients wait, deployments, nodes ranked worst first against the median, and the GPUs of a node that stands alone.
 
 import { byId, h, keyed, setAttribute, setClass, setText } from "./dom.js";
 import * as f from "./format.js";
+import * as words from "./words.js";
 
 const SHOWN_NODES = 40;
 const RECENT_SECONDS = 3;
@@ -36,8 +37,46 @@ const MODEL_COLUMNS = [
   { title: "Prompt", read: (m) => f.tokensPerSecond(m.tokens_per_second.prompt) },
   { title: "Tokens/J", read: firstBoundary },
   { title: "Total", read: (m) => totalInShort(m.tokens_total.output) },
-  { title: "Run + wait", read: (m) => plainText(`${count(m.requests.running)} + ${count(m.requests.waiting)}`, "running + waiting in its engines") },
+  { title: "Run + wait", read: runAndWait },
 ];
+
+const LATENCY_COLUMNS = [
+  { title: "Model", left: true, read: (m) => plainText(m.model, m.model) },
+  { title: "First token", read: (m) => waited(m.service, "first_token") },
+  { title: "Between tokens", read: (m) => waited(m.service, "inter_token") },
+  { title: "Whole request", read: (m) => waited(m.service, "end_to_end") },
+];
+
+const DEPLOYMENT_COLUMNS = [
+  { title: "Deployment", left: true, read: (d) => plainText(d.deployment, d.deployment) },
+  { title: "Model", left: true, read: (d) => plainText(d.model, d.model) },
+  { title: "GPUs", read: (d) => plainText(String(d.gpus)) },
+  { title: "Output", read: (d) => f.tokensPerSecond(d.tokens_per_second.output) },
+  { title: "Tokens/J", read: ratioOrWhyNot, bad: (d) => d.reasons.length > 0 },
+  { title: "Run + wait", read: runAndWait },
+  { title: "First token", read: (d) => waited(d.service, "first_token"), served: true },
+];
+
+function ratioOrWhyNot(deployment) {
+  const { reasons } = deployment;
+  return reasons.length ? plainText(words.short(reasons), reasons.map(words.reason).join("\n")) : firstBoundary(deployment);
+}
+
+// Both of them in one cell: what half of the requests waited at most, and what almost all did.
+function waited(service, what) {
+  const told = service?.latency_seconds[what] ?? {};
+  const [half, most] = [f.quantity(told["50"], "s"), f.quantity(told["99"], "s")];
+  const exact = f.known(told["50"]) || f.known(told["99"]) ? `p50: ${half.exact}\np99: ${most.exact}` : "unknown";
+  return plainText(exact === "unknown" ? f.DASH : `${half.text} · ${most.text}`, exact);
+}
+
+function runAndWait({ requests }) {
+  return plainText(`${count(requests.running)} + ${count(requests.waiting)}`, "running + waiting in its engines");
+}
+
+const isServed = ({ service }) => service !== null && Object.keys(service.latency_seconds).length > 0;
+// A deployment that is its model's only one, and well, says no more than the model does.
+const saysMore = (rack) => rack.deployments.some((d) => d.deployment !== d.model || d.reasons.length > 0);
 
 function totalInShort(value) {
   const told = f.tokens(value);
@@ -123,6 +162,9 @@ export function worstFirst(members) {
 export class Tables {
   constructor() {
     this.models = new Table(byId("models-table"), MODEL_COLUMNS, (m) => m.model, "Models");
+    this.latency = new Table(byId("latency-table"), LATENCY_COLUMNS, (m) => m.model, "Latency of models: half and almost all of the requests waited at most");
+    this.deployments = null;
+    this.served = null;
     this.alone = null;
     this.all = false;
     this.button = byId("all-nodes");
@@ -133,7 +175,30 @@ export class Tables {
     this.rack = rack;
     byId("models").hidden = rack.models.length === 0;
     this.models.show([...rack.models].sort((a, b) => f.naturally(a.model, b.model)));
+    this.showLatency(rack);
+    this.showDeployments(rack);
     this.showNodes(rack);
+  }
+
+  showLatency(rack) {
+    const served = rack.models.filter(isServed).sort((a, b) => f.naturally(a.model, b.model));
+    byId("latency").hidden = served.length === 0;
+    if (served.length) setText(byId("latency-title"), `Latency, p50 · p99 of the last ${f.plainNumber(served[0].service.window_seconds, "s", 0).text}`);
+    this.latency.show(served);
+  }
+
+  showDeployments(rack) {
+    const told = saysMore(rack) ? [...rack.deployments] : [];
+    const served = told.some(isServed);
+    byId("deployments").hidden = told.length === 0;
+    if (this.deployments === null || served !== this.served) {
+      this.served = served;
+      const columns = DEPLOYMENT_COLUMNS.filter((column) => served || !column.served);
+      const element = byId("deployments-table");
+      element.replaceChildren();
+      this.deployments = new Table(element, columns, (d) => `${d.deployment}|${d.model}`, "Deployments: the GPUs and engines that serve one model together");
+    }
+    this.deployments.show(told.sort((a, b) => f.naturally(a.deployment, b.deployment) || f.naturally(a.model, b.model)));
   }
 
   showNodes(rack) {

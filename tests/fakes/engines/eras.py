@@ -139,6 +139,7 @@ DYNAMO_RANK = 'dynamo_component_uptime_seconds{dynamo_component="$role"} 60' + V
     "{", '{dynamo_component="$role",'
 )
 FRONTEND = """
+dynamo_frontend_output_sequence_tokens_sum{model="m"} $ended
 dynamo_frontend_output_tokens_total{model="m"} $steps
 dynamo_frontend_input_sequence_tokens_sum{model="m"} $prompt
 """
@@ -210,9 +211,10 @@ ERAS = (
     Era(
         "dynamo_frontend",
         "1.6.1",
-        LIVE,
+        FINISH,
         FRONTEND + FRONTEND_GAUGES,
         fresh=FRONTEND_GAUGES,
+        standing_in=True,
         why_not=ONE_PROCESS | {GATEWAY: "it is the gateway"},
     ),
     Era(

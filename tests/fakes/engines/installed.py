@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from fakes.engines.tiny_hf import tiny_hf
+from fakes.engines.tiny_hf import Shape, tiny_hf
 from fakes.processes import LOOPBACK, ProcessFailedError, Program, free_port, rss_bytes, wait_http
 
 if TYPE_CHECKING:
@@ -102,14 +102,19 @@ class InstalledEngine:
     """One running program of an engine; `restart` keeps the port."""
 
     def __init__(
-        self, recipe: Recipe, *flags: str, env: Mapping[str, str] | None = None, port: int | None = None
+        self,
+        recipe: Recipe,
+        *flags: str,
+        env: Mapping[str, str] | None = None,
+        port: int | None = None,
+        shape: Shape | None = None,
     ) -> None:
-        """Take a recipe and what this one has on its command line and in its environment besides."""
+        """Take a recipe, what this one has on its command line and in its environment besides, its model."""
         self.port = port or free_port()
         self.model = MODEL
         self._recipe = recipe
         self._path = INSTALLED / recipe.engine / "bin" / recipe.command[0]
-        values = {"model": str(tiny_hf()), "port": str(self.port)}
+        values = {"model": str(tiny_hf(shape)), "port": str(self.port)}
         arguments = [argument.format_map(values) for argument in (*recipe.command[1:], *flags)]
         filled = {name: value.format_map(values) for name, value in recipe.env.items()}
         path = f"{self._path.parent}{os.pathsep}{os.environ['PATH']}"

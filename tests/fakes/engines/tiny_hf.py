@@ -19,8 +19,6 @@ import numpy as np
 from fakes.engines.tiny_gguf import CONTROL_TOKENS, PRINTABLE, cache_folder
 
 SPECIAL_TOKENS = ("<unk>", "<s>", "</s>")
-VOCABULARY = 2048
-"""Words that nothing is cut into fill it up: Dynamo's simulated engine answers with tokens 1000 to 1999."""
 CHAT_TEMPLATE = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}assistant:"
 LATIN_PRINTABLE = (*range(33, 127), *range(161, 173), *range(174, 256))
 
@@ -35,6 +33,8 @@ class Shape:
     kv_heads: int = 2
     context: int = 4096
     seed: int = 7
+    vocabulary: int = 2048
+    """Words that nothing is cut into fill it up: Dynamo's simulated engine answers with 1000 to 1999."""
 
 
 def tiny_hf(shape: Shape | None = None) -> Path:
@@ -59,7 +59,7 @@ def _documents(shape: Shape) -> dict[str, dict[str, Any]]:
     return {
         "config.json": _config(shape) | ends,
         "generation_config.json": ends,
-        "tokenizer.json": _tokenizer(),
+        "tokenizer.json": _tokenizer(shape),
         "tokenizer_config.json": {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "bos_token": "<s>",
@@ -82,7 +82,7 @@ def _config(shape: Shape) -> dict[str, Any]:
         "num_attention_heads": shape.heads,
         "num_key_value_heads": shape.kv_heads,
         "head_dim": shape.hidden // shape.heads,
-        "vocab_size": VOCABULARY,
+        "vocab_size": shape.vocabulary,
         "max_position_embeddings": shape.context,
         "rms_norm_eps": 1e-5,
         "rope_theta": 10000.0,
@@ -94,10 +94,10 @@ def _config(shape: Shape) -> dict[str, Any]:
     }
 
 
-def _tokenizer() -> dict[str, Any]:
+def _tokenizer(shape: Shape) -> dict[str, Any]:
     numbers = {token: number for number, token in enumerate(SPECIAL_TOKENS)}
     numbers |= {letter: CONTROL_TOKENS + byte for byte, letter in enumerate(_byte_letters())}
-    numbers |= {f"w{number}": number for number in range(len(numbers), VOCABULARY)}
+    numbers |= {f"w{number}": number for number in range(len(numbers), shape.vocabulary)}
     special = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     by_bytes = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
     return {
@@ -137,12 +137,12 @@ def _weights(shape: Shape) -> dict[str, np.ndarray]:
         return np.asarray(weights, np.float32)
 
     size, inner, head = shape.hidden, shape.hidden * 2, shape.hidden // shape.heads
-    output = random(VOCABULARY, size, 8.0)
-    kept = np.zeros(VOCABULARY, bool)
+    output = random(shape.vocabulary, size, 8.0)
+    kept = np.zeros(shape.vocabulary, bool)
     kept[[CONTROL_TOKENS + byte for byte in PRINTABLE]] = True
     output[~kept] = 0
     weights = {
-        "model.embed_tokens.weight": random(VOCABULARY, size, float(np.sqrt(size))),
+        "model.embed_tokens.weight": random(shape.vocabulary, size, float(np.sqrt(size))),
         "model.norm.weight": np.ones(size, np.float32),
         "lm_head.weight": output,
     }

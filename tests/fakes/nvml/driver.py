@@ -217,6 +217,12 @@ class FakeDriver:
         """Shows a compute process, or changes its memory."""
         return self.set(gpu, "process", pid, used_bytes, at=at)
 
+    def process_in(
+        self, gpu: Gpu, pid: int, used_bytes: int, instance: tuple[int, int], at: float | None = None
+    ) -> float:
+        """Shows a compute process in a MIG instance: its GPU instance and its compute instance."""
+        return self.set(gpu, "process_in", pid, used_bytes, *instance, at=at)
+
     def process_gone(self, gpu: Gpu, pid: int, at: float | None = None) -> float:
         """Removes a compute process."""
         return self.set(gpu, "process_gone", pid, at=at)

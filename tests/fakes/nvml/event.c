@@ -29,6 +29,7 @@ static const struct { const char *name, *values; const char *const *words; } gra
                   (const char *const[]){"state", "status", "clique", "mask", "summary", NULL}},
     [K_XID] = {"xid", "ik", NULL},
     [K_PROCESS] = {"process", "ii", NULL},
+    [K_PROCESS_IN] = {"process_in", "iiii", NULL},
     [K_PROCESS_GONE] = {"process_gone", "i", NULL},
     [K_NVLINK] = {"nvlink", "iii", NULL},
     [K_HANG] = {"hang", "Fd", NULL},

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-struct process { uint32_t pid; uint64_t bytes; };
+struct process { uint32_t pid; uint64_t bytes; uint32_t gpu_instance, compute_instance; };
 struct processes { struct process items[MAX_PROCESSES]; unsigned count; };
 
 static void forget(struct processes *list, uint32_t pid)
@@ -25,12 +25,16 @@ static void processes_now(const struct call *call, struct processes *list)
             return;
         if (event->gpu != EVERY_GPU && event->gpu != call->gpu)
             continue;
-        if (event->key != K_PROCESS && event->key != K_PROCESS_GONE)
+        bool inside = event->key == K_PROCESS_IN; /* a MIG instance */
+        if (event->key != K_PROCESS && !inside && event->key != K_PROCESS_GONE)
             continue;
         forget(list, (uint32_t)event->integers[0]);
-        if (event->key == K_PROCESS && list->count < MAX_PROCESSES)
-            list->items[list->count++] =
-                (struct process){(uint32_t)event->integers[0], (uint64_t)event->integers[1]};
+        if (event->key != K_PROCESS_GONE && list->count < MAX_PROCESSES)
+            list->items[list->count++] = (struct process){
+                (uint32_t)event->integers[0], (uint64_t)event->integers[1],
+                inside ? (uint32_t)event->integers[2] : NO_INSTANCE,
+                inside ? (uint32_t)event->integers[3] : NO_INSTANCE,
+            };
     }
 }
 
@@ -57,7 +61,8 @@ static int compute_processes(const char *function, void *device, unsigned *count
         memset(&out[i], 0, sizeof out[i]);
         out[i].pid = list.items[i].pid;
         out[i].used = list.items[i].bytes;
-        out[i].gpu_instance = out[i].compute_instance = NO_INSTANCE;
+        out[i].gpu_instance = list.items[i].gpu_instance;
+        out[i].compute_instance = list.items[i].compute_instance;
     }
     return fits ? OK : INSUFFICIENT_SIZE;
 }
@@ -100,7 +105,8 @@ API int nvmlDeviceGetRunningProcessDetailList(void *device, struct process_list 
         memset(&out->items[i], 0, sizeof out->items[i]);
         out->items[i].pid = list.items[i].pid;
         out->items[i].used = list.items[i].bytes;
-        out->items[i].gpu_instance = out->items[i].compute_instance = NO_INSTANCE;
+        out->items[i].gpu_instance = list.items[i].gpu_instance;
+        out->items[i].compute_instance = list.items[i].compute_instance;
     }
     return fits ? OK : INSUFFICIENT_SIZE;
 }

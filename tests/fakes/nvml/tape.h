@@ -22,7 +22,7 @@ enum key {
     K_LOAD, K_POWER_LIMIT, K_TEMPERATURE, K_THROTTLE, K_MEMORY_USED, K_LOST, K_RESET_REQUIRED,
     K_RESET_ENERGY, K_ECC, K_REMAP, K_RECOVERY_ACTION, K_FABRIC,
     K_LAST_PHYSICAL = K_FABRIC, /* those above change a GPU's state, those below are looked up */
-    K_XID, K_PROCESS, K_PROCESS_GONE, K_NVLINK,
+    K_XID, K_PROCESS, K_PROCESS_IN, K_PROCESS_GONE, K_NVLINK,
     K_HANG, K_SLOW, K_ERROR, K_DENIED, K_DRIVER, K_VERSION_MISMATCH,
     KEYS,
 };
@@ -59,7 +59,7 @@ struct event {
     long line;
     int gpu;
     enum key key;
-    int64_t integers[3];
+    int64_t integers[4];
     double number;
     char function[64];
 };

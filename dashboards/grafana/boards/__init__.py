@@ -1,0 +1,1 @@
+"""The boards as code: `make boards` writes them to dashboards/grafana/*.json."""

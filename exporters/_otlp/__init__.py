@@ -1,0 +1,1 @@
+"""The OTLP form: names, and metrics data made of a snapshot."""

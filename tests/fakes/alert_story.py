@@ -1,0 +1,265 @@
+"""What goes wrong in two racks, on one node and on two pages of chosen values, and what is told of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from typing import TYPE_CHECKING, Self
+
+import yaml
+from fakes.agent import RunningAgent
+from fakes.alertmanager import Alertmanager, Chosen, Webhook, write_faster
+from fakes.nvml.driver import FakeDriver
+from fakes.processes import LOOPBACK, free_port, http_get
+from fakes.prometheus import Prometheus
+from fakes.rack_cast import Cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+FAULTS_AT, FAULTS_LAST = 28, 28
+HOT = f"""
+rack: {{trays: 6, models: [llama], tokens_per_second: 40000}}
+load: {{level: 0.9}}
+events:
+  - {{kind: power_brake, at: {FAULTS_AT}s, lasts: {FAULTS_LAST}s, trays: [0, 1]}}
+  - {{kind: thermal, at: {FAULTS_AT}s, lasts: {FAULTS_LAST}s, trays: [2], degrees: 50}}
+  - {{kind: power_cap, at: {FAULTS_AT}s, lasts: {FAULTS_LAST}s, trays: [3], gpus: [1], watts: 700}}
+  - {{kind: gpu_fault, at: {FAULTS_AT}s, trays: [4], gpus: [0], xid: 94}}
+  - {{kind: gpu_fault, at: {FAULTS_AT}s, trays: [4], gpus: [1], xid: 149}}
+  - {{kind: gpu_fault, at: {FAULTS_AT}s, trays: [4], gpus: [2], xid: 145}}
+"""
+DARK = f"""
+rack: {{trays: 6, models: [llama], tokens_per_second: 40000}}
+load: {{level: 0.7}}
+events:
+  - {{kind: node_down, at: {FAULTS_AT}s, lasts: {FAULTS_LAST}s, trays: [0]}}
+  - {{kind: engine_crash, at: {FAULTS_AT}s, lasts: {FAULTS_LAST}s, trays: [1]}}
+  - {{kind: gpu_lost, at: {FAULTS_AT}s, lasts: {FAULTS_LAST}s, trays: [2], gpus: [1]}}
+  - {{kind: engine_stall, at: {FAULTS_AT}s, lasts: {FAULTS_LAST}s, trays: [3]}}
+  - {{kind: engine_restart, at: {FAULTS_AT}s, lasts: 2s, trays: [4]}}
+  - {{kind: engine_restart, at: {FAULTS_AT + 6}s, lasts: 2s, trays: [4]}}
+  - {{kind: engine_restart, at: {FAULTS_AT + 12}s, lasts: 2s, trays: [4]}}
+  - {{kind: telemetry_gap, at: {FAULTS_AT}s, lasts: {FAULTS_LAST}s, trays: [5]}}
+"""
+FASTER = {
+    "telemetry_gap_for": "8s",
+    "recent_window": "20s",
+    "recent_offset": "10s",
+    "day_window": "600s",
+    "engine_restarts_window": "25s",
+    "agent_restarts_window": "10s",
+    "slo_page_long": "30s",
+    "slo_slow_page_short": "10s",
+    "ecc_corrected_window": "5s",
+}
+"""What would still outlast the test."""
+LLAMA = 'engine="vllm",engine_instance="a:1",model="lab"'
+INVALID = 'rackwatt_figure_invalid_reason{figure="node_tokens_per_second",reason="gap"}'
+VERSION = 'rackwatt_build_info{version="0.1.0",revision="x"}'
+NEWER = 'rackwatt_build_info{version="0.2.0",revision="x"}'
+FIRST_TOKEN = "rackwatt_model_time_to_first_token_seconds_bucket"
+BETWEEN = "rackwatt_model_inter_token_latency_seconds_bucket"
+
+
+class Story:
+    """Everything that runs; `tell` lets it happen."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._stack = contextlib.ExitStack()
+        self.fired: set[tuple[tuple[str, str], ...]] = set()
+        """Labels of every alert that Prometheus held for firing."""
+        self.fired_before: set[tuple[tuple[str, str], ...]] = set()
+        """The same until the first fault."""
+        self.pages_before_the_end: list[Mapping[str, str]] = []
+        """Groups that were paged while the faults lasted, one for each notification."""
+        self.failed_rules: list[str] = []
+        self.ended = 0.0
+        """When the faults ended; what was held back by one that ends sooner may be told after it."""
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            self.webhook = stack.enter_context(Webhook())
+            urls = {f"{which}_url": f"{self.webhook.url}/{which}" for which in ("page", "ticket", "watchdog")}
+            recording, alerts, config = write_faster(self._folder, FASTER | urls)
+            self.alertmanager = stack.enter_context(Alertmanager(config, self._folder))
+            self.hot, self.dark = self._racks(stack)
+            self.driver = stack.enter_context(FakeDriver(self._folder, preset="gb300"))
+            self.bench = stack.enter_context(self._bench())
+            self.lab = stack.enter_context(Chosen("lab-1", "lab"))
+            self.other = stack.enter_context(Chosen("lab-2", "lab"))
+            self._well()
+            self.prometheus = stack.enter_context(
+                Prometheus(
+                    {"rackwatt": self._addresses()},
+                    rule_files=[recording, alerts],
+                    alertmanagers=[self.alertmanager.address],
+                )
+            )
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _racks(self, stack: contextlib.ExitStack) -> list[Cast]:
+        casts = []
+        for name, scenario in (("hot", HOT), ("dark", DARK)):
+            folder = self._folder / name
+            folder.mkdir()
+            casts.append(stack.enter_context(Cast(folder, scenario)))
+        for name, cast in zip(("hot", "dark"), casts, strict=True):
+            for number in range(6):
+                node = cast.node(number)
+                settings = yaml.safe_load(node.config_file.read_text())
+                names = {"rack": {"name": name}, "node": {"name": f"{name}-{number}"}, "window": "5s"}
+                node.configure(settings | names)
+                node.start(wait=False)
+            cast.head(f"{name}-head", rack={"name": name}, window="5s")
+        return casts
+
+    def _bench(self) -> RunningAgent:
+        settings = {
+            "node": {"name": "bench-1"},
+            "rack": {"name": "bench"},
+            "collectors": {"nvml": {"interval": "500ms", "slow_interval": "1s", "kmsg": ""}},
+        }
+        return RunningAgent(self._folder / "bench", settings, env=self.driver.env)
+
+    def _addresses(self) -> list[str]:
+        daemons = [
+            daemon
+            for cast in (self.hot, self.dark)
+            for daemon in (*cast.nodes.values(), *cast.heads.values())
+        ]
+        never = f"{LOOPBACK}:{free_port()}"
+        ours = [f"{LOOPBACK}:{daemon.port}" for daemon in (*daemons, self.bench)]
+        return [*ours, self.lab.address, self.other.address, never]
+
+    def _well(self) -> None:
+        """The lab as it is before and after."""
+        lab = self.lab
+        for name in ("state_writable", "config_reload_success", "web_config_reload_success"):
+            lab.gauges[f"rackwatt_{name}"] = 1.0
+        lab.gauges['rackwatt_gpu_energy_crosscheck{gpu="0",verdict="mismatch"}'] = 0.0
+        lab.gauges['rackwatt_gpu_thermal_margin_celsius{gpu="0"}'] = 20.0
+        lab.gauges[f"rackwatt_engine_up{{{LLAMA}}}"] = 1.0
+        lab.gauges[f'rackwatt_engine_counted{{{LLAMA},kind="output"}}'] = 1.0
+        lab.gauges[f'rackwatt_engine_requests{{{LLAMA},state="running"}}'] = 100.0
+        lab.gauges["process_start_time_seconds"] = 1.0
+        for metric, le in ((FIRST_TOKEN, "2.5"), (BETWEEN, "0.5")):
+            lab.per_second[f'{metric}{{model="lab",le="+Inf"}}'] = 100.0
+            lab.per_second[f'{metric}{{model="lab",le="{le}"}}'] = 100.0
+        self.other.gauges[INVALID] = 0.0
+        self.other.gauges[VERSION] = 1.0
+        self.other.gauges.pop(NEWER, None)
+
+    def _ill(self) -> None:
+        lab = self.lab
+        for name in ("state_writable", "config_reload_success", "web_config_reload_success"):
+            lab.gauges[f"rackwatt_{name}"] = 0.0
+        lab.gauges['rackwatt_gpu_energy_crosscheck{gpu="0",verdict="mismatch"}'] = 1.0
+        lab.gauges['rackwatt_gpu_thermal_margin_celsius{gpu="0"}'] = 3.0
+        self.other.gauges[INVALID] = 1.0
+        self.other.gauges[NEWER] = self.other.gauges.pop(VERSION)
+        lab.gauges[f"rackwatt_engine_up{{{LLAMA}}}"] = 0.0
+        lab.gauges[f'rackwatt_engine_requests{{{LLAMA},state="running"}}'] = 10.0
+        lab.per_second[f'{FIRST_TOKEN}{{model="lab",le="2.5"}}'] = 60.0
+
+    def _bench_ill(self) -> None:
+        driver = self.driver
+        driver.load(0, 1.0)
+        driver.throttle(1, "hw_slowdown")
+        driver.xid(2, 13)
+        driver.ecc(1, "uncorrected", 3)
+        driver.remap(2, "failure", 1)
+        driver.set(2, "recovery_action", 1)
+        driver.set(0, "fabric", "summary", 2)
+        driver.set(2, "fabric", "state", 2)
+        driver.lose(3)
+
+    def _bench_well(self) -> None:
+        driver = self.driver
+        driver.load(0, 0.1)
+        driver.throttle(1, "hw_slowdown", on=False)
+        driver.remap(2, "failure", 0)
+        driver.set(2, "recovery_action", 0)
+        driver.set(0, "fabric", "summary", 1)
+        driver.set(2, "fabric", "state", 3)
+        driver.find(3)
+
+    def tell(self) -> Self:
+        """Let everything go wrong, and then right again."""
+        watching = threading.Event()
+        watcher = threading.Thread(target=self._watch, args=(watching,))
+        watcher.start()
+        self.hot.twin.wait_until(FAULTS_AT - 1)  # that twin began first
+        self.fired_before = set(self.fired)
+        self.dark.twin.wait_until(FAULTS_AT)
+        down = self.dark.nodes[0]
+        down.program.kill()
+        self._ill()
+        self._bench_ill()
+        ends = time.monotonic() + FAULTS_LAST
+        while time.monotonic() < ends:
+            self.driver.ecc(2, "corrected", 500)
+            self.lab.gauges["process_start_time_seconds"] += 0.4
+            time.sleep(1.0)
+        self.ended = time.monotonic()
+        self.pages_before_the_end = [group for path, group in self.webhook.notifications if path == "/page"]
+        self.failed_rules = self._failed_rules()
+        self._well()
+        self._bench_well()
+        down.start(wait=False)
+        self._until(lambda: not self._left(), 45)
+        self.dark.heads["dark-head"].program.kill()
+        self._until(lambda: bool(self.webhook.of("RackwattRackUnwatched")), 15)
+        watching.set()
+        watcher.join()
+        return self
+
+    def _failed_rules(self) -> list[str]:
+        groups = json.loads(http_get(f"{self.prometheus.url}/api/v1/rules")[1])["data"]["groups"]
+        rules = [rule for group in groups for rule in group["rules"]]
+        return [f"{rule['name']}: {rule['lastError']}" for rule in rules if rule["health"] != "ok"]
+
+    def _left(self) -> set[str]:
+        """Names of alerts that were told and have not resolved."""
+        told = list(self.webhook.told)
+        last = {tuple(sorted(each.labels.items())): each.firing for each in told}
+        open_ = [dict(labels) for labels, firing in last.items() if firing]
+        return {
+            each["alertname"] for each in open_ if (each["alertname"], each.get("rack")) not in TO_STAY
+        } - LASTING
+
+    def _until(self, condition: Callable[[], bool], seconds: float) -> None:
+        ends = time.monotonic() + seconds
+        while not condition() and time.monotonic() < ends:
+            time.sleep(0.2)
+
+    def _watch(self, ended: threading.Event) -> None:
+        while not ended.wait(1.0):
+            for alert in self.prometheus.alerts():
+                if alert["state"] == "firing":
+                    self.fired.add(tuple(sorted(alert["labels"].items())))
+
+
+LASTING = {
+    "RackwattWatchdog",
+    "RackwattTargetDown",
+    "RackwattLatencySloBurnSlow",
+    "RackwattThroughputSloBurn",
+    "RackwattThroughputSloBurnSlow",
+    "RackwattSloUnmeasured",
+}
+"""They go on, or end by windows of hours."""
+TO_STAY = {
+    ("RackwattGpuRecoveryNeeded", "hot"),
+    ("RackwattLatencySloBurn", "hot"),
+    ("RackwattLatencySloBurn", "dark"),
+}
+"""A GPU that nobody resets, and queues of the twin that take long to empty."""
