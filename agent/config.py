@@ -224,6 +224,13 @@ def _give_members(collectors: dict[str, Any], general: General, name: str, node:
 def _check(general: General, name: str, entries: dict[str, yaml.Node]) -> None:
     """Refuse values that no type forbids."""
     address_of(general.listen, f"{where_of(name, entries.get('listen'))}: listen")
+    known = plugins.names(plugins.COLLECTORS)
+    for source in general.node.gpu_sources:
+        if source not in known:
+            where = where_of(name, entries.get("node"))
+            raise ConfigError(
+                f"{where}: node.gpu_sources: no collector {source!a}; there are: {', '.join(known)}"
+            )
 
 
 def address_of(listen: str, what: str) -> tuple[str, int]:

@@ -239,3 +239,9 @@ def test_an_interval_of_its_own_is_not_the_daemons():
     ).collectors
 
     assert (loaded["nvml"].interval, loaded["dcgm_exporter"].interval) == (2.0, 15.0)
+
+
+def test_a_source_of_gpus_that_is_no_collector_is_named_with_the_choices():
+    message = refusal("node: {gpu_sources: [nvml, dcgm-exporter]}\n")
+
+    assert "node.gpu_sources: no collector 'dcgm-exporter'; there are: dcgm_exporter," in message
