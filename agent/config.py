@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent import plugins
 from agent.binding import ConfigError, compose, entries_of, fill, read_text, where_of
+from agent.measure.gpu_sources import PREFERENCE
 from agent.measure.records import BY_NAME as RECORDS
 from agent.measure.settings import Seconds, setting
 from agent.measure.slo import Slo
@@ -27,6 +28,11 @@ class NodeSettings:
     """`node`: who this machine is."""
 
     name: str = setting("", "Name of this node; default is the host name.")
+    gpu_sources: tuple[str, ...] = setting(
+        PREFERENCE,
+        "Whom to believe of a GPU that several collectors tell of, the first before the others: its power "
+        "and counters are of one collector, what that one lacks is filled from the next.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +224,13 @@ def _give_members(collectors: dict[str, Any], general: General, name: str, node:
 def _check(general: General, name: str, entries: dict[str, yaml.Node]) -> None:
     """Refuse values that no type forbids."""
     address_of(general.listen, f"{where_of(name, entries.get('listen'))}: listen")
+    known = plugins.names(plugins.COLLECTORS)
+    for source in general.node.gpu_sources:
+        if source not in known:
+            where = where_of(name, entries.get("node"))
+            raise ConfigError(
+                f"{where}: node.gpu_sources: no collector {source!a}; there are: {', '.join(known)}"
+            )
 
 
 def address_of(listen: str, what: str) -> tuple[str, int]:
@@ -244,11 +257,16 @@ def _plugins(
         known = {f.name for f in dataclasses.fields(kind) if "inherited" not in f.metadata}
         inner = entries_of(settings_node, name, f"{key}.{plugin}", known)
         settings = fill(kind, inner, name, f"{key}.{plugin}")
-        reads = room == plugins.COLLECTORS and any(f.name == "interval" for f in dataclasses.fields(kind))
+        reads = room == plugins.COLLECTORS and any(map(_follows, dataclasses.fields(kind)))
         if reads and "interval" not in inner:
             settings = dataclasses.replace(settings, interval=general.interval)
         found[plugin] = settings
     return found
+
+
+def _follows(field: dataclasses.Field[Any]) -> bool:
+    """Whether this is an interval that is the daemon's unless it is set."""
+    return field.name == "interval" and "own" not in field.metadata
 
 
 def with_window(settings: Config, seconds: float) -> Config:

@@ -357,6 +357,7 @@ def reckoner_of(settings: Config) -> NodeReckoner:
         slo=settings.general.slo,
     )
     reckoner.begin(time.time())
+    reckoner.prefer(settings.general.node.gpu_sources)
     return reckoner
 
 

@@ -115,10 +115,9 @@ DCGM_DIFFERENCES = """\
 - `err_msg` of an Xid is in our words.
 """
 DCGM_PROFILING = """\
-`DCGM_FI_PROF_*` come from hardware counters. NVIDIA's public dashboard has one panel of them (tensor
-cores), which stays empty. On Hopper and later NVML gives most of them without DCGM (GPM: two samples of a
-GPU at least 0.1 s apart, and their difference); older GPUs need DCGM's profiling module. Until
-rackwatt reads GPM, run dcgm-exporter for them, in a job of its own.
+`DCGM_FI_PROF_*` come from hardware counters: from Hopper on by NVML (GPM: two samples of a GPU, one second
+apart, and what came between), without DCGM and beside Nsight. Older GPUs need DCGM's profiling module: there
+they are absent, unless dcgm-exporter runs and `collectors.dcgm_exporter` reads it.
 """
 HERE = Path(__file__).parent
 NOTICE = "<!-- Made by docs/generate.py from the code; edit there and run `make docs`. -->\n"

@@ -43,7 +43,7 @@ fi
 # Real Debian programs that the tests run beside us are unpacked, not installed: no service starts, nothing of the
 # system changes.
 debian_programs() {
-    wanted='prometheus prometheus-alertmanager victoria-metrics libfaketime'
+    wanted='prometheus prometheus-alertmanager victoria-metrics libfaketime systemd libsystemd-shared libip4tc2 libkmod2'
     done=.cache/debian/.done-$(printf %s "$wanted" | cksum | cut -d ' ' -f 1)
     if [ ! -e "$done" ]; then
         command -v apt-get >/dev/null || { say "the tests need Debian or Ubuntu (they run Debian's prometheus)"; return 1; }

@@ -110,7 +110,9 @@ def test_an_unknown_latency_names_the_choices():
 def test_an_unknown_collector_names_the_choices():
     message = refusal("collectors:\n  nvlm: {}\n")
 
-    assert message.startswith("rackwatt.yaml:2: collectors.nvlm: unknown key; there are: engines, host, nvml")
+    assert message.startswith(
+        "rackwatt.yaml:2: collectors.nvlm: unknown key; there are: dcgm_exporter, engines,"
+    )
 
 
 def test_an_unknown_setting_of_a_collector_is_named_with_its_path():
@@ -229,3 +231,17 @@ def test_a_rack_that_cannot_be_is_refused(text, error):
         config.parse(text, "f")
 
     assert error in str(refused.value)
+
+
+def test_an_interval_of_its_own_is_not_the_daemons():
+    loaded = config.parse(
+        "interval: 2s\ncollectors: {nvml: {}, dcgm_exporter: {}}\n", "rackwatt.yaml"
+    ).collectors
+
+    assert (loaded["nvml"].interval, loaded["dcgm_exporter"].interval) == (2.0, 15.0)
+
+
+def test_a_source_of_gpus_that_is_no_collector_is_named_with_the_choices():
+    message = refusal("node: {gpu_sources: [nvml, dcgm-exporter]}\n")
+
+    assert "node.gpu_sources: no collector 'dcgm-exporter'; there are: dcgm_exporter," in message

@@ -77,9 +77,6 @@ BOARDS = {
         "DCGM_FI_DEV_CLOCKS_EVENT_REASONS",
     },
 }
-PROFILING = {name for names in BOARDS.values() for name in names if "_PROF_" in name}
-"""They need hardware counters, which we do not read."""
-
 LABELS = {"gpu", "UUID", "pci_bus_id", "device", "modelName", "Hostname", "DCGM_FI_DRIVER_VERSION"}
 
 ALERTS = {
@@ -195,17 +192,12 @@ def by_gpu(rows):
     return {row["metric"]["gpu"]: float(row["value"][1]) for row in rows}
 
 
-@pytest.mark.parametrize("name", sorted(set().union(*BOARDS.values()) - PROFILING))
+@pytest.mark.parametrize("name", sorted(set().union(*BOARDS.values())))
 def test_a_name_of_a_public_board_or_alert_is_there_for_every_gpu(scene, name):
     rows = scene.prometheus.query(f'{name}{{instance=~".+", gpu=~"[0-3]"}}')
 
     assert sorted(row["metric"]["gpu"] for row in rows) == ["0", "1", "2", "3"]
     assert all(row["metric"].keys() >= LABELS for row in rows)
-
-
-@pytest.mark.parametrize("name", sorted(PROFILING))
-def test_a_name_that_needs_hardware_counters_is_absent(scene, name):
-    assert scene.prometheus.query(name) == []
 
 
 @pytest.mark.parametrize("condition", ALERTS)

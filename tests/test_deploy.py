@@ -27,12 +27,6 @@ CONTAINER = ROOT / "deploy" / "container" / "Containerfile"
 COMPOSE = ROOT / "deploy" / "compose"
 MOST_EXPOSED, MOST_EXPOSED_BY_ALL = 17, 24
 """Tenths of systemd's scale, on which a unit that forbids nothing has 9.6; with every drop-in in use."""
-MADE_ELSEWHERE = ("alertmanager", "grafana")
-WITH_BOARDS = pytest.mark.xfail(
-    not all((ROOT / "dashboards" / name).exists() for name in MADE_ELSEWHERE),
-    reason=f"dashboards/ has not yet all of {', '.join(MADE_ELSEWHERE)}",
-    strict=True,
-)
 PINNED = re.compile(r"[\w./-]+:v?\d+\.\d+\.\d+[\w.-]*")
 
 
@@ -208,7 +202,6 @@ def binds(compose):
                 yield name, (COMPOSE / source).resolve(), target, mode
 
 
-@WITH_BOARDS
 def test_everything_that_is_mounted_exists_and_is_read_only(compose):
     found = list(binds(compose))
 
@@ -269,7 +262,6 @@ def test_promtool_takes_the_prometheus_that_is_mounted(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@WITH_BOARDS
 def test_amtool_takes_the_alertmanager_that_is_mounted(compose):
     (folder,) = (source for _, source, target, _ in binds(compose) if target == "/etc/alertmanager")
     done = subprocess.run(

@@ -859,3 +859,56 @@ def test_nvitop_prints_all_gpus_and_complains_of_nothing(driver: FakeDriver) -> 
     assert all(f"│   {index}  GB300" in done.stdout for index in range(4))
     assert "5120MiB" in done.stdout
     assert done.stderr == ""
+
+
+# ---- hardware counters
+
+
+def test_gpm_refuses_samples_that_are_too_close_or_of_two_gpus(driver: FakeDriver) -> None:
+    """As nvml.h demands: more than 0.1 s apart, one GPU, filled."""
+    got = ask(
+        driver,
+        """
+def metrics(first, second):
+    request = N.c_nvmlGpmMetricsGet_t()
+    request.version, request.numMetrics = 1, 2
+    request.sample1, request.sample2 = first, second
+    request.metrics[0].metricId, request.metrics[1].metricId = 2, 30
+    code = rc(N.nvmlGpmMetricsGet, request)
+    return [code, *((m.nvmlReturn, m.value) for m in request.metrics[:2])]
+a, b, other, empty = (N.nvmlGpmSampleAlloc() for _ in range(4))
+N.nvmlGpmSampleGet(hs[0], a)
+N.nvmlGpmSampleGet(hs[0], b)
+soon = metrics(a, b)[0]
+time.sleep(0.12)
+N.nvmlGpmSampleGet(hs[0], b)
+N.nvmlGpmSampleGet(hs[1], other)
+say([soon, metrics(a, b), metrics(b, a)[0], metrics(a, other)[0], metrics(a, empty)[0],
+     [rc(N.nvmlGpmSampleFree, each) for each in (a, b, other, empty)]])
+""",
+    )
+
+    assert got == [2, [0, [0, 0.0], [3, 0.0]], 2, 2, 2, [0, 0, 0, 0]]
+
+
+def test_gpm_and_the_byte_counters_tell_of_the_same_traffic(driver: FakeDriver) -> None:
+    driver.load(0, 0.7)
+    rate, grown = ask(
+        driver,
+        """
+a, b = N.nvmlGpmSampleAlloc(), N.nvmlGpmSampleAlloc()
+N.nvmlGpmSampleGet(hs[0], a)
+before, at = fields(hs[0], [(138, 0xFFFFFFFF)])[0][1], time.monotonic()
+time.sleep(0.5)
+N.nvmlGpmSampleGet(hs[0], b)
+after, then = fields(hs[0], [(138, 0xFFFFFFFF)])[0][1], time.monotonic()
+request = N.c_nvmlGpmMetricsGet_t()
+request.version, request.numMetrics, request.sample1, request.sample2 = 1, 1, a, b
+request.metrics[0].metricId = 61
+N.nvmlGpmMetricsGet(request)
+say([request.metrics[0].value * 2**20, (after - before) * 1024 / (then - at)])
+""",
+    )
+
+    assert rate == pytest.approx(0.7 * 18 * 2e10, rel=1e-6)
+    assert grown == pytest.approx(rate, rel=0.02)

@@ -55,6 +55,7 @@ ROOMS = {
         "agent.plugins",
         "agent.measure.settings",
         "agent.measure.records",
+        "agent.measure.gpu_sources",
         "agent.measure.slo",
         "agent.wire.member_settings",
         "yaml",

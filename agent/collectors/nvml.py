@@ -54,6 +54,14 @@ class Settings:
     kmsg: str = setting("/dev/kmsg", "Kernel log in which Xid errors are looked for; empty is off.")
     xid_events: bool = setting(default=True, doc="Whether NVML is asked for Xid events.")
     processes: bool = setting(default=True, doc="Whether the processes on each GPU are listed.")
+    gpm: bool = setting(
+        default=True,
+        doc="Whether hardware counters are asked what bounds a GPU (SMs, tensor cores, memory, links): GPM, "
+        "from Hopper on.",
+    )
+    nvlinks: bool = setting(
+        default=True, doc="Whether every NVLink is asked for its state and errors, every `slow_interval`."
+    )
     release_timeout: Seconds = setting(
         Seconds(300.0), "After a release for a GPU reset, take hold again by itself after this time."
     )
@@ -86,6 +94,8 @@ def _rates(settings: Settings) -> Rates:
         slow_seconds=max(settings.slow_interval, settings.interval),
         share=settings.max_load,
         processes=settings.processes,
+        gpm=settings.gpm,
+        nvlinks=settings.nvlinks,
     )
 
 

@@ -70,6 +70,25 @@ CATALOGUE: tuple[Metric, ...] = (
         ("boundary", "source"),
         "Energy at one boundary since it was first seen; survives restarts.",
     ),
+    Metric(
+        "power_crosscheck_watts",
+        _G,
+        ("boundary", "source"),
+        "Power at a boundary by a meter that is not its source: to compare with power_watts, never to add.",
+    ),
+    Metric(
+        "part_power_watts",
+        _G,
+        ("part", "unit", "source"),
+        "Power of a part of the node (grace, cpu, sysio, dram, package, …). Parts contain each other: never "
+        "add them.",
+    ),
+    Metric(
+        "part_energy_joules_total",
+        _C,
+        ("part", "unit", "source"),
+        "Energy of a part of the node while rackwatt ran: by its counter, else integrated from its power.",
+    ),
     Metric("figure_valid", _G, ("figure",), "1 while nothing speaks against a figure."),
     Metric("figure_invalid_reason", _G, ("figure", "reason"), "1 while this reason makes a figure invalid."),
     Metric(
@@ -93,6 +112,12 @@ CATALOGUE: tuple[Metric, ...] = (
         "1; who uses a GPU, by the control groups of its processes: a pod (by its UID where the cluster is "
         "not asked), a Slurm job; on a divided GPU its instance (`1/0`). A row for each of several; join it "
         "to other series by `gpu`.",
+    ),
+    Metric(
+        "gpu_source_info",
+        _G,
+        ("gpu", "figure", "source"),
+        "1; which collector tells of a GPU, and of which figures another one does.",
     ),
     Metric("gpu_up", _G, ("gpu",), "1 while a known GPU answers its driver."),
     Metric(
@@ -130,6 +155,24 @@ CATALOGUE: tuple[Metric, ...] = (
         "unverified.",
     ),
     Metric("gpu_utilization_ratio", _G, ("gpu",), "Share of time in which at least one kernel ran."),
+    Metric("gpu_sm_active_ratio", _G, ("gpu",), "Share of time in which an SM had work, mean of all SMs."),
+    Metric("gpu_sm_occupancy_ratio", _G, ("gpu",), "Warps in the SMs, as a share of what fits."),
+    Metric("gpu_tensor_active_ratio", _G, ("gpu",), "Share of its cycles in which any tensor pipe worked."),
+    Metric(
+        "gpu_memory_bandwidth_ratio", _G, ("gpu",), "Traffic of the memory, as a share of what it can carry."
+    ),
+    Metric(
+        "gpu_unit_active_ratio",
+        _G,
+        ("gpu", "unit"),
+        "Share of its cycles in which a unit worked: graphics, fp64, fp32, fp16.",
+    ),
+    Metric(
+        "gpu_link_bytes_per_second",
+        _G,
+        ("gpu", "link", "direction"),
+        "Traffic now, as the GPU sees it: nvlink, pcie, c2c (to the CPU of its superchip); tx, rx.",
+    ),
     Metric(
         "gpu_memory_used_bytes", _G, ("gpu",), "Memory in use, without what the driver reserves if it tells."
     ),
@@ -145,6 +188,32 @@ CATALOGUE: tuple[Metric, ...] = (
         "Time for which this reason held the clocks down.",
     ),
     Metric("gpu_ecc_errors_total", _C, ("gpu", "severity"), "Memory errors: corrected, uncorrected."),
+    Metric(
+        "gpu_nvlink_bytes_total",
+        _C,
+        ("gpu", "direction"),
+        "Bytes over all NVLinks of a GPU since it was first seen: tx, rx.",
+    ),
+    Metric(
+        "gpu_nvlink_errors_total",
+        _C,
+        ("gpu", "error"),
+        "Errors over all NVLinks of a GPU by kind. effective and symbol are corrected all the time; "
+        "link_recovery (recovery until Hopper) speaks of a link that is failing.",
+    ),
+    Metric(
+        "gpu_nvlinks",
+        _G,
+        ("gpu", "state"),
+        "NVLinks of a GPU by state: active, sleep, inactive, traffic_disabled.",
+    ),
+    Metric(
+        "gpu_nvlink_worst_recoveries",
+        _G,
+        ("gpu", "link"),
+        "Recoveries of the NVLink that had most of them, since the driver was loaded; absent while none had "
+        "any.",
+    ),
     Metric(
         "gpu_remapped_rows",
         _G,

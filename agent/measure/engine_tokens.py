@@ -172,6 +172,8 @@ class EngineTokens:
         """Grow the totals; those of models by kinds that count now and did when the last page was read."""
         both = self.counted if self._counted is None else self.counted & self._counted
         self._counted = self.counted
+        if self._models is not None:
+            self._models.begin(at)
         for pair, tokens in added.items():
             self._totals[pair] = self._ledger.add(self._total_key(pair), tokens, at)
             if self._models is not None and pair[1] in both:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 BOUNDARIES = {
     "gpu": "GPUs with their memory, by the driver's energy counter; summed over the GPUs that report.",
     "module": "Superchips: both GPUs, the Grace CPU and regulators, integrated from the module's power; one "
-    "reading for each board.",
+    "reading for each board. By the sockets' own meters where NVML does not tell it (`hwmon`).",
+    "node": "The whole node at its inlet, by a meter that the configuration names; absent without one.",
 }
 
 WORDS: Mapping[type[StrEnum], Mapping[StrEnum, str]] = {

@@ -24,6 +24,9 @@ RECOVERY_ACTIONS = (
 )
 """What a driver may ask for, in the order of NVML's numbers (field 230)."""
 
+UNITS = ("graphics", "sm", "sm_occupancy", "tensor", "dram", "fp64", "fp32", "fp16")
+"""Units of a GPU whose activity can be told by hardware counters."""
+
 
 class GpuState(StrEnum):
     """Whether a GPU answers its driver."""
@@ -112,6 +115,10 @@ class GpuReading:
     utilization_ratio: float | None = None
     memory_busy_ratio: float | None = None
     """Share of time in which its memory was read or written."""
+    active_ratio: Mapping[str, float] = field(default_factory=dict)
+    """Share of its peak at which a unit worked, by UNITS."""
+    link_bytes_per_second: Mapping[str, float] = field(default_factory=dict)
+    """By link (nvlink, pcie, c2c) and direction as the GPU sees it: nvlink_tx."""
     encoder_busy_ratio: float | None = None
     decoder_busy_ratio: float | None = None
     memory_used_bytes: float | None = None
@@ -134,6 +141,14 @@ class GpuReading:
     """Raw since boot, by severity: corrected, uncorrected."""
     remapped_rows: Mapping[str, int] = field(default_factory=dict)
     """By kind: correctable, uncorrectable, pending, failure."""
+    nvlink_bytes: Mapping[str, float] = field(default_factory=dict)
+    """Raw over all links, by direction: tx, rx."""
+    nvlink_errors: Mapping[str, float] = field(default_factory=dict)
+    """Raw over all links, by kind."""
+    nvlinks: Mapping[str, int] = field(default_factory=dict)
+    """Links by state: active, sleep, inactive, traffic_disabled."""
+    nvlink_worst: tuple[int, int] | None = None
+    """The link that had to recover most often since the driver was loaded, and how often."""
     pcie_replays: int | None = None
     """Raw, since the driver was loaded."""
     recovery_action: str | None = None

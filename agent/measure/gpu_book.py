@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 from agent.measure.counters import Change
 from agent.measure.energy import CrossCheck, PowerIntegral, Verdict
 from agent.measure.gpu import GpuState, Power, PowerScope
+from agent.measure.gpu_handover import Carry, Handover
 from agent.measure.series import Point, Series
 from agent.measure.snapshot import GpuFigures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from agent.measure.counters import Step
     from agent.measure.gpu import GpuReading
+    from agent.measure.gpu_sources import Told
     from agent.measure.ledger import Ledger
     from agent.measure.reading import Moment
     from agent.measure.series import Horizon
@@ -23,7 +26,7 @@ MAX_WATTS = 3000.0
 HARDWARE_XIDS = (48, 63, 64, 74, 79, 92, 94, 95, 119, 120, 145, 149, 154)
 """Xids that speak of hardware; their counters exist at 0 from the start."""
 NO_XIDS = {str(xid): 0 for xid in HARDWARE_XIDS}
-COUNTS = ("throttled", "ecc", "xid")
+COUNTS = ("throttled", "ecc", "xid", "nvlink", "nvlink_errors")
 
 
 class GpuBook:
@@ -43,6 +46,7 @@ class GpuBook:
         self._energy_key, self._integrated_key = self._key("energy"), self._key("integrated")
         self._integral = PowerIntegral()
         self._check = CrossCheck()
+        self._handover = Handover()
         self._counts = {what: self._kept(what) for what in COUNTS}
         self._raws: dict[str, dict[str, float]] = {what: {} for what in COUNTS}
         self._xids = self._by_number()
@@ -68,26 +72,36 @@ class GpuBook:
             return 0.0
         self._book_counts("throttled", reading.throttled_seconds, reading.at, epoch)
         self._book_counts("ecc", reading.ecc_errors, reading.at, epoch)
+        self._book_counts("nvlink", reading.nvlink_bytes, reading.at, epoch)
+        self._book_counts("nvlink_errors", reading.nvlink_errors, reading.at, epoch)
         return self._book_energy(reading, epoch)
 
     def miss(self) -> None:
         """Note that its source failed: nothing is known of it now."""
         self.reading = None
 
-    def figures(self) -> GpuFigures:
-        """Return what outputs may see."""
+    def change_source(self, at: Moment) -> None:
+        """Note that another source tells of this GPU from now on."""
+        self._handover.begin(at.monotonic_seconds)
+        self._check.restart()
+
+    def figures(self, known: Told | None) -> GpuFigures:
+        """Return what outputs may see; `known` is the reading, filled with what other sources know."""
         reading = self.reading
         told = self.reports
         return GpuFigures(
             gpu=self.gpu,
             uuid=self.uuid,
             state=None if reading is None else reading.state,
-            reading=reading,
+            reading=reading if known is None else known.reading,
+            sources={} if known is None else known.sources,
             energy_joules_total=self._ledger.total(self._energy_key) if told else None,
             energy_integrated_joules_total=self._ledger.total(self._integrated_key) if told else None,
             verdict=self._check.verdict,
             throttled_seconds_total=dict(self._counts["throttled"]) if told else {},
             ecc_errors_total=dict(self._counts["ecc"]) if told else {},
+            nvlink_bytes_total=dict(self._counts["nvlink"]) if told else {},
+            nvlink_errors_total=dict(self._counts["nvlink_errors"]) if told else {},
             xid_errors_total=self._xids,
         )
 
@@ -102,6 +116,8 @@ class GpuBook:
         integral = self._integrate(power, reading.at)
         if reading.energy_joules is not None:
             counted = self._count(reading.energy_joules, reading.at, epoch)
+            if counted is None:
+                return 0.0
             self._verify(reading, power)
             return self._extend(reading.at, counted)
         self.integrated_only = self._ledger.get(self._energy_key) is None
@@ -126,12 +142,36 @@ class GpuBook:
             self._check.restart()
         return joules
 
-    def _count(self, raw_joules: float, at: Moment, epoch: str) -> float:
+    def _count(self, raw_joules: float, at: Moment, epoch: str) -> float | None:
+        """Book the counter; None while it lags behind what another source told of it."""
         self.integrated_only = False
-        step = self._ledger.observe(self._energy_key, raw_joules, at, epoch, max_rate=MAX_WATTS)
-        if step.change in {Change.RESET, Change.IMPLAUSIBLE}:
+        step = self._observe(self._energy_key, raw_joules, at, epoch, max_rate=MAX_WATTS)
+        if step is None:
+            return None
+        if step.change in {Change.RESET, Change.IMPLAUSIBLE, Change.ADOPTED}:
             self._check.restart()
+        if step.change is Change.ADOPTED:
+            self.energy = Series(self._horizon)  # nobody knows what was drawn meanwhile
         return step.delta
+
+    def _observe(
+        self,
+        key: str,
+        raw: float,
+        at: Moment,
+        epoch: str,
+        *,
+        from_zero: bool = False,
+        max_rate: float | None = None,
+    ) -> Step | None:
+        """Book one raw counter; None when it is to be waited for."""
+        carry = self._handover.judge(key, raw, self._ledger.get(key), at.monotonic_seconds)
+        if carry is Carry.WAIT:
+            return None
+        adopted = carry is Carry.ADOPT
+        return self._ledger.observe(
+            key, raw, at, epoch, from_zero=from_zero, adopted=adopted, max_rate=max_rate
+        )
 
     def _verify(self, reading: GpuReading, power: Power) -> None:
         counted = self._ledger.total(self._energy_key)
@@ -152,7 +192,9 @@ class GpuBook:
         for name, raw in raws.items():
             if known.get(name) == raw:
                 continue
-            step = self._ledger.observe(self._key(f"{what}/{name}"), raw, at, epoch, from_zero=from_zero)
+            step = self._observe(self._key(f"{what}/{name}"), raw, at, epoch, from_zero=from_zero)
+            if step is None:
+                continue
             totals[name] = step.counter.total
             if step.change is not Change.LATE:
                 known[name] = raw

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from agent.measure.reading import Moment
 
 MODELS = "model/"
+BEGUN = "model/begun/"
+"""Kept beside the totals: tells a book without any from one of an earlier version."""
 MAX_MODEL_SERIES = 1024
 """Models times kinds named for one node; the tokens of further ones are counted under OTHER."""
 OTHER = "other"
@@ -28,11 +30,18 @@ class ModelTokens:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._totals: dict[tuple[str, TokenKind], float] = {}
+        self._begun = False
 
     @property
     def totals(self) -> Mapping[tuple[str, TokenKind], float]:
         """Every total by model and kind."""
         return self._totals
+
+    def begin(self, at: Moment) -> None:
+        """Note in the book that it has totals of models, though all of them may be nothing so far."""
+        if not self._begun:
+            self._begun = True
+            self._ledger.add(BEGUN, 0.0, at)
 
     def add(self, model: str, kind: TokenKind, tokens: float, at: Moment) -> None:
         """Book tokens of one model."""

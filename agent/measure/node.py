@@ -21,13 +21,14 @@ from agent.measure.node_boundaries import boundaries_of
 from agent.measure.node_counting import NodeCounting, recalled
 from agent.measure.node_figures import figures_of
 from agent.measure.node_gpus import NodeGpus
+from agent.measure.node_meters import NodeMeters
 from agent.measure.series import Horizon
 from agent.measure.service import ServiceBook
 from agent.measure.slo import NO_PROMISES
 from agent.measure.snapshot import Activity, NodeIdentity, Origin, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from agent.measure.gpu import Placement
     from agent.measure.node_figures import NodeFigures
@@ -73,6 +74,7 @@ class NodeReckoner:
         self._ledger = Ledger()
         self._gpus = NodeGpus(self._ledger, self._horizon, epoch, run)
         self._host = HostBook(self._ledger, epoch)
+        self._meters = NodeMeters(self._ledger, self._horizon)
         self._models = ModelTokens(self._ledger)
         self._counting = NodeCounting()
         self._deployments, self._work = DeploymentBooks(self._ledger), DeploymentWork(self._ledger)
@@ -92,6 +94,10 @@ class NodeReckoner:
         self._origin = replace(
             self._origin, began_unix_seconds=unix_seconds, started_unix_seconds=unix_seconds
         )
+
+    def prefer(self, gpu_sources: Sequence[str]) -> None:
+        """Say whom to believe of a GPU that several sources tell of, the first before the others."""
+        self._gpus.prefer(gpu_sources)
 
     def dump(self) -> dict[str, Any]:
         """Return what must survive a restart, as plain values; what is too old is forgotten first."""
@@ -151,6 +157,7 @@ class NodeReckoner:
             self._engine_names[instance] = (gone.engine, gone.model)
         self._gpus.expect(offered)
         self._host.expect(offered)
+        self._meters.expect(offered)
         self._counting.expect(
             {name: book.model for name, book in self._engines.items()}, offered, self._gpus.computing
         )
@@ -162,7 +169,9 @@ class NodeReckoner:
     def take(self, reading: Reading, cadence_seconds: float) -> bool:
         """Book one reading of a source that is read at this cadence; tell whether an engine began a count."""
         self._host.take(reading.source, reading.host)
+        cadence_seconds = max(cadence_seconds, reading.renewed_seconds)
         added = self._gpus.take(reading, cadence_seconds)
+        self._meters.take(reading, cadence_seconds, self._gpus.boundaries)
         if self._counting.learn(reading, self._gpus.computing if reading.gpus else None):
             self._count()
         self._book(added, reading)
@@ -189,6 +198,7 @@ class NodeReckoner:
                 book.miss()
         self._gpus.miss(source)
         self._host.miss(source)
+        self._meters.miss(source)
         if self._counting.miss(source, self._gpus.computing):
             self._count()
 
@@ -203,6 +213,7 @@ class NodeReckoner:
         """Reckon everything that is known now; the rack, if there is one, and pushes are shown beside it."""
         self._sequence += 1
         self._gpus.forget(now)
+        elsewhere = self._gpus.boundaries
         engines = self._in_order()
         figures = self._figures(engines, now)
         deployments = self._deployments_of(figures, now)
@@ -211,9 +222,11 @@ class NodeReckoner:
             sequence=self._sequence,
             at=now,
             activity=self._activity(),
-            gpus=tuple(book.figures() for book in self._gpus.books),
+            gpus=self._gpus.figures(),
             engines=told,
-            boundaries=boundaries_of(self._gpus, self._ledger),
+            boundaries=boundaries_of(self._gpus, self._ledger) + self._meters.figures(elsewhere),
+            crosschecks=self._meters.crosschecks(elsewhere),
+            parts=self._meters.parts(),
             tokens_per_second=figures.tokens_per_second,
             tokens_per_joule=figures.tokens_per_joule,
             validity=figures.validity,
@@ -278,6 +291,7 @@ class NodeReckoner:
             self._window_seconds,
             now.monotonic_seconds,
             spans_nodes=self._counting.now.spans_nodes,
+            others=self._meters.meters(self._gpus.boundaries),
         )
 
     def _in_order(self) -> list[EngineBook]:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from agent.measure.reading import Reading
 
 
+MOST_AWAY = 256
+"""So many instances that have left are remembered: those that left last."""
+
+
 class NodeCounting:
     """Remembers what each instance last told; while it does not answer, that stands."""
 
@@ -32,6 +36,11 @@ class NodeCounting:
         self._before: dict[str, Kinds] = {}
         self._beginning: set[str] = set()
         """Instances of an earlier run that had not begun to count when it ended."""
+        self._away: dict[str, Instance] = {}
+        """Instances that are not expected any more, as they last told."""
+        self._stood_in_for: set[str] = set()
+        """Instances that were away, or showed no tokens, while a gateway counted what they made: should they
+        count again, it is from their next page on."""
 
     @property
     def instances(self) -> Mapping[str, Instance]:
@@ -48,11 +57,14 @@ class NodeCounting:
 
         Those that are `beginning` count from their next page on, and after a restart as well.
         """
-        return {
+        here: dict[str, list[str | bool]] = {
             name: [instance.role, bool(self.now.kinds.get(name)) and name not in beginning]
             for name, instance in self._instances.items()
             if instance.role is not Role.UNIFIED or name in beginning
         }
+        for name in self._stood_in_for:
+            here[name] = [{**self._away, **self._instances}[name].role, False]
+        return here
 
     def recall(self, kept: Mapping[str, tuple[Role, bool]]) -> None:
         """Take what an earlier run dumped."""
@@ -69,6 +81,9 @@ class NodeCounting:
             if name in self._kept and not counted:
                 self._beginning.add(name)
             self._instances = self._instances | {name: _recalled(role, models[name])}
+        away = {name: told for name, told in {**self._away, **earlier}.items() if name not in models}
+        self._away = dict([*away.items()][-MOST_AWAY:])
+        self._stood_in_for &= self._away.keys() | self._instances.keys()
         self._instances = {name: told for name, told in self._instances.items() if name in models}
         self._elsewhere &= set(sources)
         self._decide(Around(computing, bool(self._elsewhere)), earlier)
@@ -110,11 +125,22 @@ class NodeCounting:
             name: each for name, each in {**earlier, **self._instances}.items() if each.role is Role.GATEWAY
         }
         counts = {name for name, kinds in self.now.kinds.items() if kinds}
+        told = [gateways[each] for each in gateways.keys() & counts]
+        silent = {
+            name: each for name, each in self._instances.items() if name not in counts and each.tokenless
+        }
+        self._stood_in_for |= {
+            name
+            for name, each in {**self._away, **silent}.items()
+            if any(gateway.serves_with(each) for gateway in told)
+        }
+        back = self._stood_in_for & counts
+        self._stood_in_for -= back
         ceased = [each for name, each in gateways.items() if before.get(name) and name not in counts]
         begun = {name for name in gateways if name in counts and not before.get(name)}
         heirs = {name for name in counts for each in ceased if self._instances[name].serves_with(each)}
         kept, self._beginning = self._beginning & counts, self._beginning - counts
-        self.fresh = frozenset(begun | heirs | kept)
+        self.fresh = frozenset(begun | heirs | kept | back)
 
 
 def recalled(kept: Any) -> dict[str, tuple[Role, bool]]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from agent.measure.engine_book import EngineBook
     from agent.measure.gpu_book import GpuBook, ModuleBook
+    from agent.measure.node_meters import BoundaryMeter
 
 RATE = "node_tokens_per_second"
 EFFICIENCY = "node_tokens_per_joule"
@@ -66,11 +67,12 @@ def figures_of(
     now: float,
     *,
     spans_nodes: bool = False,
+    others: Sequence[BoundaryMeter] = (),
 ) -> NodeFigures:
     """Reckon the node's rate and its efficiency at every boundary that is measured."""
     engines = [book for book in engines if book.counted]
     kinds = [kind for kind in TokenKind if kind is TokenKind.OUTPUT or _any_counts(engines, kind)]
-    meters = _meters(gpus, modules, gpu_cadence_seconds)
+    meters = _meters(gpus, modules, gpu_cadence_seconds, others)
     if spans_nodes:
         meters = [replace(meter, reasons=meter.reasons | {Invalid.SPANS_NODES}) for meter in meters]
     rates: dict[TokenKind, float] = {}
@@ -98,7 +100,12 @@ def figures_of(
     return NodeFigures(rates, ratios, tuple(standing), windows)
 
 
-def _meters(gpus: Sequence[GpuBook], modules: Sequence[ModuleBook], cadence: float) -> list[_Meter]:
+def _meters(
+    gpus: Sequence[GpuBook],
+    modules: Sequence[ModuleBook],
+    cadence: float,
+    others: Sequence[BoundaryMeter],
+) -> list[_Meter]:
     of_gpus = _Sums(_gpu_members(gpus, cadence), Invalid.NO_METER)
     meters = [_Meter("gpu", of_gpus, gpu_reasons(gpus), gpu_flags(gpus))]
     if modules:
@@ -106,6 +113,7 @@ def _meters(gpus: Sequence[GpuBook], modules: Sequence[ModuleBook], cadence: flo
         of_modules = _Sums(told, Invalid.NO_METER)
         reasons = module_reasons(gpus, modules)
         meters.append(_Meter("module", of_modules, reasons, frozenset({Flag.INTEGRATED})))
+    meters += [_Meter(m.boundary, _Sums(m.members, Invalid.NO_METER), m.reasons, m.flags) for m in others]
     return meters
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent.measure.gpu import GpuState, PowerScope
 from agent.measure.gpu_book import GpuBook, ModuleBook
+from agent.measure.gpu_sources import GpuSources
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from agent.measure.ledger import Ledger
     from agent.measure.reading import Moment, Reading
     from agent.measure.series import Horizon
+    from agent.measure.snapshot import GpuFigures
 
 FORGET_SECONDS = 7 * 86400.0
 """A GPU that was not seen for so long was taken out, not lost: a week covers a repair at the vendor's."""
@@ -52,6 +54,7 @@ class NodeGpus:
     """Books of all GPUs that are expected, and of the superchips that they sit on."""
 
     def __init__(self, ledger: Ledger, horizon: Horizon, epoch: str, run: str) -> None:
+        self._sources = GpuSources()
         self._ledger, self._horizon = ledger, horizon
         self._epoch, self._run = epoch, run
         self._books: dict[str, GpuBook] = {}
@@ -73,6 +76,11 @@ class NodeGpus:
         return list(self._modules.values())
 
     @property
+    def boundaries(self) -> frozenset[str]:
+        """The boundaries that these measure themselves."""
+        return frozenset(("gpu", "module") if self._modules else ("gpu",))
+
+    @property
     def source(self) -> str:
         """Who tells of these GPUs."""
         return min((self._origins[uuid].source for uuid in self._books), default="")
@@ -91,6 +99,17 @@ class NodeGpus:
     def computing(self) -> dict[str, bool | None]:
         """Tell of each GPU whether processes compute on it."""
         return {uuid: _computes(book.reading) for uuid, book in self._books.items()}
+
+    def prefer(self, sources: Sequence[str]) -> None:
+        """Believe the first of these before the others."""
+        self._sources = GpuSources(sources)
+
+    def figures(self) -> tuple[GpuFigures, ...]:
+        """Return what outputs may see of every GPU."""
+        return tuple(
+            book.figures(self._sources.complete(book.uuid, self._origins[book.uuid].source, book.reading))
+            for book in self.books
+        )
 
     def dump(self) -> dict[str, Any]:
         """Return what must survive a restart, as plain values."""
@@ -111,6 +130,7 @@ class NodeGpus:
         One that an earlier run knew is missing until it is told of, not forgotten: a reboot may have left
         it off the bus.
         """
+        self._sources.expect(sources)
         for uuid in [uuid for uuid in self._books if self._origins[uuid].source not in sources]:
             del self._books[uuid]
         for serial in [serial for serial, source in self._module_sources.items() if source not in sources]:
@@ -124,26 +144,37 @@ class NodeGpus:
     def take(self, reading: Reading, cadence_seconds: float) -> Added | None:
         """Book what one source says of GPUs; one of its GPUs that it does not name is missing.
 
-        Return what that added; None when it says nothing of GPUs.
+        Return what that added; None when it says nothing of GPUs, or nothing that others do not know better.
         """
-        if not reading.gpus and all(origin.source != reading.source for origin in self._origins.values()):
+        source = reading.source
+        gpus = self._sources.take(reading)
+        if not gpus and all(origin.source != source for origin in self._origins.values()):
+            self._cadences.pop(source, None)
             return None
-        self._cadences[reading.source] = cadence_seconds
+        self._cadences[source] = cadence_seconds
         self._horizon.stretch(cadence_seconds)
-        told = {gpu.identity.uuid for gpu in reading.gpus}
-        self._miss_books(reading.source, told)
+        self._miss_books(source, {gpu.identity.uuid for gpu in gpus})
         joules = {}
-        for gpu in reading.gpus:
-            uuid = gpu.identity.uuid
-            self._origins[uuid] = _Origin(reading.source, gpu.at.unix_seconds, gpu.at.monotonic_seconds)
-            more = self._book(uuid).take(gpu, self._epoch, self._run)
+        for gpu in gpus:
+            more = self._claimed(source, gpu).take(gpu, self._epoch, self._run)
             self._ledger.add("boundary/gpu", more, gpu.at)
             if gpu.state is GpuState.OK:
-                joules[uuid] = more
-        return Added(joules, self._take_modules(reading), self.boards)
+                joules[gpu.identity.uuid] = more
+        return Added(joules, self._take_modules(source, gpus, reading.at), self.boards)
+
+    def _claimed(self, source: str, gpu: GpuReading) -> GpuBook:
+        """Return the book of a GPU that this source tells of from now on."""
+        uuid = gpu.identity.uuid
+        before = self._origins.get(uuid)
+        self._origins[uuid] = _Origin(source, gpu.at.unix_seconds, gpu.at.monotonic_seconds)
+        book = self._book(uuid)
+        if before is not None and before.source != source:
+            book.change_source(gpu.at)
+        return book
 
     def miss(self, source: str) -> None:
         """Note that a source failed: what it told is no longer known (T15)."""
+        self._sources.miss(source)
         self._miss_books(source, set())
         self._miss_modules(source, set())
 
@@ -165,20 +196,20 @@ class NodeGpus:
             self._books[uuid] = GpuBook(number, uuid, self._ledger, self._horizon)
         return self._books[uuid]
 
-    def _take_modules(self, reading: Reading) -> dict[str, float]:
+    def _take_modules(self, source: str, gpus: Sequence[GpuReading], at: Moment) -> dict[str, float]:
         """Book the power of superchips; return the joules that each adds."""
         by_serial: dict[str, list[GpuReading]] = {}
-        for gpu in reading.gpus:
+        for gpu in gpus:
             if gpu.identity.serial and PowerScope.MODULE in gpu.power:
                 by_serial.setdefault(gpu.identity.serial, []).append(gpu)
-        self._miss_modules(reading.source, by_serial.keys())
+        self._miss_modules(source, by_serial.keys())
         joules = {}
         for serial, pair in by_serial.items():
             if serial not in self._modules:
                 self._modules[serial] = ModuleBook(serial, self._ledger, self._horizon)
-            self._module_sources[serial] = reading.source
+            self._module_sources[serial] = source
             joules[serial] = self._modules[serial].take(tuple(pair))
-            self._ledger.add("boundary/module", joules[serial], reading.at)
+            self._ledger.add("boundary/module", joules[serial], at)
         return joules
 
     def _miss_books(self, source: str, but: Collection[str]) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from agent.measure.engine import EngineReading
     from agent.measure.gpu import GpuReading
     from agent.measure.host import HostReading
+    from agent.measure.meter import MeterReading
     from agent.measure.owner import GpuOwner
     from agent.measure.totals import MemberReading
 
@@ -64,6 +65,7 @@ class Reading:
     at: Moment
     gpus: tuple[GpuReading, ...] = ()
     engines: tuple[EngineReading, ...] = ()
+    meters: tuple[MeterReading, ...] = ()
     member: MemberReading | None = None
     """Another node's totals, for the rack."""
     serves_elsewhere: bool = False
@@ -75,6 +77,8 @@ class Reading:
     host: HostReading | None = None
     """The machine around the GPUs."""
     costs: Mapping[str, Cost] = field(default_factory=dict)
+    renewed_seconds: float = 0.0
+    """How often what it says is renewed, where that is less often than it is asked."""
     notes: tuple[str, ...] = ()
     """Permanent findings a person should know once ("ECC counters need root"), not failures."""
 

@@ -36,6 +36,13 @@ THROTTLE_REASONS = (
 """Reasons whose state is exported even before they first hold."""
 
 
+NAMED_UNITS = {
+    "sm": "gpu_sm_active_ratio",
+    "sm_occupancy": "gpu_sm_occupancy_ratio",
+    "tensor": "gpu_tensor_active_ratio",
+    "dram": "gpu_memory_bandwidth_ratio",
+}
+"""Units that have a metric of their own."""
 ACTIVITIES, INVALIDS, FLAGS = (*Activity,), (*Invalid,), (*Flag,)
 VERDICTS, REASONS = (*Verdict,), (*Reason,)
 GPU_STATES = (*GpuState, "unknown")
@@ -80,6 +87,12 @@ def _node_rows(snapshot: Snapshot) -> Iterator[Row]:
     for at in snapshot.boundaries:
         yield from known("power_watts", (at.boundary, at.source), at.power_watts)
         yield from known("energy_joules_total", (at.boundary, at.source), at.energy_joules_total)
+    for labels, watts in snapshot.crosschecks.items():
+        yield Row("power_crosscheck_watts", labels, watts)
+    for part in snapshot.parts:
+        of_part = (part.part, part.unit, part.source)
+        yield from known("part_power_watts", of_part, part.power_watts)
+        yield from known("part_energy_joules_total", of_part, part.energy_joules_total)
 
 
 def _validity_rows(snapshot: Snapshot) -> Iterator[Row]:
@@ -100,6 +113,23 @@ def _gpu_rows(figures: GpuFigures) -> Iterator[Row]:
     yield Row("gpu_up", (gpu,), figures.state is GpuState.OK)
     state = "unknown" if figures.state is None else figures.state
     yield from _states("gpu_state", (gpu,), GPU_STATES, state)
+    yield from _gpu_count_rows(gpu, figures)
+    reading = figures.reading
+    if reading is None:
+        return
+    for figure, source in figures.sources.items():
+        yield Row("gpu_source_info", (gpu, figure, source), 1)
+    who = reading.identity
+    yield Row("gpu_info", (gpu, who.uuid, who.product, who.serial or "", who.pci, who.driver), 1)
+    if reading.state is GpuState.OK:
+        yield from _states("gpu_energy_crosscheck", (gpu,), VERDICTS, figures.verdict)
+        yield from _power_rows(gpu, reading)
+        yield from _device_rows(gpu, reading)
+        yield from _activity_rows(gpu, reading)
+        yield from _health_rows(gpu, reading)
+
+
+def _gpu_count_rows(gpu: str, figures: GpuFigures) -> Iterator[Row]:
     for xid, count in figures.xid_errors_total.items():
         yield Row("gpu_xid_errors_total", (gpu, str(xid)), count)
     yield from known("gpu_energy_joules_total", (gpu,), figures.energy_joules_total)
@@ -108,16 +138,10 @@ def _gpu_rows(figures: GpuFigures) -> Iterator[Row]:
         yield Row("gpu_throttled_seconds_total", (gpu, reason), seconds)
     for severity, count in figures.ecc_errors_total.items():
         yield Row("gpu_ecc_errors_total", (gpu, severity), count)
-    reading = figures.reading
-    if reading is None:
-        return
-    who = reading.identity
-    yield Row("gpu_info", (gpu, who.uuid, who.product, who.serial or "", who.pci, who.driver), 1)
-    if reading.state is GpuState.OK:
-        yield from _states("gpu_energy_crosscheck", (gpu,), VERDICTS, figures.verdict)
-        yield from _power_rows(gpu, reading)
-        yield from _device_rows(gpu, reading)
-        yield from _health_rows(gpu, reading)
+    for direction, size in figures.nvlink_bytes_total.items():
+        yield Row("gpu_nvlink_bytes_total", (gpu, direction), size)
+    for error, count in figures.nvlink_errors_total.items():
+        yield Row("gpu_nvlink_errors_total", (gpu, error), count)
 
 
 def _owner_rows(snapshot: Snapshot) -> Iterator[Row]:
@@ -148,6 +172,22 @@ def _device_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:
         yield Row("gpu_clock_hertz", (gpu, clock), hertz)
     if reading.processes is not None:
         yield Row("gpu_processes", (gpu,), len(reading.processes))
+
+
+def _activity_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:
+    for unit, ratio in reading.active_ratio.items():
+        if unit in NAMED_UNITS:
+            yield Row(NAMED_UNITS[unit], (gpu,), ratio)
+        else:
+            yield Row("gpu_unit_active_ratio", (gpu, unit), ratio)
+    for way, rate in reading.link_bytes_per_second.items():
+        link, _, direction = way.partition("_")
+        yield Row("gpu_link_bytes_per_second", (gpu, link, direction), rate)
+    for state, links in reading.nvlinks.items():
+        yield Row("gpu_nvlinks", (gpu, state), links)
+    if reading.nvlink_worst is not None:
+        worst, recoveries = reading.nvlink_worst
+        yield Row("gpu_nvlink_worst_recoveries", (gpu, str(worst)), recoveries)
 
 
 def _health_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:

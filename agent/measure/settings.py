@@ -12,12 +12,14 @@ Bytes = NewType("Bytes", int)
 """A size; written in the configuration as 512KiB, 8MiB or a plain number."""
 
 
-def setting(default: Any, doc: str, *, plain: bool = False) -> Any:
+def setting(default: Any, doc: str, *, plain: bool = False, own: bool = False) -> Any:
     """Declare one setting: its default and the sentence that documents it.
 
-    A single value in place of its whole mapping is taken for the one that is `plain`.
+    A single value in place of its whole mapping is taken for the one that is `plain`. An interval of its
+    `own` has this default whatever the daemon's is.
     """
-    return field(default=default, metadata={"doc": doc, "plain": plain})
+    metadata = {"doc": doc, "plain": plain} | ({"own": True} if own else {})
+    return field(default=default, metadata=metadata)
 
 
 def inherited(default: Any) -> Any:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from agent.measure.gpu import GpuReading, GpuState
     from agent.measure.host import HostFigures
     from agent.measure.incident import Incident
+    from agent.measure.meter import PartFigures
     from agent.measure.owner import GpuOwner
     from agent.measure.push import PushFigures
     from agent.measure.rack_snapshot import DeploymentFigures, ModelFigures, RackSnapshot
@@ -78,7 +79,11 @@ class GpuFigures:
     verdict: Verdict
     throttled_seconds_total: Mapping[str, float] = field(default_factory=dict)
     ecc_errors_total: Mapping[str, float] = field(default_factory=dict)
+    nvlink_bytes_total: Mapping[str, float] = field(default_factory=dict)
+    nvlink_errors_total: Mapping[str, float] = field(default_factory=dict)
     xid_errors_total: Mapping[int, float] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Who told a figure of `reading`, by its name; `gpu_sources.DEFAULT` for those not named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +190,10 @@ class Snapshot:
     """Joules of each model by model and boundary, of GPUs that worked for nothing else."""
     spans_nodes: bool = False
     """Its tokens and its joules belong together only over several nodes (T24)."""
+    crosschecks: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """Power by boundary and source, of the meters that are not a boundary's own."""
+    parts: tuple[PartFigures, ...] = ()
+    """What meters tell of parts of the node; they contain each other."""
     services: tuple[ServiceFigures, ...] = ()
     """How well each model is served …"""
     deployment_services: Mapping[Group, ServiceFigures] = field(default_factory=dict)

@@ -1,10 +1,6 @@
 """What dcgm-exporter may export and we do not, each with its reason: these names are never on our page."""
 
-GPM = (
-    "hardware counters that NVML has from Hopper on (GPM), not read yet; "
-    "`DCGM_FI_DEV_GPU_UTIL` says when something runs, not how much of the GPU"
-)
-NVLINK = "NVLink counters are not read yet; on Blackwell the driver has these no longer"
+NVLINK = "on Blackwell the driver has these no longer: ask `rackwatt_gpu_nvlink_errors_total`"
 LABEL = "a label that is off by default there; `rackwatt_gpu_info` has the serial number"
 RETIRED = (
     "row remapping replaced retired pages from Ampere on: see `DCGM_FI_DEV_ROW_REMAP_PENDING` and `_FAILURE`"
@@ -13,19 +9,9 @@ AGGREGATE = "lifetime counts are not read; `rackwatt_gpu_ecc_errors_total` outli
 WINDOWED = "called a counter there, and is a count of the last minutes that falls again; "
 
 ABSENT = {
-    "DCGM_FI_PROF_GR_ENGINE_ACTIVE": GPM,
-    "DCGM_FI_PROF_SM_ACTIVE": GPM,
-    "DCGM_FI_PROF_SM_OCCUPANCY": GPM,
-    "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE": GPM,
-    "DCGM_FI_PROF_DRAM_ACTIVE": GPM,
-    "DCGM_FI_PROF_PIPE_FP64_ACTIVE": GPM,
-    "DCGM_FI_PROF_PIPE_FP32_ACTIVE": GPM,
-    "DCGM_FI_PROF_PIPE_FP16_ACTIVE": GPM,
-    "DCGM_FI_PROF_PCIE_TX_BYTES": GPM,
-    "DCGM_FI_PROF_PCIE_RX_BYTES": GPM,
-    "DCGM_FI_PROF_NVLINK_TX_BYTES": GPM,
-    "DCGM_FI_PROF_NVLINK_RX_BYTES": GPM,
-    "DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL": "called a counter there, and is a gauge of MB/s; not read",
+    "DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL": (
+        "called a counter there, and is a gauge of MB/s; ask `rate(rackwatt_gpu_nvlink_bytes_total[1m])`"
+    ),
     "DCGM_FI_DEV_NVLINK_BANDWIDTH_L0": "not read",
     "DCGM_FI_DEV_NVLINK_CRC_FLIT_ERROR_COUNT_TOTAL": NVLINK,
     "DCGM_FI_DEV_NVLINK_CRC_DATA_ERROR_COUNT_TOTAL": NVLINK,

@@ -82,6 +82,16 @@ def errors(severity: str) -> Tell:
     return lambda _, reading: reading.ecc_errors.get(severity)
 
 
+def activity(unit: str) -> Tell:
+    """Tell the share of its peak at which a unit worked."""
+    return lambda _, reading: reading.active_ratio.get(unit)
+
+
+def traffic(way: str) -> Tell:
+    """Tell the traffic of a link in one direction."""
+    return lambda _, reading: scaled(reading.link_bytes_per_second.get(way), 1)
+
+
 def rows(kind: str) -> Tell:
     """Tell remapped rows, or whether one is pending or failed."""
     return lambda _, reading: reading.remapped_rows.get(kind)

@@ -23,6 +23,7 @@ from exporters._dcgm_names.field import (
     scaled,
     used_ratio,
 )
+from exporters._dcgm_names.profiling import PROFILING
 
 GAUGE, COUNTER = "gauge", "counter"
 OUR_TOTAL = (
@@ -348,4 +349,5 @@ FIELDS = (
             ),
         )
     ),
+    *PROFILING,
 )

@@ -15,6 +15,7 @@ from agent.collectors._nvml.library import Code, Refusal, failure
 from agent.collectors._nvml.pace import Pace
 from agent.collectors.nvml import Settings
 from agent.measure.gpu import GpuState, Power, PowerScope
+from agent.measure.gpu_clocks import reasons_of
 from agent.measure.reading import Reason
 from agent.measure.settings import documented
 
@@ -283,9 +284,9 @@ def test_drivers_before_the_move_have_none_of_them_t14(version):
 
 
 def test_reasons_are_named_and_idle_is_none():
-    assert fields.reasons(0x1) == frozenset()
-    assert fields.reasons(0x1 | 0x4 | 0x40) == {"sw_power_cap", "hw_thermal_slowdown"}
-    assert fields.reasons(1 << 13) == {"bit_13"}
+    assert reasons_of(0x1) == frozenset()
+    assert reasons_of(0x1 | 0x4 | 0x40) == {"sw_power_cap", "hw_thermal_slowdown"}
+    assert reasons_of(1 << 13) == {"bit_13"}
 
 
 def test_recovery_actions_are_named():

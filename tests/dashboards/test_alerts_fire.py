@@ -45,7 +45,7 @@ PAGE = {
     "RackwattTargetDown": {},
     "RackwattModelDown": {"rack": "lab", "model": "lab"},
     "RackwattGpuHot": {"node": "lab-1"},
-    "RackwattFigureInvalid": {"node": "lab-1", "reason": "gap"},
+    "RackwattFigureInvalid": {"node": "lab-2", "reason": "gap"},
     "RackwattEnergyMismatch": {"node": "lab-1"},
     "RackwattStateNotWritable": {"node": "lab-1"},
     "RackwattConfigRejected": {"node": "lab-1"},

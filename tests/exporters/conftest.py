@@ -18,6 +18,7 @@ from agent.measure.gpu import (
     PowerScope,
 )
 from agent.measure.host import HostClock, HostFigures, LinkFigures, LinkReading, PcieLink
+from agent.measure.meter import PartFigures
 from agent.measure.owner import GpuOwner
 from agent.measure.push import Loss, PushFigures
 from agent.measure.rack_snapshot import (
@@ -74,12 +75,16 @@ def well_gpu():
         energy_joules=9.0e9,
         power_limit_watts={PowerScope.GPU: 1400.0, PowerScope.MODULE: 2900.0},
         utilization_ratio=0.98,
+        active_ratio={"sm": 0.87, "sm_occupancy": 0.31, "tensor": 0.41, "dram": 0.65, "fp16": 0.02},
+        link_bytes_per_second={"nvlink_tx": 4.01e11, "c2c_rx": 2.5e9},
         memory_used_bytes=250_000_000_000,
         memory_total_bytes=297_000_000_000,
         temperature_celsius={"gpu": 61.0, "memory": 70.0},
         thermal_margin_celsius=24.0,
         clock_hertz={"sm": 1.92e9, "memory": 3.996e9},
         throttle_active=frozenset({"sw_power_cap"}),
+        nvlinks={"active": 17, "inactive": 1},
+        nvlink_worst=(7, 3),
         remapped_rows={"correctable": 0, "pending": 1},
         recovery_action="none",
         placement=Placement("1821", 7, 6, 1, 2, "0f0e", 0, "completed", fabric_healthy=True),
@@ -95,7 +100,10 @@ def well_gpu():
         verdict=Verdict.AGREES,
         throttled_seconds_total={"sw_power_cap": 12.5},
         ecc_errors_total={"corrected": 3, "uncorrected": 0},
+        nvlink_bytes_total={"tx": 4.01e15, "rx": 3.98e15},
+        nvlink_errors_total={"link_recovery": 3, "symbol": 120},
         xid_errors_total={48: 0, 79: 1},
+        sources={"all others": "nvml", "active_ratio": "dcgm_exporter"},
     )
 
 
@@ -336,6 +344,8 @@ def snapshot(rack, host, service, well_gpu, lost_gpu, silent_gpu, serving_engine
         claims={0: Claim.ATTRIBUTED, 1: Claim.UNKNOWN},
         model_energy={("llama", "gpu"): 120_000.5},
         rack=rack,
+        crosschecks={("module", "hwmon"): 2290.0},
+        parts=(PartFigures("grace", "0", "hwmon", 104.0, 520.5),),
         services=(service,),
         host=host,
         deployment_services={Group("chat", "llama"): service},

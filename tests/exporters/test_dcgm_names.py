@@ -94,6 +94,14 @@ RENAMED = {
     393: ("DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS", "DCGM_FI_DEV_ROW_REMAP_UNCORRECTABLE_TOTAL"),
     394: ("DCGM_FI_DEV_CORRECTABLE_REMAPPED_ROWS", "DCGM_FI_DEV_ROW_REMAP_CORRECTABLE_TOTAL"),
     395: ("DCGM_FI_DEV_ROW_REMAP_FAILURE", "DCGM_FI_DEV_ROW_REMAP_FAILED"),
+    1001: ("DCGM_FI_PROF_GR_ENGINE_ACTIVE", "DCGM_FI_PROF_GR_ENGINE_UTIL_RATIO"),
+    1002: ("DCGM_FI_PROF_SM_ACTIVE", "DCGM_FI_PROF_SM_UTIL_RATIO"),
+    1003: ("DCGM_FI_PROF_SM_OCCUPANCY", "DCGM_FI_PROF_SM_OCCUPANCY_RATIO"),
+    1004: ("DCGM_FI_PROF_PIPE_TENSOR_ACTIVE", "DCGM_FI_PROF_TENSOR_UTIL_RATIO"),
+    1005: ("DCGM_FI_PROF_DRAM_ACTIVE", "DCGM_FI_PROF_DRAM_UTIL_RATIO"),
+    1006: ("DCGM_FI_PROF_PIPE_FP64_ACTIVE", "DCGM_FI_PROF_FP64_UTIL_RATIO"),
+    1007: ("DCGM_FI_PROF_PIPE_FP32_ACTIVE", "DCGM_FI_PROF_FP32_UTIL_RATIO"),
+    1008: ("DCGM_FI_PROF_PIPE_FP16_ACTIVE", "DCGM_FI_PROF_FP16_UTIL_RATIO"),
 }
 """Of the fields that we tell, those that DCGM 4.6 renamed (NVIDIA/DCGM, dcgmlib/dcgm_fields.h, v4.6.0)."""
 
@@ -119,6 +127,10 @@ NOT_RENAMED = {
     310: "DCGM_FI_DEV_ECC_SBE_VOL_TOTAL",
     311: "DCGM_FI_DEV_ECC_DBE_VOL_TOTAL",
     396: "DCGM_FI_DEV_ROW_REMAP_PENDING",
+    1009: "DCGM_FI_PROF_PCIE_TX_BYTES",
+    1010: "DCGM_FI_PROF_PCIE_RX_BYTES",
+    1011: "DCGM_FI_PROF_NVLINK_TX_BYTES",
+    1012: "DCGM_FI_PROF_NVLINK_RX_BYTES",
     1420: "DCGM_FI_DEV_CLOCKS_EVENT_REASON_SW_POWER_CAP_NS",
     1421: "DCGM_FI_DEV_CLOCKS_EVENT_REASON_SYNC_BOOST_NS",
     1422: "DCGM_FI_DEV_CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN_NS",
@@ -146,6 +158,23 @@ def talkative_gpu(well_gpu):
     reading = dataclasses.replace(
         well_gpu.reading,
         memory_busy_ratio=0.58,
+        active_ratio={
+            "graphics": 0.99,
+            "sm": 0.87,
+            "sm_occupancy": 0.31,
+            "tensor": 0.41,
+            "dram": 0.65,
+            "fp64": 0.0,
+            "fp32": 0.08,
+            "fp16": 0.02,
+        },
+        link_bytes_per_second={
+            "pcie_tx": 1.25e6,
+            "pcie_rx": 2.5e6,
+            "nvlink_tx": 4.01e11,
+            "nvlink_rx": 3.98e11,
+            "c2c_tx": 1e9,
+        },
         encoder_busy_ratio=0.0,
         decoder_busy_ratio=0.12,
         memory_reserved_bytes=947 * 2**20,
@@ -272,6 +301,7 @@ def test_integers_of_dcgm_are_integers(node):
         "DCGM_FI_DEV_POWER_USAGE_INSTANT",
         "DCGM_FI_DEV_ENFORCED_POWER_LIMIT",
         "DCGM_FI_DEV_FB_USED_PERCENT",
+        *(old for old, new in RENAMED.values() if old.startswith("DCGM_FI_PROF_")),
     }
 
 

@@ -58,6 +58,9 @@ FASTER = {
 }
 """What would still outlast the test."""
 LLAMA = 'engine="vllm",engine_instance="a:1",model="lab"'
+INVALID = 'rackwatt_figure_invalid_reason{figure="node_tokens_per_second",reason="gap"}'
+VERSION = 'rackwatt_build_info{version="0.1.0",revision="x"}'
+NEWER = 'rackwatt_build_info{version="0.2.0",revision="x"}'
 FIRST_TOKEN = "rackwatt_model_time_to_first_token_seconds_bucket"
 BETWEEN = "rackwatt_model_inter_token_latency_seconds_bucket"
 
@@ -88,7 +91,7 @@ class Story:
             self.driver = stack.enter_context(FakeDriver(self._folder, preset="gb300"))
             self.bench = stack.enter_context(self._bench())
             self.lab = stack.enter_context(Chosen("lab-1", "lab"))
-            self.old = stack.enter_context(Chosen("lab-2", "lab", "0.2.0"))
+            self.other = stack.enter_context(Chosen("lab-2", "lab"))
             self._well()
             self.prometheus = stack.enter_context(
                 Prometheus(
@@ -123,7 +126,7 @@ class Story:
         settings = {
             "node": {"name": "bench-1"},
             "rack": {"name": "bench"},
-            "collectors": {"nvml": {"interval": "500ms", "kmsg": ""}},
+            "collectors": {"nvml": {"interval": "500ms", "slow_interval": "1s", "kmsg": ""}},
         }
         return RunningAgent(self._folder / "bench", settings, env=self.driver.env)
 
@@ -135,7 +138,7 @@ class Story:
         ]
         never = f"{LOOPBACK}:{free_port()}"
         ours = [f"{LOOPBACK}:{daemon.port}" for daemon in (*daemons, self.bench)]
-        return [*ours, self.lab.address, self.old.address, never]
+        return [*ours, self.lab.address, self.other.address, never]
 
     def _well(self) -> None:
         """The lab as it is before and after."""
@@ -144,7 +147,6 @@ class Story:
             lab.gauges[f"rackwatt_{name}"] = 1.0
         lab.gauges['rackwatt_gpu_energy_crosscheck{gpu="0",verdict="mismatch"}'] = 0.0
         lab.gauges['rackwatt_gpu_thermal_margin_celsius{gpu="0"}'] = 20.0
-        lab.gauges['rackwatt_figure_invalid_reason{figure="node_tokens_per_second",reason="gap"}'] = 0.0
         lab.gauges[f"rackwatt_engine_up{{{LLAMA}}}"] = 1.0
         lab.gauges[f'rackwatt_engine_counted{{{LLAMA},kind="output"}}'] = 1.0
         lab.gauges[f'rackwatt_engine_requests{{{LLAMA},state="running"}}'] = 100.0
@@ -152,7 +154,9 @@ class Story:
         for metric, le in ((FIRST_TOKEN, "2.5"), (BETWEEN, "0.5")):
             lab.per_second[f'{metric}{{model="lab",le="+Inf"}}'] = 100.0
             lab.per_second[f'{metric}{{model="lab",le="{le}"}}'] = 100.0
-        self.old.gauges['rackwatt_build_info{version="0.2.0",revision="x"}'] = 1.0
+        self.other.gauges[INVALID] = 0.0
+        self.other.gauges[VERSION] = 1.0
+        self.other.gauges.pop(NEWER, None)
 
     def _ill(self) -> None:
         lab = self.lab
@@ -160,7 +164,8 @@ class Story:
             lab.gauges[f"rackwatt_{name}"] = 0.0
         lab.gauges['rackwatt_gpu_energy_crosscheck{gpu="0",verdict="mismatch"}'] = 1.0
         lab.gauges['rackwatt_gpu_thermal_margin_celsius{gpu="0"}'] = 3.0
-        lab.gauges['rackwatt_figure_invalid_reason{figure="node_tokens_per_second",reason="gap"}'] = 1.0
+        self.other.gauges[INVALID] = 1.0
+        self.other.gauges[NEWER] = self.other.gauges.pop(VERSION)
         lab.gauges[f"rackwatt_engine_up{{{LLAMA}}}"] = 0.0
         lab.gauges[f'rackwatt_engine_requests{{{LLAMA},state="running"}}'] = 10.0
         lab.per_second[f'{FIRST_TOKEN}{{model="lab",le="2.5"}}'] = 60.0
@@ -192,8 +197,9 @@ class Story:
         watching = threading.Event()
         watcher = threading.Thread(target=self._watch, args=(watching,))
         watcher.start()
-        self.dark.twin.wait_until(FAULTS_AT)
+        self.hot.twin.wait_until(FAULTS_AT - 1)  # that twin began first
         self.fired_before = set(self.fired)
+        self.dark.twin.wait_until(FAULTS_AT)
         down = self.dark.nodes[0]
         down.program.kill()
         self._ill()
@@ -209,7 +215,6 @@ class Story:
         self._well()
         self._bench_well()
         down.start(wait=False)
-        self.old.gauges.pop('rackwatt_build_info{version="0.2.0",revision="x"}')
         self._until(lambda: not self._left(), 45)
         self.dark.heads["dark-head"].program.kill()
         self._until(lambda: bool(self.webhook.of("RackwattRackUnwatched")), 15)

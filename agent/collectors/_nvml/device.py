@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from agent.collectors._nvml import features, fields
-from agent.collectors._nvml.group import Group, Values, check
+from agent.collectors._nvml.gpm import Gpm
+from agent.collectors._nvml.group import Group, Values, check, put
 from agent.collectors._nvml.identity import read_identity
 from agent.collectors._nvml.library import DRIVER_WIDE, FIELD_VALUES, Code, Refusal
+from agent.collectors._nvml.nvlink import TRAFFIC, NvLinks
 from agent.collectors._nvml.pace import Pace
 from agent.measure.gpu import GpuIdentity, GpuReading, GpuState, Placement, Power, PowerScope
 from agent.measure.reading import Moment
@@ -51,6 +53,8 @@ class Rates:
     slow_seconds: float
     share: float
     processes: bool = True
+    gpm: bool = True
+    nvlinks: bool = True
 
     def shared_by(self, gpus: int) -> Rates:
         """Return the rates of each of so many GPUs: they share the time, so that one slow GPU pays alone."""
@@ -91,6 +95,8 @@ class Device:
         self._driver = driver
         self._rates = rates
         self._open = False
+        self._gpm = Gpm(nvml)
+        self._nvlinks = NvLinks(nvml, traffic=False)
         self._power: tuple[tuple[PowerScope, int | None, int | None], ...] = ()
         self._energy: int | None = None
         self._groups()
@@ -98,9 +104,9 @@ class Device:
     def _groups(self) -> None:
         rates = self._rates
         self.once = Group(self._nvml, self.handle, Pace(0, 1))
-        self.fast, self.medium, self.slow = (
+        self.fast, self.medium, self.slow, self.links = (
             Group(self._nvml, self.handle, Pace(period, rates.share, rates.fast_seconds * TICK_SLACK))
-            for period in (rates.fast_seconds, rates.medium_seconds, rates.slow_seconds)
+            for period in (rates.fast_seconds, rates.medium_seconds, rates.slow_seconds, rates.slow_seconds)
         )
 
     @property
@@ -135,12 +141,15 @@ class Device:
         self.once.probe_features(features.ONCE)
         self.once.read()
         self._probe_fast()
-        self.medium.probe_fields(fields.medium(self._driver))
-        self.medium.probe_features(features.MEDIUM)
+        self.medium.probe_fields((*fields.medium(self._driver), *TRAFFIC))
+        self._gpm.free()
+        counters = (features.gpm(self._gpm),) if self._rates.gpm else ()
+        self.medium.probe_features((*features.MEDIUM, *counters))
         if not self.medium.has("power_limit_watts", PowerScope.GPU):
             self.medium.probe_features((features.LIMIT,))
         self.slow.probe_fields(fields.SLOW)
         self.slow.probe_features((*features.SLOW, *((features.PROCESSES,) if self._rates.processes else ())))
+        self._nvlinks = NvLinks(self._nvml, traffic=not self.medium.has("nvlink_bytes"))
         self.denied = self._denied()
         self._open = True
 
@@ -177,11 +186,27 @@ class Device:
         held = dict(self.slow.values)
         if self.medium.due(now):
             self.medium.read(mig=held.get("mig", False))
+        held |= self._links_now(now)
         held.pop("mig", None)
         place = self.once.values.get("placement", {}) | held.pop("placement", {})
         held["placement"] = Placement(**place) if place else None
         self._failures = 0
         return Result(GpuState.OK, at, values=self.medium.values | held | values)
+
+    def _links_now(self, now: float) -> Values:
+        """Ask the NVLinks when it is time, at a pace of their own; not in the reading that opens the GPU."""
+        links, settled = self._nvlinks, self._nvlinks.settled
+        if not self._rates.nvlinks or not self.well or (settled and not self.links.due(now)):
+            return self.links.values
+        started = time.monotonic()
+        self.links.values = {}
+        for answer in links.ask(self.handle):
+            put(self.links.values, *answer)
+        if settled:
+            self.links.pace.spent(started, time.monotonic() - started)
+        elif links.refused == Code.NO_PERMISSION:
+            self.denied |= {"NVLink counters"}
+        return self.links.values
 
     def _read_fast(self) -> tuple[Moment, Values]:
         before = time.monotonic()
@@ -239,9 +264,14 @@ class Device:
         action = _recovery(answers[self.slow.batch.fields.index(fields.RECOVERY_ACTION)])
         return {} if action is None else {"recovery_action": action}
 
+    def close(self) -> None:
+        """Give back what the driver holds for us; not of a GPU in whose driver a thread is stuck."""
+        if not self.stuck:
+            self._gpm.free()
+
     def returned(self) -> None:
         """Be told, by the thread that was stuck, that it is back: what it read belongs to the past."""
-        for group in (self.fast, self.medium, self.slow):
+        for group in (self.fast, self.medium, self.slow, self.links):
             group.pace.forget()  # a hang is not what a call costs
         self.stuck = False
 

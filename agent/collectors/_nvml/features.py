@@ -9,10 +9,12 @@ from agent.collectors._nvml import fields
 from agent.collectors._nvml.identity import read_fabric, read_platform
 from agent.collectors._nvml.library import DRIVER_WIDE, GPU_WIDE, NEVER, Code, Refusal
 from agent.measure.gpu import GpuProcess, PowerScope
+from agent.measure.gpu_clocks import reasons_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from agent.collectors._nvml.gpm import Gpm
     from agent.collectors._nvml.library import Library
 
     Answer = tuple[str, Any, Any]
@@ -150,12 +152,12 @@ def _margin(nvml: Library, handle: Any) -> Iterable[Answer]:
 
 def _reasons(nvml: Library, handle: Any) -> Iterable[Answer]:
     mask = nvml.call("nvmlDeviceGetCurrentClocksEventReasons", handle)
-    return (("throttle_active", None, fields.reasons(mask)), ("clock_event_mask", None, mask))
+    return (("throttle_active", None, reasons_of(mask)), ("clock_event_mask", None, mask))
 
 
 def _reasons_old(nvml: Library, handle: Any) -> Iterable[Answer]:
     mask = nvml.call("nvmlDeviceGetCurrentClocksThrottleReasons", handle)
-    return (("throttle_active", None, fields.reasons(mask)), ("clock_event_mask", None, mask))
+    return (("throttle_active", None, reasons_of(mask)), ("clock_event_mask", None, mask))
 
 
 def _clock(name: str) -> Ask:
@@ -210,6 +212,11 @@ def _instance(process: Any) -> str:
     """Return the MIG instance in which a process runs; NVML tells it to those who may know."""
     numbers = (process.gpuInstanceId, process.computeInstanceId)
     return "" if NO_INSTANCE in numbers else "/".join(map(str, numbers))
+
+
+def gpm(samples: Gpm) -> Feature:
+    """Say what hardware counters tell between two samples of this GPU."""
+    return Feature("nvmlGpmMetricsGet", (lambda _, handle: samples.ask(handle),), without_mig=True)
 
 
 ENERGY = Feature("nvmlDeviceGetTotalEnergyConsumption", (_energy,))

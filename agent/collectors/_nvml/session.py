@@ -85,6 +85,8 @@ class Session:
         self.stop()
         if self._watcher is not None:
             self._watcher.join(EVENT_THREAD_SECONDS)
+        for device in self.devices:
+            device.close()
         self._shut_down()
 
     def _shut_down(self) -> None:

@@ -25,7 +25,7 @@ static const struct config gb300 = {
     .grace_watts = 130, .module_limit_watts = 2900, .module_limit_min_watts = 500,
     .ambient_celsius = 33.5, .celsius_per_watt = 0.025,
     .sm_idle_mhz = 120, .sm_max_mhz = 2070, .memory_idle_mhz = 3996, .memory_max_mhz = 3996,
-    .nvlink_bytes_per_second = 2e10, .pcie_bytes_per_second = 1e10,
+    .nvlink_bytes_per_second = 2e10, .pcie_bytes_per_second = 1e10, .c2c_bytes_per_second = 5e9,
 };
 
 static const struct config h100 = {
@@ -78,7 +78,7 @@ static const struct { const char *name; char type; size_t offset, size; } keys[]
     NUMBER(limit_max_watts), NUMBER(grace_watts), NUMBER(module_limit_watts),
     NUMBER(module_limit_min_watts), NUMBER(ambient_celsius), NUMBER(celsius_per_watt),
     NUMBER(sm_idle_mhz), NUMBER(sm_max_mhz), NUMBER(memory_idle_mhz), NUMBER(memory_max_mhz),
-    NUMBER(nvlink_bytes_per_second), NUMBER(pcie_bytes_per_second),
+    NUMBER(nvlink_bytes_per_second), NUMBER(pcie_bytes_per_second), NUMBER(c2c_bytes_per_second),
 };
 
 static bool choose_preset(struct config *config, const char *name)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 POWER_LAG_SECONDS = 0.15
+NVLINK_STATE_FIELD = 165
 EVERY = "*"
 
 Gpu = int | str
@@ -255,6 +256,10 @@ class FakeDriver:
     def nvlink(self, gpu: Gpu, link: int, field: int, count: int = 1, at: float | None = None) -> float:
         """Adds to one per-link NVLink error counter, named by its NVML field id."""
         return self.set(gpu, "nvlink", link, field, count, at=at)
+
+    def nvlink_state(self, gpu: Gpu, link: int, state: int, at: float | None = None) -> float:
+        """Moves a link that is active (1) to another state: 0 inactive, 2 asleep."""
+        return self.nvlink(gpu, link, NVLINK_STATE_FIELD, state - 1, at)
 
     def recovery_action(self, gpu: Gpu, action: int, at: float | None = None) -> float:
         """Sets the recovery action (0 none, 1 reset the GPU, 2 reboot the node …)."""

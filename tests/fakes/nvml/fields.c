@@ -144,14 +144,10 @@ static int nvlink_traffic(const struct call *call, struct field_value *out, uint
     return u64(out, out->scope == EVERY_LINK ? each * (uint64_t)links : each);
 }
 
-/* Errors that the tape has added to one counter of one link. */
-static int nvlink_errors(const struct call *call, struct field_value *out)
+/* What the tape has added to one field of one link. */
+static int64_t added(const struct call *call, const struct field_value *out)
 {
-    uint64_t total = 0;
-    if (call->config->architecture < ARCH_BLACKWELL || !call->config->nvlinks)
-        return NOT_SUPPORTED;
-    if (!is_link(call, out))
-        return INVALID_ARGUMENT;
+    int64_t total = 0;
     for (size_t i = 0; i < call->machine->lookups; i++) {
         const struct event *event = call->machine->lookup[i];
         if (event->at > call->now)
@@ -159,9 +155,20 @@ static int nvlink_errors(const struct call *call, struct field_value *out)
         bool here = event->gpu == EVERY_GPU || event->gpu == call->gpu;
         if (event->key == K_NVLINK && here && event->integers[0] == (int64_t)out->scope
             && event->integers[1] == (int64_t)out->id)
-            total += (uint64_t)event->integers[2];
+            total += event->integers[2];
     }
-    return u64(out, total);
+    return total;
+}
+
+/* Blackwell counts NVLink 5's errors, the generations before it those of the data link. */
+static int nvlink_errors(const struct call *call, struct field_value *out)
+{
+    bool of_blackwell = out->id > 200;
+    if (!call->config->nvlinks || of_blackwell != (call->config->architecture >= ARCH_BLACKWELL))
+        return NOT_SUPPORTED;
+    if (!is_link(call, out))
+        return INVALID_ARGUMENT;
+    return u64(out, (uint64_t)added(call, out));
 }
 
 static int nvlink(const struct call *call, struct field_value *out)
@@ -176,7 +183,8 @@ static int nvlink(const struct call *call, struct field_value *out)
         return is_link(call, out)
             ? u32(out, call->config->architecture >= ARCH_BLACKWELL ? 53125 : 26562)
             : NOT_SUPPORTED;
-    case 165: return is_link(call, out) ? u32(out, 1) : NOT_SUPPORTED;
+    case 165:
+        return is_link(call, out) ? u32(out, (uint64_t)(1 + added(call, out))) : NOT_SUPPORTED;
     default: return nvlink_errors(call, out);
     }
 }
@@ -250,7 +258,7 @@ static int read_field(const struct call *call, struct field_value *out)
         return energy(call, out);
     if (between(id, 74, 81))
         return policy(call, out);
-    if (id == 91 || between(id, 138, 139) || between(id, 164, 165) || id == 202 || id == 204
+    if (id == 91 || between(id, 138, 139) || between(id, 161, 165) || id == 202 || id == 204
         || between(id, 206, 215) || id == 219 || id == 221 || between(id, 235, 250))
         return nvlink(call, out);
     if (between(id, 170, 172) || between(id, 231, 234))

@@ -147,6 +147,13 @@ LAYOUT(struct sram_ecc, 104);
 struct pdi { uint32_t version; uint64_t value; };
 LAYOUT(struct pdi, 16);
 
+struct gpm_metric { uint32_t id; int32_t rc; double value; const char *name, *unit, *format; };
+LAYOUT(struct gpm_metric, 40);
+
+/* As long as a caller's metrics, whose number newer headers have raised: `count` bounds them. */
+struct gpm_metrics { uint32_t version, count; void *first, *second; struct gpm_metric metrics[]; };
+LAYOUT(struct gpm_metrics, 24);
+
 struct gpm_support { uint32_t version, supported; };
 struct remap_histogram { uint32_t max, high, partial, low, none; };
 struct bar1_memory { uint64_t total, free, used; };

@@ -47,40 +47,7 @@ ABSENT(nvmlDeviceGetDriverModel_v2, NOT_SUPPORTED)
 ABSENT(nvmlDeviceGetConfComputeMemSizeInfo, NOT_SUPPORTED)
 ABSENT(nvmlDeviceGetRetiredPages, NOT_SUPPORTED)
 ABSENT(nvmlDeviceGetDisplayMode, DEPRECATED)
-ABSENT(nvmlGpmSampleGet, NOT_SUPPORTED)
 ABSENT(nvmlGpmMigSampleGet, NOT_SUPPORTED)
-
-API int nvmlGpmQueryDeviceSupport(void *device, struct gpm_support *out)
-{
-    GPU_CALL(device);
-    REQUIRE(out);
-    if (out->version != 1)
-        return ARGUMENT_VERSION_MISMATCH;
-    out->supported = 0;
-    return OK;
-}
-
-API int nvmlGpmSampleAlloc(void **sample)
-{
-    SYSTEM_CALL();
-    REQUIRE(sample);
-    *sample = NULL;
-    return NOT_SUPPORTED;
-}
-
-API int nvmlGpmSampleFree(void *sample)
-{
-    (void)sample;
-    SYSTEM_CALL();
-    return NOT_SUPPORTED;
-}
-
-API int nvmlGpmMetricsGet(void *metrics)
-{
-    (void)metrics;
-    SYSTEM_CALL();
-    return NOT_SUPPORTED;
-}
 
 API int nvmlDeviceGetC2cModeInfoV(void *device, uint32_t *enabled)
 {

@@ -51,7 +51,7 @@ struct config {
     double grace_watts, module_limit_watts, module_limit_min_watts;
     double ambient_celsius, celsius_per_watt;
     double sm_idle_mhz, sm_max_mhz, memory_idle_mhz, memory_max_mhz;
-    double nvlink_bytes_per_second, pcie_bytes_per_second;
+    double nvlink_bytes_per_second, pcie_bytes_per_second, c2c_bytes_per_second;
 };
 
 struct event {

@@ -1,0 +1,1 @@
+"""Inside of `collectors/dcgm_exporter.py`."""

@@ -1,0 +1,136 @@
+"""The NVLinks of one GPU, folded: which are up, what went wrong on all of them, and on which most."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from agent.collectors._nvml.batch import Batch
+from agent.collectors._nvml.fields import Field
+from agent.collectors._nvml.group import FATAL, check
+from agent.collectors._nvml.library import Code, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from agent.collectors._nvml.library import Library
+
+    Answer = tuple[str, Any, Any]
+
+EVERY_LINK = 0xFFFFFFFF
+KIBI = 1024
+MOST_LINKS = 64
+"""A driver that says more is not believed; there are 18 on Hopper and Blackwell."""
+TRAFFIC = (
+    Field("nvlink_bytes", "tx", 138, EVERY_LINK, 1 / KIBI),
+    Field("nvlink_bytes", "rx", 139, EVERY_LINK, 1 / KIBI),
+)
+"""Of all links in one number; in KiB."""
+TRAFFIC_OF_LINK = {"tx": 202, "rx": 204}
+"""Of one link, in bytes; for drivers that do not add them up (NVLink 5)."""
+STATE = 165
+STATES = {0: "inactive", 1: "active", 2: "sleep", 3: "traffic_disabled"}
+ERRORS = {
+    "replay": 161,
+    "recovery": 162,
+    "crc": 163,
+    "malformed_packet": 206,
+    "buffer_overrun": 207,
+    "receive": 208,
+    "receive_remote": 209,
+    "receive_general": 210,
+    "local_link_integrity": 211,
+    "transmit_discard": 212,
+    "link_recovery_failed": 214,
+    "link_recovery": 215,
+    "effective": 219,
+    "symbol": 221,
+}
+"""By field: the first three until Hopper, the others from Blackwell on (NVLink 5), where a driver has only
+its own. These numbers never moved between drivers. Successful recoveries are in link_recovery."""
+TELLING = ("link_recovery", "recovery")
+"""What names a failing link: in the field it did so days before the link failed."""
+
+
+class NvLinks:
+    """What the links of one GPU are asked, and what they last said; used in sampler threads only."""
+
+    def __init__(self, nvml: Library, *, traffic: bool) -> None:
+        """With `traffic` each link is asked for its bytes as well: the driver does not add them up."""
+        self._nvml = nvml
+        self._traffic = TRAFFIC_OF_LINK if traffic else {}
+        self.settled = False
+        """It is known what the links can be asked; until then each call finds out a little more."""
+        self.refused = 0
+        """Why they are not asked, as NVML's code."""
+        self._links = 0
+        self._tried = 0
+        self._batch: Batch | None = None
+        self._counts: dict[tuple[str, str], dict[int, float]] = {}
+
+    def ask(self, handle: Any) -> Iterable[Answer]:
+        """Ask every link and fold what they say; nothing until it is known what they can be asked."""
+        try:
+            if not self.settled:
+                self._settle(handle)
+                return ()
+            if self._batch is None:
+                return ()
+            answers, codes = self._batch.ask()
+        except Refusal as refusal:
+            if refusal.code in FATAL:
+                raise
+            self.settled, self.refused = True, refusal.code  # of all links at once: no field values here
+            return ()
+        check(codes)
+        states: dict[str, int] = dict.fromkeys(STATES.values(), 0)
+        for field, value in zip(self._batch.fields, answers, strict=True):
+            if value is None:
+                continue  # what a link had counted is not less for its silence: the sum keeps it
+            if field.attribute == "nvlinks":
+                state = STATES.get(int(value), f"state_{int(value)}")
+                states[state] = states.get(state, 0) + 1
+            else:
+                self._counts.setdefault((field.attribute, str(field.key)), {})[field.scope] = value
+        told = any(states.values())
+        return (
+            *(("nvlinks", state, count) for state, count in states.items() if told),
+            *((attribute, key, sum(by.values())) for (attribute, key), by in self._counts.items()),
+            ("nvlink_worst", None, worst_of({key: by for (_, key), by in self._counts.items()})),
+        )
+
+    def _settle(self, handle: Any) -> None:
+        """Take one step, one driver call: a GPU whose driver is slow must not pass for one that hangs."""
+        if not self._links:
+            batch = Batch(self._nvml, handle, (Field("nvlinks", None, 91, 0, 1),))
+            (count,), (code,) = batch.ask()
+            check((code,))
+            if count is not None and 0 < count <= MOST_LINKS:
+                self._links = int(count)
+            else:
+                self.settled, self.refused = True, code or Code.NOT_SUPPORTED
+            return
+        link, self._tried = self._tried, self._tried + 1
+        kept, _ = Batch(self._nvml, handle, self._of_link(link)).probe()
+        last = self._tried == self._links
+        if any(field.attribute == "nvlink_errors" for field in kept) or last:
+            known = {field.number for field in kept}  # a link that is down may have no counters
+            every = [f for link in range(self._links) for f in self._of_link(link) if f.number in known]
+            self._batch = Batch(self._nvml, handle, every) if every else None
+            self.settled, self.refused = True, 0 if every else Code.NOT_SUPPORTED
+
+    def _of_link(self, link: int) -> Sequence[Field]:
+        return (
+            Field("nvlinks", None, STATE, link, 1),
+            *(Field("nvlink_errors", name, number, link, 1) for name, number in ERRORS.items()),
+            *(Field("nvlink_bytes", name, number, link, 1) for name, number in self._traffic.items()),
+        )
+
+
+def worst_of(counts: Mapping[str, Mapping[int, float]]) -> tuple[int, int] | None:
+    """Return the link that had to recover most often, and how often; None while none had to."""
+    for name in TELLING:
+        links = counts.get(name, {})
+        most = max(links.values(), default=0)
+        if most > 0:
+            return min(link for link, count in links.items() if count == most), int(most)
+    return None

@@ -1,0 +1,41 @@
+"""What a power meter says that is no GPU: of a whole boundary, or of a part of the node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agent.measure.reading import Moment
+
+BOUNDARIES = ("module", "node")
+"""Boundaries that a meter outside of the GPUs may measure; anything else is a part of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeterReading:
+    """One meter at one moment."""
+
+    part: str
+    """A boundary, whose meters are added over their units; or a part of one (grace, cpu, package), which
+    may contain other parts and is never added to anything (T7)."""
+    unit: str
+    """Which of several: a socket."""
+    at: Moment
+    power_watts: float | None = None
+    """Mean power; None where it only counts, or did not answer."""
+    energy_joules: float | None = None
+    """Raw counter without wraps, of this process; None where it has none."""
+    unverified: bool = False
+    """Its power is the mean of less time than lies between two readings: it may alias with periodic load."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartFigures:
+    """Power and energy of one part of the node."""
+
+    part: str
+    unit: str
+    source: str
+    power_watts: float | None
+    energy_joules_total: float | None
