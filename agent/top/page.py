@@ -92,6 +92,10 @@ def read(body: bytes) -> RackPage:
             Reason.UNSUPPORTED,
             f"it speaks schema {said}, this rackwatt knows {SCHEMA}: upgrade the older one",
         )
+    return _page_of(plain)
+
+
+def _page_of(plain: dict[str, Any]) -> RackPage:
     nodes, gpus = _dict(plain.get("nodes")), _dict(plain.get("gpus"))
     return RackPage(
         sequence=_number(plain.get("sequence")),
