@@ -188,7 +188,7 @@ def _totals(plain: dict[str, Any]) -> NodeTotals:
         deployments=tuple(
             _deployment(row, latest) for row in _rows(plain.get("deployments", []), "deployments", 7)
         ),
-        incidents=tuple(_incident(row, name) for row in _rows(plain.get("incidents", []), "incidents", 15)),
+        incidents=_incidents(_rows(plain.get("incidents", []), "incidents", 15), name),
     )
 
 
@@ -272,10 +272,10 @@ def _deployment(row: list[Any], latest: float) -> DeploymentTotals:
     )
 
 
-def _incident(row: list[Any], node: str) -> Incident:
+def _incidents(rows: list[list[Any]], node: str) -> tuple[Incident, ...]:
     try:
-        return incident_codec.of_row(row, node)
-    except (ValueError, TypeError, IndexError) as error:
+        return incident_codec.of_rows(rows, node)
+    except (ValueError, TypeError, OverflowError) as error:
         raise _WrongError(f"incidents: {words(str(error))}") from error
 
 
