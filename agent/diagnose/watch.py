@@ -25,6 +25,8 @@ SELDOM = 10
 SURE_ENOUGH = 0.5
 PATIENCE_SECONDS = 8.0
 """A cause that is less sure than that is told only so long after the beginning: better evidence may come."""
+SHIFT_PATIENCE_SECONDS = 20.0
+"""A few long prompts are no other work: that lasts."""
 GRACE_SECONDS = 20.0
 """An engine that is back within this time was restarted by somebody."""
 
@@ -77,13 +79,23 @@ def _judged(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
     young = now - case.since < JUDGED_SECONDS
     if verdict is None or (gap.healthy_since is None and (young or len(during) % SELDOM == 0)):
         verdict = _kept(verdict, verdict_of(case), watch.incident)
-    if watch.incident is None and verdict.confidence < SURE_ENOUGH and now - case.since < PATIENCE_SECONDS:
+    if watch.incident is None and _is_early(verdict, gap, now - case.since):
+        if is_over(gap, now):
+            return Watch(samples=watch.samples, gap=ended(gap), vanished=watch.vanished), None
         return replace(watch, verdict=verdict), None
     incident = told_of(case, verdict, gap, unit, node, watch.incident, _restarting(case, verdict, now))
     if is_over(gap, now):
         over = replace(incident, ended=node.at.unix_seconds - (now - (gap.healthy_since or now)))
         return Watch(samples=watch.samples, gap=ended(gap), vanished=watch.vanished), over
     return replace(watch, verdict=verdict, incident=incident), incident
+
+
+def _is_early(verdict: Verdict, gap: Gap, lasts: float) -> bool:
+    """Whether it is too early to tell of a gap: what has passed for no sure reason is never told."""
+    shift = verdict.best.cause is Cause.WORKLOAD_SHIFT
+    if verdict.confidence >= SURE_ENOUGH and not shift:
+        return False
+    return gap.healthy_since is not None or lasts < (SHIFT_PATIENCE_SECONDS if shift else PATIENCE_SECONDS)
 
 
 def _kept(before: Verdict | None, now: Verdict, incident: Incident | None) -> Verdict:
