@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from agent.diagnose.case import APART_SECONDS, BEFORE_SECONDS, Case
 from agent.diagnose.gap import Gap, ended, is_over, stepped
 from agent.diagnose.sample import Sample, sample_of
+from agent.diagnose.signs import are_idle
 from agent.diagnose.story import told_of
 from agent.diagnose.verdict import verdict_of
 from agent.measure.incident import Cause, Incident, Kind
@@ -29,6 +30,9 @@ SHIFT_PATIENCE_SECONDS = 20.0
 """A few long prompts are no other work: that lasts."""
 GRACE_SECONDS = 20.0
 """An engine that is back within this time was restarted by somebody."""
+
+SILENT_SECONDS = 4.0
+"""An engine that did not answer for so long, while its GPUs did nothing, does not work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ def _judged(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
     if verdict is None or (gap.healthy_since is None and (young or len(during) % SELDOM == 0)):
         verdict = _kept(verdict, verdict_of(case), watch.incident)
     if watch.incident is None and _is_early(verdict, gap, now - case.since):
-        if is_over(gap, now):
+        if is_over(gap, now) or gap.sum_seconds <= 0.0:  # it has come back before anybody was told
             return Watch(samples=watch.samples, gap=ended(gap), vanished=watch.vanished), None
         return replace(watch, verdict=verdict), None
     incident = told_of(case, verdict, gap, unit, node, watch.incident, _restarting(case, verdict, now))
@@ -130,8 +134,26 @@ def _with_vanished(
         for name, each in last.items()
         if name not in offered and now - known.get(name, now) < FORGOTTEN_SECONDS
     )
-    told = [_carried(each, last.get(each.instance)) for each in unit.engines]
+    silent = _is_silent(watch.samples, unit, now)
+    told = [_carried(_silenced(each, silent=silent), last.get(each.instance)) for each in unit.engines]
     return (*told, *(each for _, each in vanished)), vanished
+
+
+def _is_silent(samples: tuple[Sample, ...], unit: UnitSigns, now: float) -> bool:
+    """Whether for some time no engine of a deployment answered and none of its GPUs worked."""
+    lately = [each for each in samples if each.seconds > now - SILENT_SECONDS - 1.0]
+    long_enough = bool(lately) and lately[0].seconds <= now - SILENT_SECONDS
+    dead = not any(each.up for each in unit.engines) and are_idle(unit.gpus)
+    return (
+        dead
+        and long_enough
+        and all(are_idle(each.gpus) for each in lately)
+        and not any(engine.up for each in lately for engine in each.engines.values())
+    )
+
+
+def _silenced(engine: EngineSigns, *, silent: bool) -> EngineSigns:
+    return replace(engine, gone=True, silent=True) if silent and not engine.gone else engine
 
 
 def _carried(now: EngineSigns, before: EngineSigns | None) -> EngineSigns:
