@@ -105,10 +105,13 @@ def _is_early(verdict: Verdict, gap: Gap, lasts: float) -> bool:
 def _kept(before: Verdict | None, now: Verdict, incident: Incident | None) -> Verdict:
     """Return the surer of two verdicts: while a gap closes there is less and less to explain.
 
-    An engine that was gone for long was down, also when it is back.
+    An engine that was gone for long was down, also when it is back; and a restart that ends a drop is not
+    what it came of.
     """
-    if before and incident and incident.kind is Kind.DROP and before.best.cause is Cause.ENGINE_DOWN:
-        return before
+    if before and incident and incident.kind is Kind.DROP:
+        ended_it = now.best.cause is Cause.ENGINE_RESTART and before.confidence >= SURE_ENOUGH
+        if ended_it or before.best.cause is Cause.ENGINE_DOWN:
+            return before
     return now if before is None or now.confidence >= before.confidence - 0.1 else before
 
 

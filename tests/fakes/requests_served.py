@@ -109,10 +109,9 @@ class Served:
         share = math.exp(-1.0 / self.traits.wander_seconds)
         fresh = self._dice.gauss(0.0, self.traits.wander) * math.sqrt(1.0 - share * share)
         self._wander = self._wander * share + fresh
+        if self.down:  # a step that hung is over, too
+            self._now, self._next = until, max(self._next, until)
         while self._now < until:
-            if self.down:
-                self._now, self._next = until, max(self._next, until)
-                return
             self._arrive()
             if self._running or self._waiting:
                 self._now += self._step()
