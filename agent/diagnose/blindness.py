@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from agent.diagnose.signs import are_idle
 from agent.measure.incident import Cause, Evidence, Incident, Kind, Severity
 
 if TYPE_CHECKING:
-    from agent.diagnose.signs import NodeSigns
+    from agent.diagnose.signs import NodeSigns, UnitSigns
 
 PATIENCE_SECONDS = 5.0
 """One or two readings that were missed are no gap."""
+IDLE_PATIENCE_SECONDS = 10.0
+"""While its GPUs do nothing, an engine that does not answer may be found to be down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +27,15 @@ class Blind:
     incident: Incident | None = None
 
 
-def watched(blind: Blind, signs: NodeSigns) -> tuple[Blind, Incident | None]:
-    """Take one moment more; return the incident while it stands, and once more when it has ended."""
+def watched(
+    blind: Blind, signs: NodeSigns, down: frozenset[str] = frozenset()
+) -> tuple[Blind, Incident | None]:
+    """Take one moment more; return the incident while it stands, and once more when it has ended.
+
+    Engines that are told to be `down` are not missed here.
+    """
     unread = [each.instance for unit in signs.units for each in unit.engines if not each.up and not each.gone]
+    unread = [name for name in unread if name not in down]
     dark = [gpu.gpu for gpu in signs.gpus if gpu.state == "unknown"]
     now = signs.at.monotonic_seconds
     if not unread and not dark:
@@ -36,10 +45,15 @@ def watched(blind: Blind, signs: NodeSigns) -> tuple[Blind, Incident | None]:
         return blind, None
     since = now if blind.since is None else blind.since
     blind = replace(blind, since=since)
-    if now - since < PATIENCE_SECONDS:
+    resting = not dark and all(are_idle(unit.gpus) for unit in signs.units if not _is_read(unit))
+    if now - since < (IDLE_PATIENCE_SECONDS if resting else PATIENCE_SECONDS):
         return blind, None
     incident = _told(signs, blind, unread, dark)
     return replace(blind, incident=incident), incident
+
+
+def _is_read(unit: UnitSigns) -> bool:
+    return all(each.up for each in unit.engines)
 
 
 def _told(signs: NodeSigns, blind: Blind, unread: list[str], dark: list[int]) -> Incident:

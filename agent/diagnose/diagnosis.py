@@ -9,6 +9,7 @@ from agent.diagnose import blindness, hardware
 from agent.diagnose.baseline import dumped, recalled
 from agent.diagnose.gap import Gap
 from agent.diagnose.watch import Watch, watched
+from agent.measure.incident import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +42,7 @@ def diagnosed(memory: Memory, signs: NodeSigns) -> Memory:
         return replace(
             with_baselines(Memory(), baselines_of(memory)), incidents=_with(memory.incidents, (), signs)
         )
-    watches, told = dict(memory.watches), []
+    watches, told, down = dict(memory.watches), [], set[str]()
     for name in watches.keys() - {unit.deployment for unit in signs.units}:
         watches[name] = Watch(gap=Gap(baseline=watches[name].gap.baseline))
     for unit in signs.units:
@@ -50,7 +51,9 @@ def diagnosed(memory: Memory, signs: NodeSigns) -> Memory:
         )
         if incident is not None:
             told.append(incident)
-    blind, gap = blindness.watched(memory.blind, signs)
+            if incident.cause is Cause.ENGINE_DOWN and incident.ended is None:
+                down |= set(watches[unit.deployment].samples[-1].gone)
+    blind, gap = blindness.watched(memory.blind, signs, frozenset(down))
     if gap is not None:
         told.append(gap)
     gpus, faults = hardware.watched(memory.gpus, signs, [each for each in told if each.ended is None])

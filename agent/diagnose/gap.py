@@ -115,7 +115,7 @@ def stepped(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
     can = capacity_at(gap.baseline, lately)
     should = None if asked is None or can is None else min(can, wanted(gap.baseline, asked, lately))
     if asked is None or should is None or should < LEAST_RATE:
-        return _healthy(replace(gap, asked=None, expected=should, missing=0.0), samples, sample, seconds)
+        return _healthy(_unmissed(gap, should, now), samples, sample, seconds)
     missing = 1.0 - rate / should
     slack = max(SLACK, SLACK_NOISES * gap.baseline.noise)
     total = max(0.0, gap.sum_seconds + (missing - slack) * seconds)
@@ -232,6 +232,14 @@ def _healthy(gap: Gap, lately: tuple[Sample, ...], sample: Sample, seconds: floa
     elif gap.missing > 0.0:
         baseline = with_noise(baseline, gap.missing, seconds)
     return replace(gap, baseline=baseline)
+
+
+def _unmissed(gap: Gap, should: float | None, now: float) -> Gap:
+    """Return the gap while nothing can be missed: a sure one goes on to its end, any other is dropped."""
+    if not gap.sure:
+        return Gap(baseline=gap.baseline, expected=should)
+    healthy = gap.healthy_since if should is None else gap.healthy_since or now
+    return replace(gap, expected=should, missing=0.0, healthy_since=healthy)
 
 
 def _added(gap: Gap, due: float, rate: float, seconds: float) -> Gap:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 GONE = {Reason.UNREACHABLE}
 """Outcomes that speak of a process that is not there; any other failure may be ours or the way's."""
 ENGINES = "engines/"
+IDLE_UTILIZATION_RATIO = 0.05
+IDLE_POWER_RATIO = 0.25
+"""Share of its limit that a GPU without work stays below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class EngineSigns:
     instance: str
     up: bool
     gone: bool
-    """Nothing listens there any more."""
+    """Nothing listens there any more, or it is silent."""
     activity: Activity
     restarts: float
     output: Point | None = None
@@ -64,6 +67,8 @@ class EngineSigns:
     finished: float | None = None
     """Requests that ended, however."""
     cadence_seconds: float = 1.0
+    silent: bool = False
+    """It does not answer, and its GPUs do nothing: it may be there, but it does not work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,18 @@ class NodeSigns:
     units: tuple[UnitSigns, ...]
     gpus: tuple[GpuSigns, ...]
     """All of them, also those that nobody works on."""
+
+
+def are_idle(gpus: tuple[GpuSigns, ...]) -> bool:
+    """Whether all of them are known to do nothing; a kernel that hangs is no work, but looks like it."""
+    return bool(gpus) and all(_is_idle(gpu) for gpu in gpus)
+
+
+def _is_idle(gpu: GpuSigns) -> bool:
+    if gpu.utilization_ratio is None or gpu.power_watts is None or not gpu.limit_watts:
+        return False
+    low = gpu.power_watts <= IDLE_POWER_RATIO * gpu.limit_watts
+    return low and gpu.utilization_ratio <= IDLE_UTILIZATION_RATIO
 
 
 def signs_of(snapshot: Snapshot) -> NodeSigns:

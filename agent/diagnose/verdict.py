@@ -21,7 +21,8 @@ from agent.measure.incident import Cause
 if TYPE_CHECKING:
     from agent.diagnose.case import Case
 
-JUDGES = (engine_down, engine_stall, gpu_lost, clocks, faults, kv_saturation, workload_shift, host_pressure)
+JUDGES = (gpu_lost, engine_down, engine_stall, clocks, faults, kv_saturation, workload_shift, host_pressure)
+"""Of two that explain it as well the former counts: an engine ends because its GPU fell away."""
 UNQUANTIFIED = 0.8
 """A cause whose share cannot be reckoned counts as if it explained this much of what is missing."""
 LEAST_SCORE = 0.25

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from agent.diagnose.case import APART_SECONDS, BEFORE_SECONDS, Case
 from agent.diagnose.gap import Gap, ended, is_over, stepped
 from agent.diagnose.sample import Sample, sample_of
+from agent.diagnose.signs import are_idle
 from agent.diagnose.story import told_of
 from agent.diagnose.verdict import verdict_of
 from agent.measure.incident import Cause, Incident, Kind
@@ -25,8 +26,13 @@ SELDOM = 10
 SURE_ENOUGH = 0.5
 PATIENCE_SECONDS = 8.0
 """A cause that is less sure than that is told only so long after the beginning: better evidence may come."""
+SHIFT_PATIENCE_SECONDS = 20.0
+"""A few long prompts are no other work: that lasts."""
 GRACE_SECONDS = 20.0
 """An engine that is back within this time was restarted by somebody."""
+
+SILENT_SECONDS = 4.0
+"""An engine that did not answer for so long, while its GPUs did nothing, does not work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +83,9 @@ def _judged(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
     young = now - case.since < JUDGED_SECONDS
     if verdict is None or (gap.healthy_since is None and (young or len(during) % SELDOM == 0)):
         verdict = _kept(verdict, verdict_of(case), watch.incident)
-    if watch.incident is None and verdict.confidence < SURE_ENOUGH and now - case.since < PATIENCE_SECONDS:
+    if watch.incident is None and _is_early(verdict, gap, now - case.since):
+        if is_over(gap, now) or gap.sum_seconds <= 0.0:  # it has come back before anybody was told
+            return Watch(samples=watch.samples, gap=ended(gap), vanished=watch.vanished), None
         return replace(watch, verdict=verdict), None
     incident = told_of(case, verdict, gap, unit, node, watch.incident, _restarting(case, verdict, now))
     if is_over(gap, now):
@@ -86,13 +94,24 @@ def _judged(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
     return replace(watch, verdict=verdict, incident=incident), incident
 
 
+def _is_early(verdict: Verdict, gap: Gap, lasts: float) -> bool:
+    """Whether it is too early to tell of a gap: what has passed for no sure reason is never told."""
+    shift = verdict.best.cause is Cause.WORKLOAD_SHIFT
+    if verdict.confidence >= SURE_ENOUGH and not shift:
+        return False
+    return gap.healthy_since is not None or lasts < (SHIFT_PATIENCE_SECONDS if shift else PATIENCE_SECONDS)
+
+
 def _kept(before: Verdict | None, now: Verdict, incident: Incident | None) -> Verdict:
     """Return the surer of two verdicts: while a gap closes there is less and less to explain.
 
-    An engine that was gone for long was down, also when it is back.
+    An engine that was gone for long was down, also when it is back; and a restart that ends a drop is not
+    what it came of.
     """
-    if before and incident and incident.kind is Kind.DROP and before.best.cause is Cause.ENGINE_DOWN:
-        return before
+    if before and incident and incident.kind is Kind.DROP:
+        ended_it = now.best.cause is Cause.ENGINE_RESTART and before.confidence >= SURE_ENOUGH
+        if ended_it or before.best.cause is Cause.ENGINE_DOWN:
+            return before
     return now if before is None or now.confidence >= before.confidence - 0.1 else before
 
 
@@ -118,8 +137,26 @@ def _with_vanished(
         for name, each in last.items()
         if name not in offered and now - known.get(name, now) < FORGOTTEN_SECONDS
     )
-    told = [_carried(each, last.get(each.instance)) for each in unit.engines]
+    silent = _is_silent(watch.samples, unit, now)
+    told = [_carried(_silenced(each, silent=silent), last.get(each.instance)) for each in unit.engines]
     return (*told, *(each for _, each in vanished)), vanished
+
+
+def _is_silent(samples: tuple[Sample, ...], unit: UnitSigns, now: float) -> bool:
+    """Whether for some time no engine of a deployment answered and none of its GPUs worked."""
+    lately = [each for each in samples if each.seconds > now - SILENT_SECONDS - 1.0]
+    long_enough = bool(lately) and lately[0].seconds <= now - SILENT_SECONDS
+    dead = not any(each.up for each in unit.engines) and are_idle(unit.gpus)
+    return (
+        dead
+        and long_enough
+        and all(are_idle(each.gpus) for each in lately)
+        and not any(engine.up for each in lately for engine in each.engines.values())
+    )
+
+
+def _silenced(engine: EngineSigns, *, silent: bool) -> EngineSigns:
+    return replace(engine, gone=True, silent=True) if silent and not engine.gone else engine
 
 
 def _carried(now: EngineSigns, before: EngineSigns | None) -> EngineSigns:

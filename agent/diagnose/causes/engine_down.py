@@ -37,7 +37,13 @@ def _restarted(case: Case, name: str) -> bool:
 
 
 def _told(case: Case, cause: Cause, names: list[str], explained: float) -> Explanation:
-    phrase = "is gone" if cause is Cause.ENGINE_DOWN else "was restarted"
+    now = case.during[-1].engines
+    if cause is Cause.ENGINE_RESTART:
+        phrase = "was restarted"
+    elif all(name in now and now[name].silent for name in names):
+        phrase = "does not answer, and its GPUs do nothing"
+    else:
+        phrase = "is gone"
     evidence = tuple(
         Evidence(
             "engine_up", case.node, None, 1.0, float(cause is Cause.ENGINE_RESTART), f"engine {name} {phrase}"
