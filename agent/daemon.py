@@ -12,7 +12,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent import __version__, config, plugins, systemd
+from agent import __version__, config, garbage, plugins, systemd
 from agent.binding import ConfigError
 from agent.gather import Gatherer
 from agent.incident_desk import IncidentDesk
@@ -44,10 +44,6 @@ SAVE_SECONDS = 5.0
 """Totals are kept this often; after a kill the sources' own counters bring back what is missing."""
 FLUSH_SECONDS = 2.0
 """A disk that hangs delays a stop by at most this much."""
-LEAST_GARBAGE_OBJECTS = 5000
-"""Some four snapshots of a node; by Python's own threshold (700) each would be looked through …"""
-GARBAGE_OBJECTS_PER_MEMBER = 200
-"""… and for each member four times what one document and its figures are made of."""
 BASELINES = "baselines"
 """Where the kept state says what deployments usually give."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -153,7 +149,7 @@ class Daemon:
         async with self._changing:
             await self._gatherer.set_collectors(collectors_of(self._config))
         gc.freeze()
-        _make_room(0)
+        garbage.make_room(0)
         tasks = self._start_jobs()
         await self._pushes.set(_pushers(self._exporters), FLUSH_SECONDS)
         systemd.notify("READY=1")
@@ -230,7 +226,7 @@ class Daemon:
             await burst_over(self._gatherer.rack_news)
             node, began = self.snapshot, time.monotonic()
             if node is not None and self._config.general.rack.has_members:
-                _make_room(len(self._desk.reckoner.members))
+                garbage.make_room(len(self._desk.reckoner.members))
                 rack = await self._desk.reckon(Moment(time.monotonic(), time.time()), node.node.rack)
                 self._gatherer.show_rack(rack)
                 self.history.take(rack)
@@ -332,16 +328,6 @@ class Daemon:
             await self._pushes.set(_pushers(exporters), FLUSH_SECONDS)
             log.info("configuration reloaded", extra={"sources": len(self._gatherer.sources)})
         systemd.notify("READY=1")
-
-
-def _make_room(members: int) -> None:
-    """Have garbage collected only when there is some: documents come and go by tens of thousands a second.
-
-    By default it would be looked for in all of them each second, for 0.2 s in which nothing else happens.
-    """
-    least = LEAST_GARBAGE_OBJECTS + GARBAGE_OBJECTS_PER_MEMBER * members
-    if gc.get_threshold()[0] != least:
-        gc.set_threshold(least, *gc.get_threshold()[1:])
 
 
 def reckoner_of(settings: Config) -> NodeReckoner:

@@ -62,7 +62,7 @@ class Gatherer:
         pushes: Callable[[], tuple[PushFigures, ...]] = tuple,
         examine: Callable[[Snapshot], Snapshot] = lambda snapshot: snapshot,
     ) -> None:
-        """`pushes` tells how sending goes, of the exporters that push."""
+        """`pushes` tells how sending goes; `examine` adds to a snapshot what is wrong."""
         self.rack_news = asyncio.Event()
         """Set when a member of the rack answered, or failed to."""
         self.snapshot: Snapshot | None = None
@@ -72,11 +72,8 @@ class Gatherer:
         """Set when a loop ended by an error of rackwatt."""
         self.count_began = False
         """An engine was first seen, or restarted, since this was last cleared: worth keeping at once."""
-        self._reckoner = reckoner
-        self._rack = rack
-        self._pushes = pushes
-        self._examine = examine
-        """Adds to each snapshot what is wrong."""
+        self._reckoner, self._rack = reckoner, rack
+        self._pushes, self._examine = pushes, examine
         self._rack_snapshot: RackSnapshot | None = None
         self._offered: list[Sequence[Source]] = []
         """What the collectors offered when loops were last started and stopped."""

@@ -47,6 +47,7 @@ ROOMS = {
     "agent.gather": ("agent.loop", "agent.measure"),
     "agent.incident_desk": ("agent.diagnose", "agent.measure"),
     "agent.systemd": (),
+    "agent.garbage": (),
     "agent.logs": (),
     "agent.rack_desk": ("agent.measure", "agent.store"),
     "agent.binding": ("agent.measure.settings", "yaml"),

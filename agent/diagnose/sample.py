@@ -84,13 +84,20 @@ def sample_of(signs: UnitSigns, earlier: tuple[Sample, ...], seconds: float) -> 
     """Reckon a sample from the signs and those before, the newest last."""
     engines = {each.instance: each for each in signs.engines}
     rates = {name: _rates(each, name, earlier) for name, each in engines.items()}
-    running = _sum(each.running for each in signs.engines)
-    waiting = sum(each.waiting or 0.0 for each in signs.engines)
+    return sampled(seconds, engines, rates, signs.gpus)
+
+
+def sampled(
+    seconds: float, engines: Mapping[str, EngineSigns], rates: Mapping[str, Rates], gpus: tuple[GpuSigns, ...]
+) -> Sample:
+    """Return a sample of these instances and rates."""
+    running = _sum(each.running for each in engines.values())
+    waiting = sum(each.waiting or 0.0 for each in engines.values())
     return Sample(
         seconds=seconds,
         engines=engines,
         rates=rates,
-        gpus=signs.gpus,
+        gpus=gpus,
         rate=_sum(each.output for each in rates.values()),
         running=running,
         waiting=waiting,

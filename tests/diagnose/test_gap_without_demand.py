@@ -2,7 +2,7 @@
 
 from agent.diagnose.baseline import Baseline, Level, place_of
 from agent.diagnose.gap import OVER_SECONDS, Gap, is_over, stepped
-from agent.diagnose.sample import Rates, Sample
+from agent.diagnose.sample import Rates, sampled
 from agent.diagnose.signs import EngineSigns
 from agent.measure.snapshot import Activity
 
@@ -11,7 +11,7 @@ KNOWN = Baseline(levels={6: Level(800.0, 600.0, place_of(8.0))}, noise=0.02, sec
 
 def sample(second, rate, running):
     engine = EngineSigns("e", up=True, gone=False, activity=Activity.SERVING, restarts=0.0, running=running)
-    return Sample(float(second), {"e": engine}, {"e": Rates(output=rate)}, ())
+    return sampled(float(second), {"e": engine}, {"e": Rates(output=rate)}, ())
 
 
 def gap_after(moments):
