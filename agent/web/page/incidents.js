@@ -76,14 +76,14 @@ export class Incidents {
     });
     return h("li", {},
       h("span", { class: "sign", "aria-hidden": "true" }),
-      h("div", { class: "told" }, h("p", { class: "what" }, h("b"), " ", h("span")), h("p", { class: "facts" }), list),
-      button);
+      h("div", { class: "told" }, h("p", { class: "what" }, h("b"), " ", h("span")), h("p", { class: "facts" })),
+      button, list);
   }
 }
 
 function update(item, incident, rack) {
-  const [sign, told, button] = item.children;
-  const [what, facts, list] = told.children;
+  const [sign, told, button, list] = item.children;
+  const [what, facts] = told.children;
   setAttribute(item, "data-severity", incident.severity);
   setClass(item, "ended", !stands(incident));
   setText(sign, MARKS[incident.severity] ?? "!");
