@@ -22,6 +22,8 @@ class SteadyClients:
     def __init__(self, url: str, count: int, max_tokens: int = 250) -> None:
         """Name the server."""
         self.count = count
+        self._answers: list[tuple[float, int]] = []
+        """Moment (Unix seconds) and tokens of each."""
         self._url, self._max_tokens = f"{url}/v1/completions", max_tokens
         self._number = itertools.count()
         self._over = threading.Event()
@@ -41,6 +43,10 @@ class SteadyClients:
         """Ask no more; an answer under way is not waited for."""
         self._over.set()
 
+    def rate(self, since: float, until: float) -> float:
+        """Tokens per second that clients were given meanwhile, by the end of each answer."""
+        return sum(tokens for at, tokens in self._answers if since <= at < until) / (until - since)
+
     def _ask(self, place: int) -> None:
         while not self._over.is_set():
             if place >= self.count:
@@ -58,6 +64,7 @@ class SteadyClients:
             )
             try:
                 with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
-                    answer.read()
-            except (OSError, ValueError):
+                    usage = json.loads(answer.read())["usage"]
+                self._answers.append((time.time(), usage["completion_tokens"]))
+            except (OSError, ValueError, KeyError):
                 time.sleep(AGAIN_SECONDS)
