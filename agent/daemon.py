@@ -203,11 +203,14 @@ class Daemon:
         if kept.state is None:
             return
         try:
-            self._incidents.load(kept.state.get(BASELINES, {}))
             self._reckoner.load(kept.state)
         except (KeyError, TypeError, ValueError) as error:
             detail = self._store.set_aside(f"is not understood ({error!r})")
             log.warning("totals of an earlier run are lost", extra={"detail": detail})
+        try:
+            self._incidents.load(kept.state.get(BASELINES, {}))
+        except (KeyError, TypeError, ValueError) as error:
+            log.warning("what deployments usually give is learned anew", extra={"detail": repr(error)})
 
     async def _keep_reckoning(self) -> None:
         while True:

@@ -70,6 +70,8 @@ class Counts:
         self.totals: Mapping[tuple[str, str, str], tuple[float, float]] = {}
         """Number and lost tokens by scope, kind and cause."""
         self._known: dict[str, Incident] = {}
+        self._counted: set[tuple[str, tuple[str, str, str]]] = set()
+        """Incidents that are known, with each kind and cause they were told with."""
 
     def take(self, incidents: tuple[Incident, ...]) -> None:
         """Count what is new, and what is lost since."""
@@ -80,12 +82,14 @@ class Counts:
                 continue
             _tell(before, incident)
             place = (incident.scope, str(incident.kind), str(incident.cause))
-            known = before is not None and place == (before.scope, str(before.kind), str(before.cause))
+            known = (incident.id, place) in self._counted
+            self._counted.add((incident.id, place))
             number, lost = totals.get(place, (0.0, 0.0))
             more = incident.lost_tokens - (before.lost_tokens if before is not None else 0.0)
             totals[place] = (number + (not known), lost + max(0.0, more))
         self.totals = totals
         self._known = {incident.id: incident for incident in incidents}
+        self._counted = {each for each in self._counted if each[0] in self._known}
 
 
 def _tell(before: Incident | None, now: Incident) -> None:

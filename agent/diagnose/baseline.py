@@ -160,7 +160,10 @@ def recalled(kept: Mapping[str, Any]) -> Baseline:
 
 
 def _amount(told: Any) -> float:
-    value = float(told)
+    try:
+        value = float(told)
+    except OverflowError as error:
+        raise ValueError(f"{str(told)[:20]} is no amount") from error
     if not (math.isfinite(value) and value >= 0.0):
         raise ValueError(f"{told!r} is no amount")
     return value

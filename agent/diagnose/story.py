@@ -51,12 +51,21 @@ def told_of(
         lost_tokens=gap.lost_tokens,
         lost_joules=None,
         confidence=verdict.confidence,
-        evidence=(*_drop(case, node), *best.evidence)[:SHOWN],
+        evidence=_evidence(case, verdict, gap, node, before),
         summary=(
             f"{node.node}: {unit.model} {makes} {missing * PERCENT:.0f} % fewer tokens than it should: "
             f"{best.text}"
         ),
     )
+
+
+def _evidence(
+    case: Case, verdict: Verdict, gap: Gap, node: NodeSigns, before: Incident | None
+) -> tuple[Evidence, ...]:
+    """Return what speaks for it; once nothing is missing any more, what last spoke."""
+    if before is not None and gap.healthy_since is not None:
+        return before.evidence
+    return (*_drop(case, node), *verdict.best.evidence)[:SHOWN]
 
 
 def _kind(cause: Cause, missing: float, *, restarting: bool) -> Kind:

@@ -26,6 +26,8 @@ JUDGES = (gpu_lost, engine_down, engine_stall, clocks, faults, kv_saturation, wo
 UNQUANTIFIED = 0.8
 """A cause whose share cannot be reckoned counts as if it explained this much of what is missing."""
 LEAST_SCORE = 0.25
+TOO_MUCH = 0.1
+"""What explains twice of what is missing loses so much: where less is asked for, less is missed."""
 NOTHING = Explanation(Cause.UNKNOWN, None, 0.0, "nothing that is measured here explains it", ())
 
 
@@ -56,5 +58,5 @@ def score(explanation: Explanation, missing: float) -> float:
     if missing <= 0.0:
         return explanation.weight
     share = explanation.explained / missing
-    fit = share if share <= 1.0 else max(0.5, 1.0 - 0.25 * (share - 1.0))
+    fit = share if share <= 1.0 else max(0.5, 1.0 - TOO_MUCH * (share - 1.0))
     return explanation.weight * fit

@@ -83,7 +83,8 @@ def _told(case: Case, cause: Cause, slow: list[_Slow], of: int) -> Explanation:
     weight = 0.6 if cause is Cause.CLOCKS_LOW else 0.95
     names = ", ".join(str(each.gpu) for each in slow)
     text = f"{_WHY[cause]} GPU{'s' if len(slow) > 1 else ''} {names}"
-    return Explanation(cause, explained, weight, text, tuple(evidence), worst.gpu)
+    gpu = None if len(slow) == of > 1 else worst.gpu
+    return Explanation(cause, explained, weight, text, tuple(evidence), gpu)
 
 
 _WHY = {
