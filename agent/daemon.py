@@ -10,11 +10,12 @@ import signal
 import time
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from agent import __version__, config, plugins, systemd
+from agent import __version__, config, garbage, plugins, systemd
 from agent.binding import ConfigError
 from agent.gather import Gatherer
+from agent.incident_desk import IncidentDesk
 from agent.listener import Listener, ListenError
 from agent.measure.history import History
 from agent.measure.node import NodeReckoner
@@ -43,10 +44,8 @@ SAVE_SECONDS = 5.0
 """Totals are kept this often; after a kill the sources' own counters bring back what is missing."""
 FLUSH_SECONDS = 2.0
 """A disk that hangs delays a stop by at most this much."""
-LEAST_GARBAGE_OBJECTS = 5000
-"""Some four snapshots of a node; by Python's own threshold (700) each would be looked through …"""
-GARBAGE_OBJECTS_PER_MEMBER = 200
-"""… and for each member four times what one document and its figures are made of."""
+BASELINES = "baselines"
+"""Where the kept state says what deployments usually give."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -68,9 +67,16 @@ class Daemon:
         self._reckoner = reckoner_of(settings)
         plan = plan_of(settings)
         rack = RackReckoner(plan, settings.general.window)
-        self._desk = RackDesk(rack, plan, Store(settings.state_dir, RACK_FILE_NAME))
+        self._incidents = IncidentDesk()
+        kept = Store(settings.state_dir, RACK_FILE_NAME)
+        self._desk = RackDesk(rack, plan, kept, self._incidents.examined_rack)
         self._gatherer = Gatherer(
-            settings.node_name, settings.general.interval, self._reckoner, rack, self._pushes.figures
+            settings.node_name,
+            settings.general.interval,
+            self._reckoner,
+            rack,
+            self._pushes.figures,
+            self._incidents.examined,
         )
         self.history = History()
         self._reload_success = True
@@ -123,7 +129,7 @@ class Daemon:
         members = {member.name for member in self._desk.reckoner.members}
         if not node or (node == self._config.node_name and node not in members):
             self._reckoner.drained = why
-            self._saver.submit(self._reckoner.dump())
+            self._saver.submit(self._dump())
         else:
             self._desk.reckoner.drain(node, why)
             self._desk.save()
@@ -143,7 +149,7 @@ class Daemon:
         async with self._changing:
             await self._gatherer.set_collectors(collectors_of(self._config))
         gc.freeze()
-        _make_room(0)
+        garbage.make_room(0)
         tasks = self._start_jobs()
         await self._pushes.set(_pushers(self._exporters), FLUSH_SECONDS)
         systemd.notify("READY=1")
@@ -201,6 +207,10 @@ class Daemon:
         except (KeyError, TypeError, ValueError) as error:
             detail = self._store.set_aside(f"is not understood ({error!r})")
             log.warning("totals of an earlier run are lost", extra={"detail": detail})
+        try:
+            self._incidents.load(kept.state.get(BASELINES, {}))
+        except (KeyError, TypeError, ValueError) as error:
+            log.warning("what deployments usually give is learned anew", extra={"detail": repr(error)})
 
     async def _keep_reckoning(self) -> None:
         while True:
@@ -211,7 +221,7 @@ class Daemon:
                 self._desk.wake()
             if self._gatherer.count_began:
                 self._gatherer.count_began = False
-                self._saver.submit(self._reckoner.dump())
+                self._saver.submit(self._dump())
 
     async def _keep_reckoning_rack(self) -> None:
         while True:
@@ -219,7 +229,7 @@ class Daemon:
             await burst_over(self._gatherer.rack_news)
             node, began = self.snapshot, time.monotonic()
             if node is not None and self._config.general.rack.has_members:
-                _make_room(len(self._desk.reckoner.members))
+                garbage.make_room(len(self._desk.reckoner.members))
                 rack = await self._desk.reckon(Moment(time.monotonic(), time.time()), node.node.rack)
                 self._gatherer.show_rack(rack)
                 self.history.take(rack)
@@ -235,8 +245,11 @@ class Daemon:
             self._save()
             await asyncio.sleep(SAVE_SECONDS)
 
+    def _dump(self) -> dict[str, Any]:
+        return self._reckoner.dump() | {BASELINES: self._incidents.dump()}
+
     def _save(self) -> None:
-        self._saver.submit(self._reckoner.dump())
+        self._saver.submit(self._dump())
         if self._config.general.rack.has_members:
             self._desk.save()
 
@@ -318,16 +331,6 @@ class Daemon:
             await self._pushes.set(_pushers(exporters), FLUSH_SECONDS)
             log.info("configuration reloaded", extra={"sources": len(self._gatherer.sources)})
         systemd.notify("READY=1")
-
-
-def _make_room(members: int) -> None:
-    """Have garbage collected only when there is some: documents come and go by tens of thousands a second.
-
-    By default it would be looked for in all of them each second, for 0.2 s in which nothing else happens.
-    """
-    least = LEAST_GARBAGE_OBJECTS + GARBAGE_OBJECTS_PER_MEMBER * members
-    if gc.get_threshold()[0] != least:
-        gc.set_threshold(least, *gc.get_threshold()[1:])
 
 
 def reckoner_of(settings: Config) -> NodeReckoner:

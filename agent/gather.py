@@ -60,8 +60,9 @@ class Gatherer:
         reckoner: NodeReckoner,
         rack: RackReckoner | None = None,
         pushes: Callable[[], tuple[PushFigures, ...]] = tuple,
+        examine: Callable[[Snapshot], Snapshot] = lambda snapshot: snapshot,
     ) -> None:
-        """`pushes` tells how sending goes, of the exporters that push."""
+        """`pushes` tells how sending goes; `examine` adds to a snapshot what is wrong."""
         self.rack_news = asyncio.Event()
         """Set when a member of the rack answered, or failed to."""
         self.snapshot: Snapshot | None = None
@@ -71,9 +72,8 @@ class Gatherer:
         """Set when a loop ended by an error of rackwatt."""
         self.count_began = False
         """An engine was first seen, or restarted, since this was last cleared: worth keeping at once."""
-        self._reckoner = reckoner
-        self._rack = rack
-        self._pushes = pushes
+        self._reckoner, self._rack = reckoner, rack
+        self._pushes, self._examine = pushes, examine
         self._rack_snapshot: RackSnapshot | None = None
         self._offered: list[Sequence[Source]] = []
         """What the collectors offered when loops were last started and stopped."""
@@ -168,9 +168,8 @@ class Gatherer:
     def reckon(self, self_gauges: Mapping[str, float]) -> Snapshot:
         """Make one snapshot of what is known now."""
         outcomes = tuple(r.loop.outcome for r in self._running.values() if r.loop.outcome is not None)
-        self.snapshot = self._reckoner.snapshot(
-            now(), outcomes, self_gauges, self._rack_snapshot, self._pushes()
-        )
+        reckoned = self._reckoner.snapshot(now(), outcomes, self_gauges, self._rack_snapshot, self._pushes())
+        self.snapshot = self._examine(reckoned)
         return self.snapshot
 
     def show_rack(self, rack: RackSnapshot | None) -> None:

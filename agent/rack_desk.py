@@ -12,7 +12,7 @@ from agent.measure.rack_of_one import rack_of_one
 from agent.store import Saver
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from agent.measure.rack import RackPlan, RackReckoner
     from agent.measure.rack_snapshot import RackSnapshot
@@ -47,8 +47,16 @@ IDLE_SECONDS = 1.0
 class RackDesk:
     """Holds the rack as it was last reckoned, or the rack of one that a node without members is."""
 
-    def __init__(self, reckoner: RackReckoner, plan: RackPlan, store: Store) -> None:
+    def __init__(
+        self,
+        reckoner: RackReckoner,
+        plan: RackPlan,
+        store: Store,
+        examine: Callable[[RackSnapshot], RackSnapshot] = lambda rack: rack,
+    ) -> None:
         self.reckoner = reckoner
+        self._examine = examine
+        """Adds to each rack what is wrong."""
         self.snapshot: RackSnapshot | None = None
         """Of the members; None before the first reckoning."""
         self._plan = plan
@@ -79,7 +87,7 @@ class RackDesk:
     async def reckon(self, now: Moment, own_rack: str) -> RackSnapshot:
         """Reckon the members, a slice at a time; what they told is kept before anybody is told of it."""
         try:
-            rack = await _in_slices(self.reckoner.steps(now, own_rack))
+            rack = self._examine(await _in_slices(self.reckoner.steps(now, own_rack)))
             await self._keep(now.monotonic_seconds)
             self.snapshot = rack
             self.wake()

@@ -13,6 +13,7 @@ LONGEST_FIRST = (
     "test_faults.py",
     "browser/test_page.py",
     "test_real_input.py",
+    "test_real_incidents.py",
     "test_fake_engines.py",
     "test_rack.py",
     "dashboards/test_alerts.py",

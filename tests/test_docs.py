@@ -8,6 +8,7 @@ from fakes import promql
 import agent
 from agent import config, plugins
 from agent.measure.catalogue import CATALOGUE, PREFIX
+from agent.measure.incident import CAUSES_OF, Cause, Kind
 
 ROOT = Path(agent.__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -89,3 +90,20 @@ def test_every_engine_has_its_section():
     page = (ROOT / "docs" / "engines.md").read_text()
     for name in plugins.names(plugins.ENGINES):
         assert f"## {name}\n" in page
+
+
+def test_the_table_of_incidents_is_what_is_told():
+    page = (ROOT / "docs" / "incidents.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| (`.+`) \|$", page, re.MULTILINE)
+
+    assert {kind: tuple(re.findall(r"`(\w+)`", causes)) for kind, causes in rows} == CAUSES_OF
+
+
+def test_words_of_incidents_that_are_not_told_are_said_not_to_be():
+    page = (ROOT / "docs" / "incidents.md").read_text()
+    said = re.search(r"^The words (.+?) are kept for what is not told", page, re.MULTILINE | re.DOTALL)
+    kinds, causes = said[1].split(" (kinds), ")
+    told = {cause for each in CAUSES_OF.values() for cause in each}
+
+    assert set(re.findall(r"`(\w+)`", kinds)) == set(Kind) - CAUSES_OF.keys()
+    assert set(re.findall(r"`(\w+)`", causes)) == set(Cause) - told

@@ -45,6 +45,12 @@ def test_the_form_is_negotiated_whatever_is_accepted(agent, accept, content_type
     assert headers["Content-Type"].startswith(content_type)
 
 
+def test_a_daemon_on_which_nothing_is_wrong_answers_without_an_incident(agent):
+    status, headers, body = get(agent, "/api/v1/incidents")
+
+    assert (status, headers["Content-Type"], body) == (200, "application/json", b'{"incidents":[]}')
+
+
 @pytest.mark.parametrize(
     ("accept_encoding", "coding"),
     [("gzip", "gzip"), ("gzip;q=1.0,identity;q=0.5", "gzip"), ("gzip;q=0", None), ("identity", None)],

@@ -690,6 +690,24 @@ CATALOGUE: tuple[Metric, ...] = (
         "figure is not a benchmark result. Absent unless the record's model alone is served.",
     ),
     Metric(
+        "incident_active",
+        _G,
+        ("scope", "kind", "cause", "severity", "node", "gpu"),
+        "Incidents that stand. A node shows its own (scope node); page on scope rack where one is watched.",
+    ),
+    Metric(
+        "incidents_total",
+        _C,
+        ("scope", "kind", "cause"),
+        "Incidents since rackwatt started; one that turns out to have another cause is counted there, too.",
+    ),
+    Metric(
+        "incident_lost_tokens_total",
+        _C,
+        ("scope", "kind", "cause"),
+        "Output tokens that were asked for, and would usually have been made, but were not.",
+    ),
+    Metric(
         "collector_success",
         _G,
         ("collector",),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from agent.measure.attribution import Claim
 from agent.measure.energy import Verdict
 from agent.measure.gpu import GpuState
+from agent.measure.incident import Cause, Kind, Severity
 from agent.measure.push import Loss
 from agent.measure.reading import Reason
 from agent.measure.snapshot import Activity
@@ -89,5 +90,41 @@ WORDS: Mapping[type[StrEnum], Mapping[StrEnum, str]] = {
         Activity.IDLE: "It was read, and there is nothing to do.",
         Activity.ASLEEP: "It sleeps on purpose.",
         Activity.UNKNOWN: "It could not be read, or does not tell.",
+    },
+    Kind: {
+        Kind.DROP: "Fewer output tokens than the deployment gives at such a load, though they are asked for.",
+        Kind.STALL: "None at all, though requests are there.",
+        Kind.STRAGGLER: "One node behind the median of those that serve the same with as much to do.",
+        Kind.FAULT: "A hardware error of which no drop has come.",
+        Kind.GAP: "Telemetry is missing: whether work goes on is not known.",
+        Kind.RESTART: "An engine was stopped and came back within 20 s, or may still do so.",
+        Kind.DEMAND: "Clients ask for less.",
+        Kind.SATURATION: "The KV cache is full, and nothing is lost yet.",
+        Kind.EFFICIENCY: "More joules for the same tokens.",
+    },
+    Cause: {
+        Cause.ENGINE_DOWN: "An engine is gone: look at its log and its service manager.",
+        Cause.ENGINE_RESTART: "An engine began anew: its counters or its process did.",
+        Cause.ENGINE_STALL: "An engine answers and holds requests, but makes no tokens: look at its log.",
+        Cause.KV_SATURATION: "The KV cache is full, so that batches shrink: fewer or shorter requests, or more instances.",
+        Cause.THERMAL: "Heat holds clocks down: look at fans, coolant and filters.",
+        Cause.POWER_CAP: "The power limit holds clocks down: see gpu_power_limit_watts, and who set it.",
+        Cause.POWER_BRAKE: "The machine asked its GPUs to slow down: look at power supplies and shelves.",
+        Cause.CLOCKS_LOW: "Clocks are low, and the driver does not say why.",
+        Cause.GPU_LOST: "A GPU no longer answers its driver: it needs a reset or a reboot.",
+        Cause.GPU_FAULT: "A GPU reported an error of its hardware: see gpu_xid_errors_total.",
+        Cause.ECC: "A GPU had a memory error that could not be corrected.",
+        Cause.NVLINK: "NVLink or its fabric reported an error.",
+        Cause.HOST_PRESSURE: "GPUs are worked less at full clocks: something before them is slow, such as the host.",
+        Cause.NODE_DOWN: "The node itself is down.",
+        Cause.TELEMETRY_GAP: "It cannot be read: its page, its driver, or the way to it.",
+        Cause.WORKLOAD_SHIFT: "Prompts grew against outputs: nothing is broken.",
+        Cause.DEMAND: "Clients ask for less: nothing is broken.",
+        Cause.UNKNOWN: "Nothing that is measured explains it.",
+    },
+    Severity: {
+        Severity.INFO: "Nobody must act.",
+        Severity.WARNING: "Somebody must look today: fewer tokens, or something is not seen.",
+        Severity.CRITICAL: "Somebody must look now: at least half of the tokens are missing.",
     },
 }

@@ -86,6 +86,7 @@ def rack_of_one(snapshot: Snapshot, plan: RackPlan) -> RackSnapshot:
         models=models_of(snapshot),
         deployments=deployments_of(snapshot),
         members=(member,),
+        incidents=snapshot.incidents,
         record=record_of(plan.record, snapshot.models, output),
     )
 
@@ -124,6 +125,7 @@ def _member(snapshot: Snapshot, rate: Validity | None) -> MemberFigures:
         version=snapshot.version,
         tokens_total=_totals(snapshot),
         spans_nodes=snapshot.spans_nodes,
+        incidents=snapshot.incidents,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.measure.deployment_rows import rack_deployment_rows
+from agent.measure.incident_rows import incident_rows
 from agent.measure.row import Row, known
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def rack_rows(rack: RackSnapshot) -> Iterator[Row]:
     for member in rack.members:
         yield from _member_rows(name, member)
     yield from rack_deployment_rows(name, rack.deployments)
+    yield from incident_rows(rack.incidents, rack.incident_counts, "rack")
     if rack.record is not None:
         yield from known("rack_record_ratio", (name, "output", rack.record.name), rack.record.ratio)
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent.measure.engine import TokenKind
+    from agent.measure.incident import Incident
     from agent.measure.reading import Moment
     from agent.measure.service import ServiceFigures
     from agent.measure.snapshot import BoundaryFigures
@@ -68,6 +69,10 @@ class MemberFigures:
     """What it has contributed to the rack's totals; stays while it is away."""
     spans_nodes: bool = False
     """Its tokens and its joules belong together only over several nodes (T24)."""
+    in_flight: float | None = None
+    """Requests in work or waiting."""
+    incidents: tuple[Incident, ...] = ()
+    """What it says is wrong with it, or was a moment ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +185,10 @@ class RackSnapshot:
     record: RecordFigures | None = None
     deployments: tuple[DeploymentFigures, ...] = ()
     """Every deployment that is served now."""
+    incidents: tuple[Incident, ...] = ()
+    """What is wrong, and what was lately, the newest first."""
+    incident_counts: Mapping[tuple[str, str, str], tuple[float, float]] = field(default_factory=dict)
+    """Number of incidents and tokens lost by them, by scope, kind and cause."""
     window_end_monotonic_seconds: float | None = None
     """When the window of the rates ended, on the clock of `at`; None while there is none."""
 

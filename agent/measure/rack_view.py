@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from agent.measure.rack_member import MemberSums, RackMember
     from agent.measure.reading import Moment
     from agent.measure.records import Record
+    from agent.measure.totals import NodeTotals
 
 MIXED = "mixed"
 """Members measure one boundary by different sources."""
@@ -161,7 +162,15 @@ def _member(
         version=member.totals.version if member.totals is not None else "",
         tokens_total={} if place.same_as or member.key is None else by_node.get(member.key[0], {}),
         spans_nodes=totals is not None and totals.spans_nodes,
+        in_flight=None if totals is None else _in_flight(totals),
+        incidents=() if totals is None else totals.incidents,
     )
+
+
+def _in_flight(totals: NodeTotals) -> float | None:
+    told = [(each.running, each.waiting) for each in totals.engines if each.counts_output]
+    known = [running + (waiting or 0.0) for running, waiting in told if running is not None]
+    return sum(known) if known and len(known) == len(told) else None
 
 
 def _ratios(sums: MemberSums) -> dict[tuple[TokenKind, str], float]:

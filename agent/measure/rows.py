@@ -9,6 +9,7 @@ from agent.measure.energy import Verdict
 from agent.measure.engine_work import OUTCOMES
 from agent.measure.gpu import RECOVERY_ACTIONS, GpuState, PowerScope
 from agent.measure.host_rows import host_rows
+from agent.measure.incident_rows import incident_rows
 from agent.measure.push import push_rows
 from agent.measure.rack_rows import model_rows, rack_rows
 from agent.measure.reading import Reason
@@ -67,6 +68,7 @@ def rows_of(snapshot: Snapshot) -> list[Row]:
     rows += model_rows(snapshot.models)
     rows += service_rows(snapshot.services)
     rows += deployment_service_rows(snapshot.deployment_services)
+    rows += incident_rows(snapshot.incidents, snapshot.incident_counts, "node")
     rows += [Row(name, (), value) for name, value in snapshot.self_gauges.items()]
     if snapshot.rack is not None:
         rows += rack_rows(snapshot.rack)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from agent.measure.engine import EngineReading, TokenKind
     from agent.measure.gpu import GpuReading, GpuState
     from agent.measure.host import HostFigures
+    from agent.measure.incident import Incident
     from agent.measure.meter import PartFigures
     from agent.measure.owner import GpuOwner
     from agent.measure.push import PushFigures
@@ -197,6 +198,10 @@ class Snapshot:
     """How well each model is served …"""
     deployment_services: Mapping[Group, ServiceFigures] = field(default_factory=dict)
     """… and each deployment of one model."""
+    incidents: tuple[Incident, ...] = ()
+    """What is wrong here, and what was lately, the newest first."""
+    incident_counts: Mapping[tuple[str, str, str], tuple[float, float]] = field(default_factory=dict)
+    """Number of incidents and tokens lost by them, by scope, kind and cause."""
     host: HostFigures | None = None
     """The machine around the GPUs; None while nothing tells of it."""
     pushes: tuple[PushFigures, ...] = ()

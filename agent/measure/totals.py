@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from agent.measure.counting import NONE
 from agent.measure.engine import TokenKind
 from agent.measure.gpu import GpuState, PowerScope, gpu_watts
+from agent.measure.incident import told_to_rack
 from agent.measure.model_figures import served_by
 from agent.measure.rack_snapshot import MemberGpu
 from agent.measure.validity import Invalid
@@ -15,6 +16,7 @@ from agent.measure.validity import Invalid
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from agent.measure.incident import Incident
     from agent.measure.rack_snapshot import DeploymentFigures
     from agent.measure.reading import Moment
     from agent.measure.series import Point
@@ -115,6 +117,8 @@ class NodeTotals:
     """Its tokens and its joules belong together only over several nodes (T24)."""
     deployments: tuple[DeploymentTotals, ...] = ()
     """Those that are served now."""
+    incidents: tuple[Incident, ...] = ()
+    """What is wrong here, and what was a moment ago: the most important few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +154,7 @@ def totals_of(snapshot: Snapshot, now: Moment) -> NodeTotals:
         zeros=snapshot.zeros,
         spans_nodes=snapshot.spans_nodes,
         deployments=tuple(_deployment(each) for each in deployments),
+        incidents=told_to_rack(snapshot.incidents, now.unix_seconds),
     )
 
 

@@ -14,6 +14,7 @@ from agent.top.head import (
     title_line,
     trouble_lines,
 )
+from agent.top.incidents import incident_lines, is_wrong
 from agent.top.models import model_table
 from agent.top.nodes import Choice, boundary_of, node_table
 
@@ -29,7 +30,7 @@ def frame(page: RackPage, status: Status, columns: int) -> str:
     choice = Choice()
     head = [title_line(page, status, columns), output_line(page), count_line(page)]
     blocks = [
-        [*head, *trouble_lines(page, columns), *record_lines(page, columns)],
+        [*head, *incident_lines(page, columns), *trouble_lines(page, columns), *record_lines(page, columns)],
         ladder_lines(page, columns),
         _lines(node_table(page, choice, columns)),
         _lines(model_table(page, boundary_of(page, choice))) if page.models else [],
@@ -43,9 +44,10 @@ def _lines(table: Table) -> list[Line]:
 
 
 def found_wrong(page: RackPage) -> bool:
-    """Whether something is missing or speaks against the rate."""
+    """Whether something is missing, speaks against the rate, or is an incident that somebody must look at."""
     return (
-        not page.standing.valid
+        is_wrong(page)
+        or not page.standing.valid
         or page.nodes_reporting < page.nodes_expected
         or page.gpus_reporting < page.gpus_expected
     )

@@ -17,6 +17,7 @@ from agent.top.head import (
     trouble_lines,
 )
 from agent.top.history import spark_lines, spark_title
+from agent.top.incidents import incident_lines
 from agent.top.nodes import boundary_of
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def head_lines(watch: Watch, choice: Choice, size: tuple[int, int], now: float) 
 
 def _body(watch: Watch, page: RackPage, choice: Choice, columns: int, *, tall: bool) -> list[Line]:
     # On a low terminal each trouble has one line, its end cut off: all of them matter more than all of one.
-    troubles = trouble_lines(page, columns if tall else None)
+    width = columns if tall else None
+    troubles = [*incident_lines(page, width), *trouble_lines(page, width)]
     return [
         output_line(page, columns),
         count_line(page, columns),
@@ -101,7 +103,8 @@ def foot_lines(page: RackPage | None, choice: Choice, columns: int) -> list[Line
 
 def why_lines(page: RackPage, columns: int) -> list[Line]:
     """Return all that speaks against the figures or must be known with them, nothing folded away."""
-    troubles, record = trouble_lines(page, columns), record_lines(page, columns)
+    troubles = [*incident_lines(page, columns), *trouble_lines(page, columns)]
+    record = record_lines(page, columns)
     nothing = [line(Span("nothing speaks against the figures, and nobody is missing", Tone.GOOD))]
     return [*(troubles or nothing), *([()] if record else []), *record]
 
@@ -118,7 +121,8 @@ asked once a second.
           tokens/s, tokens/J
   b       power and tokens/J of the next boundary
   m       models instead of nodes (a tall terminal shows both)
-  w       why: every reason, missing node and caveat in full
+  w       why: every incident, reason, missing node and caveat
+          in full
   a       ask again now
   q       quit
 
@@ -132,6 +136,8 @@ TOK/J     output tokens per joule at one power boundary, a ratio
 coverage  share of the window for which the expected nodes are
           known; valid from 95 % on
 NOT VALID something speaks against the figure: w says what
+incident  what is wrong now, why, for how long, and the output
+          tokens that it cost; the worst first
 STALE     no new snapshot for more than 3 s: grey is of then
 lines     since this program began, from zero; a column is the
           lowest of its time, a gap an absent figure, no drop

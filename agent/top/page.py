@@ -20,6 +20,7 @@ NAME_CHARACTERS = 128  # of a node, model, boundary or reason
 SENTENCE_CHARACTERS = 240  # of a why, a title or a caveat
 MAX_BOUNDARIES = 8  # there are five; more would push everything else off the screen
 MAX_FIGURES = 2 * MAX_BOUNDARIES
+MAX_INCIDENTS = 64
 MAX_PHRASES = 16  # reasons, flags, caveats and models in one place
 
 
@@ -31,6 +32,22 @@ class Standing:
     reasons: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     window_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """An incident in the server's words: a newer one may know more kinds and causes than we do."""
+
+    kind: str
+    cause: str
+    severity: str
+    node: str
+    gpu: int | None
+    started: float | None
+    ended: float | None
+    """Unix seconds; None while it stands."""
+    lost_tokens: float | None
+    summary: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +78,7 @@ class RackPage:
     models: tuple[ModelFigures, ...]
     members: tuple[MemberFigures, ...]
     record: RecordFigures | None
+    incidents: tuple[Trouble, ...] = ()
 
 
 def read(body: bytes) -> RackPage:
@@ -74,6 +92,10 @@ def read(body: bytes) -> RackPage:
             Reason.UNSUPPORTED,
             f"it speaks schema {said}, this rackwatt knows {SCHEMA}: upgrade the older one",
         )
+    return _page_of(plain)
+
+
+def _page_of(plain: dict[str, Any]) -> RackPage:
     nodes, gpus = _dict(plain.get("nodes")), _dict(plain.get("gpus"))
     return RackPage(
         sequence=_number(plain.get("sequence")),
@@ -102,6 +124,7 @@ def read(body: bytes) -> RackPage:
         models=tuple(_model(each) for each in _dicts(plain.get("models"))),
         members=tuple(_member(each) for each in _dicts(plain.get("members"))),
         record=_record(plain.get("record")),
+        incidents=tuple(_trouble(each) for each in _dicts(plain.get("incidents"))[:MAX_INCIDENTS]),
     )
 
 
@@ -152,6 +175,21 @@ def _model(plain: dict[str, Any]) -> ModelFigures:
         nodes=_count(plain.get("nodes")),
         running=_number(requests.get("running")),
         waiting=_number(requests.get("waiting")),
+    )
+
+
+def _trouble(plain: dict[str, Any]) -> Trouble:
+    gpu = _number(plain.get("gpu"))
+    return Trouble(
+        kind=_name(plain.get("kind")),
+        cause=_name(plain.get("cause")),
+        severity=_name(plain.get("severity")),
+        node=_name(plain.get("node")),
+        gpu=None if gpu is None else int(gpu),
+        started=_number(plain.get("started")),
+        ended=_number(plain.get("ended")),
+        lost_tokens=_number(plain.get("lost_tokens")),
+        summary=_sentence(plain.get("summary")),
     )
 
 

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from agent.measure.reading import Moment
 from agent.measure.totals import totals_of
-from agent.wire import codec, rack_codec, totals
+from agent.wire import codec, incident_codec, rack_codec, totals
 from agent.wire.text import printable
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def add_routes(app: web.Application, agent: JsonAgent) -> None:
     """Add all of them."""
     app.router.add_get("/api/v1/node", _node(agent))
     app.router.add_get("/api/v1/rack", _rack(agent))
+    app.router.add_get("/api/v1/incidents", _incidents(agent))
     app.router.add_get("/api/v1/drain", _drains(agent))
     app.router.add_post("/api/v1/drain", _drain(agent))
 
@@ -96,6 +97,16 @@ def _rack(agent: JsonAgent) -> Handler:
     async def handle(_request: web.Request) -> web.Response:
         rack = agent.rack
         return not_yet() if rack is None else web.Response(body=rack_codec.to_json(rack), content_type=JSON)
+
+    return handle
+
+
+def _incidents(agent: JsonAgent) -> Handler:
+    async def handle(_request: web.Request) -> web.Response:
+        rack = agent.rack
+        if rack is None:
+            return not_yet()
+        return web.Response(body=incident_codec.to_json(rack.incidents), content_type=JSON)
 
     return handle
 

@@ -26,7 +26,7 @@ GZIP_FROM_BYTES = 1024
 GZIP_LEVEL = 1
 """A fifth of the cost of level 9 for a quarter more bytes."""
 
-PATHS = ("/api/v1/rack", "/api/v1/node", "/api/v1/history", "/-/healthy", "/-/ready")
+PATHS = ("/api/v1/rack", "/api/v1/node", "/api/v1/incidents", "/api/v1/history", "/-/healthy", "/-/ready")
 """Pages that every daemon has, for the list at the foot of the live page."""
 
 

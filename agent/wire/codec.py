@@ -38,6 +38,7 @@ def to_plain(snapshot: Snapshot) -> dict[str, Any]:
         "power_watts": {at.boundary: at.power_watts for at in snapshot.boundaries},
         "energy_joules_total": {at.boundary: at.energy_joules_total for at in snapshot.boundaries},
         "figures": {standing.figure: standing_row(standing) for standing in snapshot.validity},
+        "incidents": [asdict(each) for each in snapshot.incidents if each.ended is None],
         "gpus": [_gpu(gpu) for gpu in snapshot.gpus],
         "engines": [_engine(engine) for engine in snapshot.engines],
         "models": [model_row(model) for model in models_of(snapshot)],

@@ -7,19 +7,31 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from agent.measure.rack_snapshot import RATE
+from agent.wire import incident_codec
 from agent.wire.codec import standing_row
 from agent.wire.model_codec import by_boundary, deployment_row, model_row
 
 if TYPE_CHECKING:
+    from agent.measure.incident import Incident
     from agent.measure.rack_snapshot import MemberFigures, MemberGpu, RackSnapshot, RecordFigures
 
 SCHEMA = 1
+LATELY_SECONDS = 900.0
+"""Incidents that ended are shown for so long; `/api/v1/incidents` has more of them."""
+MOST_SHOWN = 20
 
 
 def to_json(rack: RackSnapshot, *, indent: bool = False) -> bytes:
     """Encode a rack. What is unknown is null or left out, never 0."""
     option = orjson.OPT_INDENT_2 if indent else 0
     return orjson.dumps(to_plain(rack), option=option | orjson.OPT_NON_STR_KEYS)
+
+
+def lately(rack: RackSnapshot) -> list[Incident]:
+    """Return the incidents that stand, then those that ended lately."""
+    since = rack.at.unix_seconds - LATELY_SECONDS
+    young = [each for each in rack.incidents if each.ended is None or each.ended >= since]
+    return sorted(young, key=lambda each: (each.ended is not None, -each.started))[:MOST_SHOWN]
 
 
 def to_plain(rack: RackSnapshot) -> dict[str, Any]:
@@ -44,6 +56,7 @@ def to_plain(rack: RackSnapshot) -> dict[str, Any]:
         "valid": rack.valid,
         "reasons": [] if rate is None else sorted(rate.reasons),
         "figures": {standing.figure: standing_row(standing) for standing in rack.validity},
+        "incidents": [incident_codec.to_plain(each) for each in lately(rack)],
         "nodes": {
             "expected": rack.nodes_expected,
             "reporting": rack.nodes_reporting,

@@ -12,12 +12,14 @@ row; what is appended is not read. Moments are on the node's own monotonic clock
                 place of its deployment]
     boundaries  [boundary, source, joules, moment, hole's end, cadence, watts, [reason, ...], [flag, ...]]
     gpus        [gpu, uuid, up, watts, limit watts, celsius, utilization ratio, sm hertz, [reason, ...]]
+    incidents   [id, kind, cause, severity, gpu, engine instance, model, started, detected, ended (Unix),
+                lost tokens, lost joules, confidence, [[metric, gpu, before, during, text], ...], summary]
     deployments [deployment, model, gpus, whole, since, [reason, ...], [boundary row, ...]]
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -28,7 +30,11 @@ from agent.measure.series import Point
 from agent.measure.snapshot import Activity, NodeIdentity, Origin
 from agent.measure.totals import BoundaryTotals, DeploymentTotals, EngineTotals, NodeTotals
 from agent.measure.validity import Flag, Invalid
+from agent.wire import incident_codec
 from agent.wire.text import LABEL_CHARACTERS, printable, words
+
+if TYPE_CHECKING:
+    from agent.measure.incident import Incident
 
 SCHEMA = 1
 MOST_ROWS = 2048
@@ -69,6 +75,7 @@ def to_json(totals: NodeTotals) -> bytes:
             "boundaries": [_boundary_row(at) for at in totals.boundaries],
             "gpus": [_gpu_row(gpu) for gpu in totals.gpus],
             "deployments": [_deployment_row(each) for each in totals.deployments],
+            "incidents": [incident_codec.row_of(each) for each in totals.incidents],
         }
     )
 
@@ -181,6 +188,7 @@ def _totals(plain: dict[str, Any]) -> NodeTotals:
         deployments=tuple(
             _deployment(row, latest) for row in _rows(plain.get("deployments", []), "deployments", 7)
         ),
+        incidents=_incidents(_rows(plain.get("incidents", []), "incidents", 15), name),
     )
 
 
@@ -262,6 +270,13 @@ def _deployment(row: list[Any], latest: float) -> DeploymentTotals:
         reasons=_reasons(reasons, where),
         energies=tuple(_boundary(each, latest) for each in _rows(energies, where, 9)),
     )
+
+
+def _incidents(rows: list[list[Any]], node: str) -> tuple[Incident, ...]:
+    try:
+        return incident_codec.of_rows(rows, node)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise _WrongError(f"incidents: {words(str(error))}") from error
 
 
 def _reasons(value: Any, where: str) -> frozenset[Invalid]:

@@ -151,7 +151,10 @@ def _attribute(metric: Metric, label: str) -> str:
     """Name the attribute of a label; empty for those that become several, or another by the metric."""
     if label == "gpu":
         return ""
-    if label == "kind" and ("token" in metric.name or metric.name == "rack_record_ratio"):
+    of_tokens = "token" in metric.name or metric.name == "rack_record_ratio"
+    if (
+        label == "kind" and of_tokens and "cause" not in metric.labels
+    ):  # with a cause: the kind of an incident
         return TOKEN_TYPE
     if metric.name in CONVENTIONS:
         special = {"sensor": "hw.sensor_location", "severity": "error.type"}

@@ -18,6 +18,7 @@ SIZES = {"phone": (390, 844), "desk": (1440, 900), "wall": (2560, 1440)}
 SCENES = {
     "record": scenes.nvl72,
     "troubles": scenes.with_troubles,
+    "incidents": scenes.with_incidents,
     "one": scenes.workstation,
     "shared": scenes.shared,
     "many": lambda sequence, seconds: scenes.many(200, sequence, seconds),
@@ -240,6 +241,9 @@ def test_hostile_names_are_text_and_nothing_else(server, opened):
     )
     for table in ("models", "latency", "deployments"):
         expect(page.locator(f"#{table}-table tbody th")).to_contain_text("<script>window.owned=1</script>")
+    page.get_by_role("button", name="Evidence").click()
+    expect(page.locator("#incidents .evidence li")).to_contain_text("<script>window.owned=1</script>")
+    expect(page.locator("#incidents .what")).to_contain_text("<script>window.owned=1</script>")
     assert page.complaints == []
 
 
@@ -306,6 +310,103 @@ def test_the_choice_of_quantity_and_theme_is_kept(server, opened):
     expect(page.locator("#quantity")).to_have_value("health")
     expect(page.locator("#theme")).to_have_text("Theme: dark")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(13, 17, 22)"
+
+
+def test_without_an_incident_lately_there_is_no_section_of_them(server, opened):
+    server.publish(scenes.with_troubles())
+    page = shown(opened())
+
+    expect(page.locator("#incidents")).to_be_hidden()
+    expect(page.locator("#rack .cell[data-incident]")).to_have_count(0)
+
+
+def test_incidents_stand_worst_first_and_those_that_ended_last(server, opened):
+    server.publish(scenes.with_incidents(seconds=600.0))
+    page = shown(opened())
+    items = page.locator("#incidents-list > li")
+
+    expect(page.get_by_role("region", name="Incidents: 3 now, 2 ended within 15\u202fmin")).to_be_visible()
+    expect(items.locator(".what b")).to_have_text(
+        ["critical", "warning", "warning", "over (critical)", "over (info)"]
+    )
+    expect(items.nth(2).locator(".what span")).to_have_text(
+        "tray-03: meta-llama/Llama-2-70b-chat-hf makes 31 % fewer tokens than it should: "
+        "GPU 2 has a power limit of 800 W, before 1400 W"
+    )
+    since = page.evaluate("new Date(1800000400000).toLocaleTimeString('en-GB')")
+    expect(items.nth(2).locator(".facts > span")).to_have_text(
+        [
+            "tray-03 GPU 2",
+            "drop, power cap",
+            f"since {since} (3\u202fmin 20\u202fs)",
+            "1.23\u202fM tokens lost",
+            "cause: clear",
+        ]
+    )
+    expect(items.nth(4).locator(".facts")).to_contain_text("cause not known")
+    expect(items.nth(3)).to_have_class("ended")
+
+
+def test_what_nobody_knows_to_be_lost_is_not_told_as_lost(server, opened):
+    server.publish(scenes.with_incidents(seconds=600.0))
+    page = shown(opened())
+
+    expect(page.locator("#incidents-list > li", has_text="tray-07").locator(".facts")).not_to_contain_text(
+        "lost"
+    )
+
+
+def test_evidence_is_opened_by_keyboard_and_stays_open_while_figures_come(server, opened):
+    server.publish(scenes.with_incidents(seconds=600.0))
+    page = shown(opened())
+    button = page.get_by_role("button", name="Evidence: drop, power cap, tray-03 GPU 2")
+    evidence = page.locator("#incidents-list > li").nth(2).locator(".evidence")
+    expect(evidence).to_be_hidden()
+    button.focus()
+    page.keyboard.press("Enter")
+
+    expect(button).to_have_attribute("aria-expanded", "true")
+    expect(evidence.locator("li")).to_have_count(2)
+    expect(evidence.locator("li").nth(1)).to_have_text(
+        "GPU 2 has a power limit of 800 W, before 1400 W1.40\u202fkW \u2192 800\u202fW"
+    )
+    server.publish(scenes.with_incidents(seconds=601.0))
+    expect(page.locator("#incidents-list > li").nth(2).locator(".facts")).to_contain_text(
+        "3\u202fmin 21\u202fs"
+    )
+    expect(evidence).to_be_visible()
+    expect(button).to_be_focused()
+
+
+def test_the_cells_of_what_an_incident_is_about_are_marked_and_say_so(server, opened):
+    server.publish(scenes.with_incidents(seconds=600.0))
+    page = shown(opened())
+
+    expect(page.locator("#rack .cell[data-incident=warning]")).to_have_count(1 + 4)
+    expect(page.locator("#rack .cell[data-incident=critical]")).to_have_count(4)
+    cell = page.get_by_role("button", name="tray-03 GPU 2: 980\u202fW, clocks held down; incident: power cap")
+    cell.hover()
+    expect(page.locator("#readout")).to_contain_text("tray-03 GPU 2: drop, power cap")
+
+
+def test_the_time_of_an_incident_is_marked_in_every_plot_and_read_at_its_moment(server, opened):
+    feed(server, scenes.with_incidents)
+    page = shown(opened())
+
+    for number in range(3):
+        expect(page.locator("#plots .plot").nth(number).locator(".wrongs g")).to_have_count(5)
+    page.locator("#cursor").focus()
+    for _ in range(3):
+        page.keyboard.press("PageDown")
+    spoken = page.locator("#cursor").get_attribute("aria-valuetext")
+    assert "; incident: " in spoken
+
+
+def test_a_screen_reader_is_told_of_an_incident(server, opened):
+    server.publish(scenes.with_incidents(seconds=600.0))
+    page = shown(opened())
+
+    expect(page.locator("#announcer")).to_contain_text("3 incidents: tray-12: ")
 
 
 def feed(server, scene, before_seconds=600.0):

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from fakes.incidents import engine_down, power_capped
 
 from agent.measure.attribution import Claim, Group
 from agent.measure.energy import Verdict
@@ -278,6 +279,11 @@ def host():
 def snapshot(rack, host, service, well_gpu, lost_gpu, silent_gpu, serving_engine, silent_engine):
     return Snapshot(
         sequence=7,
+        incidents=(power_capped("tray-07"), engine_down("tray-07")),
+        incident_counts={
+            ("node", "drop", "power_cap"): (2.0, 1_500_000.0),
+            ("node", "drop", "engine_down"): (1.0, 2.44e6),
+        },
         at=AT,
         node=NodeIdentity("tray-07", "r12", "1821", "6", "0f0e.0"),
         activity=Activity.SERVING,

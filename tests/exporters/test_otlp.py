@@ -87,6 +87,14 @@ def test_hw_attributes_are_those_of_the_conventions():
     assert named <= known
 
 
+def test_the_kind_of_an_incident_is_no_kind_of_tokens():
+    assert form_of("incident_lost_tokens_total").attributes == (
+        "rackwatt.scope",
+        "rackwatt.kind",
+        "rackwatt.cause",
+    )
+
+
 def test_every_metric_of_the_catalogue_has_a_name_of_its_own():
     names = [form_of(metric.name).name for metric in CATALOGUE] + [STATUS.name]
 

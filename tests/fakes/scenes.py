@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from fakes.incidents import engine_down, not_reporting, power_capped, unexplained, worded
+
 from agent.measure.engine import Latency, TokenKind
 from agent.measure.rack_snapshot import (
     DeploymentFigures,
@@ -156,6 +158,18 @@ def with_troubles(sequence: int = 1, seconds: float = 1000.0) -> RackSnapshot:
     return rack_of(tuple(members), sequence, seconds=seconds)
 
 
+def with_incidents(sequence: int = 1, seconds: float = 1000.0) -> RackSnapshot:
+    """The rack with troubles, and why: by 600 s three incidents stand and two have ended."""
+    told = (
+        power_capped(),
+        not_reporting(),
+        engine_down("tray-12", ended=None),
+        engine_down("tray-15"),
+        unexplained(),
+    )
+    return replace(with_troubles(sequence, seconds), incidents=told)
+
+
 def workstation(sequence: int = 1, seconds: float = 1000.0) -> RackSnapshot:
     """A rack of one: one GPU, one small model, no module boundary and no record."""
     card = MemberGpu(
@@ -250,6 +264,7 @@ def hostile(sequence: int = 1, seconds: float = 1000.0) -> RackSnapshot:
         whole,
         models=(replace(whole.models[0], model=HOSTILE, service=service(HOSTILE)),),
         deployments=(DeploymentFigures(f"{HOSTILE}3", HOSTILE, reasons=frozenset({Invalid.UNATTRIBUTED})),),
+        incidents=(worded(HOSTILE, HOSTILE),),
         power_sources={"gpu": HOSTILE},
         power_watts={"gpu": 5.0, HOSTILE: 6.0},
         record=replace(RECORD, title=HOSTILE, caveats=(HOSTILE,), ratio=0.5),

@@ -13,11 +13,13 @@ import yaml
 from fakes.agent import RunningAgent
 from fakes.engines.timeline import constant
 from fakes.engines.truth import TruthEngine
+from fakes.incidents import engine_down, not_reporting, power_capped, unexplained
 from fakes.nvml.driver import FakeDriver
 from fakes.processes import free_port, http_get
 from hypothesis import HealthCheck, settings
 
 from agent.measure.engine import Latency
+from agent.measure.incident import Cause, Kind, Severity
 from agent.measure.rack_snapshot import (
     EFFICIENCY,
     RATE,
@@ -34,7 +36,7 @@ from agent.measure.validity import Flag, Invalid, Validity
 from agent.web.access import OPEN, Access
 from agent.web.guard import ENDLESS, Guard
 from agent.web.routes import application
-from agent.wire import rack_codec
+from agent.wire import incident_codec, rack_codec
 from exporters import dcgm_names, prometheus
 
 DESCRIPTION = yaml.safe_load(resources.files("agent.web").joinpath("openapi.yaml").read_text())
@@ -197,11 +199,26 @@ RACK = RackSnapshot(
         MemberFigures("tray-02", "http://tray-02:9744", up=False, why="unreachable: refused"),
     ),
     record=RecordFigures("azure", "MLPerf v5.1", 1_100_948.3, None, ("unverified",)),
+    incidents=(power_capped(started=1_759_999_990.0), engine_down(ended=1_759_999_900.0)),
 )
 
 
 def test_a_rack_with_everything_is_as_described():
     assert wrong("Rack", json.loads(rack_codec.to_json(RACK))) == []
+
+
+def test_incidents_are_as_described():
+    told = json.loads(incident_codec.to_json((power_capped(), engine_down(), not_reporting(), unexplained())))
+
+    assert wrong("Incidents", told) == []
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [("scope", {"node", "rack"}), ("kind", set(Kind)), ("cause", set(Cause)), ("severity", set(Severity))],
+)
+def test_every_word_of_an_incident_is_described(schema, words):
+    assert set(DESCRIPTION["components"]["schemas"]["Incident"]["properties"][schema]["enum"]) == words
 
 
 def objects_in(value, path=()):

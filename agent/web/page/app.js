@@ -3,6 +3,7 @@
 import { byId, remember, remembered, setClass, setText } from "./dom.js";
 import { Figures, noticesOf } from "./figures.js";
 import * as f from "./format.js";
+import { Incidents, inOrder, stands } from "./incidents.js";
 import { Link } from "./link.js";
 import { Past, Plots } from "./plots.js";
 import { RackView } from "./rack.js";
@@ -13,7 +14,7 @@ const ANNOUNCE_SECONDS = 5;
 const TROUBLES_SECONDS = 5;
 
 const past = new Past();
-const views = { figures: new Figures(), rack: new RackView(), plots: new Plots(past), tables: new Tables() };
+const views = { figures: new Figures(), incidents: new Incidents(), rack: new RackView(), plots: new Plots(past), tables: new Tables() };
 let rack = null;
 
 function draw() {
@@ -52,14 +53,16 @@ let announcedAt = -Infinity;
 // For screen readers: only what has changed in kind, and not more often than every few seconds.
 function announce() {
   const now = performance.now() / 1000;
-  const state = noticesOf(rack).map((notice) => notice.key).join("|");
+  const wrong = inOrder(rack.incidents).filter(stands);
+  const state = [...noticesOf(rack).map((notice) => notice.key), ...wrong.map((each) => `${each.id} ${each.cause}`)].join("|");
   if (state === announced || now - announcedAt < ANNOUNCE_SECONDS) return;
   const { nodes } = rack;
   announced = state;
   announcedAt = now;
   const missing = nodes.missing.length ? `Missing: ${nodes.missing.slice(0, 5).join(", ")}.` : "No node is missing.";
   const valid = rack.valid ? "Figures are valid." : `Figures are not valid: ${words.short(rack.reasons)}.`;
-  setText(byId("announcer"), `${nodes.reporting} of ${nodes.expected} nodes report. ${missing} ${valid}`);
+  const incidents = wrong.length ? ` ${wrong.length} incident${wrong.length > 1 ? "s" : ""}: ${wrong[0].summary}.` : "";
+  setText(byId("announcer"), `${nodes.reporting} of ${nodes.expected} nodes report. ${missing} ${valid}${incidents}`);
 }
 
 const THEMES = ["system", "light", "dark"];

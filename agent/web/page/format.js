@@ -1,7 +1,7 @@
 // Numbers and times for people. Unknown is a dash, never 0; what is cut off is never rounded up to "all".
 
 export const DASH = "–";
-const NARROW = "\u202f";
+export const NARROW = "\u202f";
 const LARGE = ["", "k", "M", "G", "T", "P", "E"];
 const SMALL = ["", "m", "µ", "n"];
 const grouped = new Intl.NumberFormat("en", { maximumFractionDigits: 6, maximumSignificantDigits: 15 });

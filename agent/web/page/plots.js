@@ -2,7 +2,9 @@
 
 import { byId, h, s, setAttribute, setText } from "./dom.js";
 import * as f from "./format.js";
+import { placeOf } from "./incidents.js";
 import { roundUp } from "./scale.js";
+import * as words from "./words.js";
 
 const KEPT_SECONDS = 900;
 const LEAST_SPACING_SECONDS = 0.8;
@@ -70,6 +72,7 @@ export class Plots {
   constructor(past) {
     this.past = past;
     this.record = null;
+    this.incidents = [];
     this.cursor = byId("cursor");
     this.plots = PLOTS.map((spec) => new Plot(spec, (share) => this.pointAt(share)));
     byId("plots").append(...this.plots.map((plot) => plot.element));
@@ -79,6 +82,7 @@ export class Plots {
 
   show(rack) {
     this.record = rack.record && f.known(rack.record.ratio) ? rack.record : null;
+    this.incidents = rack.incidents;
     this.draw();
   }
 
@@ -88,7 +92,7 @@ export class Plots {
     MARGIN.left = Math.round(56 * Number.parseFloat(getComputedStyle(document.documentElement).fontSize) / MARGIN_AT_PIXELS);
     this.cursor.style.marginLeft = `${MARGIN.left - 6}px`;
     this.cursor.style.width = `${width - MARGIN.left - MARGIN.right + 12}px`;
-    for (const plot of this.plots) plot.draw(this.past, width, this.record);
+    for (const plot of this.plots) plot.draw(this.past, width, this.record, this.incidents);
     this.read();
   }
 
@@ -102,10 +106,12 @@ export class Plots {
     const at = this.past.end - ago;
     const point = this.past.near(at);
     const when = ago === 0 ? "now" : `${f.duration(ago)} ago, ${f.clock(at)}`;
-    setText(byId("history-moment"), when);
+    const wrong = this.incidents.filter((each) => each.started <= at && (each.ended === null || at <= each.ended));
+    const incident = wrong.length ? `; incident: ${placeOf(wrong[0])}, ${words.short([wrong[0].cause])}${wrong.length > 1 ? `, and ${wrong.length - 1} more` : ""}` : "";
+    setText(byId("history-moment"), `${when}${incident}`);
     const told = this.plots.map((plot) => plot.read(point, 1 - ago / KEPT_SECONDS, ago === 0));
     const doubt = point && (point.valid === false || point.coverage < COVERED) ? `; ${f.coverage(point.coverage)} covered` : "";
-    setAttribute(this.cursor, "aria-valuetext", `${when}: ${told.join("; ")}${doubt}`);
+    setAttribute(this.cursor, "aria-valuetext", `${when}: ${told.join("; ")}${doubt}${incident}`);
   }
 }
 
@@ -114,11 +120,12 @@ class Plot {
     this.spec = spec;
     this.readout = h("p", { class: "plot-readout" });
     this.bands = s("g", { class: "bands" });
+    this.wrongs = s("g", { class: "wrongs" });
     this.grid = s("g", { class: "grid" });
     this.lines = s("g", { class: "lines" });
     this.mark = s("line", { class: "mark", visibility: "hidden" });
     this.dots = s("g", { class: "dots" });
-    this.svg = s("svg", { "aria-hidden": "true" }, this.bands, this.grid, this.lines, this.mark, this.dots);
+    this.svg = s("svg", { "aria-hidden": "true" }, this.bands, this.wrongs, this.grid, this.lines, this.mark, this.dots);
     this.element = h("div", { class: "plot" }, h("div", { class: "plot-head" }, h("h3", {}, spec.title), this.readout), this.svg);
     this.svg.addEventListener("pointermove", (event) => onPoint(this.shareAt(event)));
     this.svg.addEventListener("pointerleave", () => onPoint(null));
@@ -129,7 +136,7 @@ class Plot {
     return Math.min(Math.max((event.clientX - box.left - MARGIN.left) / (this.width - MARGIN.left - MARGIN.right), 0), 1);
   }
 
-  draw(past, width, record) {
+  draw(past, width, record, incidents) {
     this.width = width;
     this.height = Math.max(96, Math.min(220, Math.round(innerHeight * 0.13)));
     this.end = past.end;
@@ -141,6 +148,8 @@ class Plot {
     this.bands.replaceChildren(...bands(past.points).map(([from, to]) => s("rect", {
       x: this.x(from), y: MARGIN.top, width: Math.max(1, this.x(to) - this.x(from)), height: this.height - MARGIN.top - MARGIN.bottom,
     })));
+    this.wrongs.replaceChildren(...incidents.filter(({ ended }) => ended === null || ended > this.end - KEPT_SECONDS)
+      .map(({ started, ended, severity }) => this.wrong(started, Math.min(ended ?? this.end, this.end), severity)));
     this.drawGrid();
     const paths = this.series.map(([, read], i) => s("path", { class: `line line-${i}`, d: this.path(past.points, read) }));
     const labels = line === null ? [] : [
@@ -148,6 +157,13 @@ class Plot {
       s("text", { class: "record-label", x: MARGIN.left + 4, y: this.y(line) + (this.y(line) > this.height / 2 ? -4 : 13) }, `record ${this.spec.told(line).text}`),
     ];
     this.lines.replaceChildren(...paths, ...labels);
+  }
+
+  // A bar for the time of an incident, and a faint line where it began.
+  wrong(from, to, severity) {
+    const bar = s("rect", { x: this.x(from), y: 1, width: Math.max(3, this.x(to) - this.x(from)), height: 4 });
+    const start = s("line", { x1: this.x(from), x2: this.x(from), y1: 1, y2: this.height - MARGIN.bottom });
+    return s("g", { "data-severity": severity }, bar, start);
   }
 
   drawGrid() {

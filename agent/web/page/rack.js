@@ -2,7 +2,9 @@
 
 import { byId, h, keyed, remember, remembered, setAttribute, setClass, setText } from "./dom.js";
 import * as f from "./format.js";
+import { placeOf, troubleOf } from "./incidents.js";
 import { worstFirst } from "./tables.js";
+import * as words from "./words.js";
 import { colour, diverging, gradient, median, roundUp, sequential } from "./scale.js";
 
 const MANY = 64; // more nodes than this are drawn as one cell each
@@ -146,11 +148,13 @@ export class RackView {
     setAttribute(button, "data-key", cell.key);
     setAttribute(button, "data-state", state);
     setClass(button, "known", told !== null);
+    const trouble = troubleOf(this.rack.incidents, cell.member, cell.gpu);
+    setAttribute(button, "data-incident", trouble?.severity ?? null);
     setText(button.children[0], many ? "" : told === null ? (quantity.states ? "" : f.DASH) : inCell(quantity, value, told));
     setText(button.children[1], told === null || state === "throttled" ? STATES[state][0] : "");
     // A focused cell keeps its name, or a screen reader would speak every second.
-    if (document.activeElement !== button) setAttribute(button, "aria-label", spoken(cell, told, state));
-    this.cells.set(cell.key, { button, cell, state });
+    if (document.activeElement !== button) setAttribute(button, "aria-label", spoken(cell, told, state, trouble));
+    this.cells.set(cell.key, { button, cell: { ...cell, trouble }, state });
   }
 
   legend(quantity, scale, perNode) {
@@ -167,6 +171,7 @@ export class RackView {
       h("span", { class: "what" }, what),
       ...(scale ? [h("span", { class: "range" }, end(scale.low), bar, end(scale.high))] : []),
       ...items.map((state) => h("span", { class: "entry" }, swatch(state), STATES[state][1])),
+      h("span", { class: "entry" }, h("span", { class: "swatch cell", "data-incident": "warning", "aria-hidden": "true" }), "incident"),
     );
   }
 
@@ -225,7 +230,7 @@ export class RackView {
       else setAttribute(button, "aria-pressed", null);
     }
     const worst = chosen ? null : worstFirst(this.rack?.members ?? [])[0];
-    const lines = chosen ? readout(chosen.cell) : worst ? readout({ member: worst, gpu: null }) : [];
+    const lines = chosen ? readout(chosen.cell) : worst ? readout({ member: worst, gpu: null, trouble: troubleOf(this.rack.incidents, worst, null) }) : [];
     if (worst && this.rack.members.length > 1) lines[0][1] = `the worst now: ${lines[0][1]}`;
     keyed(byId("readout"), lines, ([label]) => label, ([label]) => h("p", {}, h("b", {}, label), h("span")),
       (line, [, text]) => setText(line.lastChild, text));
@@ -256,20 +261,21 @@ function swatch(state) {
   return h("span", { class: "swatch cell", "data-state": state, "aria-hidden": "true" }, h("span", { class: "mark" }, STATES[state][0]));
 }
 
-function spoken({ member, gpu }, told, state) {
+function spoken({ member, gpu }, told, state, trouble) {
   const name = gpu ? `${member.node} GPU ${gpu.gpu}` : member.node;
   const value = told ? `${told.text}, ` : "";
   const why = !member.up && !member.drained && member.why ? `: ${member.why}` : "";
-  return `${name}: ${value}${STATES[state][1]}${why}`;
+  return `${name}: ${value}${STATES[state][1]}${why}${trouble ? `; incident: ${words.short([trouble.cause])}` : ""}`;
 }
 
 // What is known of a node and one of its GPUs, in lines of label and text.
-function readout({ member, gpu }) {
+function readout({ member, gpu, trouble }) {
   const efficiency = Object.entries(member.tokens_per_joule).map(([at, kinds]) => `${f.tokensPerJoule(kinds.output).text} (${at})`);
   const power = Object.entries(member.power_watts).map(([at, value]) => `${f.watts(value).text} (${at})`);
   const away = `${member.why || "does not report"}; last heard ${f.known(member.age_seconds) ? `${f.duration(member.age_seconds)} ago` : "never"}`;
   const lines = [[member.node, member.drained ? "drained on purpose" : member.up
     ? `${member.state}${member.models.length ? `, serves ${member.models.join(", ")}` : ""}` : away]];
+  if (trouble) lines.push(["Incident", `${placeOf(trouble)}: ${words.short([trouble.kind, trouble.cause])}`]);
   if (member.up) {
     lines.push(["Output", f.tokensPerSecond(member.tokens_per_second.output).text
       + (f.known(member.rate_to_median_ratio) ? ` (${share(member.rate_to_median_ratio).text} of the median node)` : "")]);

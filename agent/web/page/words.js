@@ -23,6 +23,10 @@ export function flag(code) {
   return meaning ? `${plain(code)}: ${meaning}` : plain(code);
 }
 
+export function meaning(kind, code) {
+  return words[kind]?.[code] ?? "";
+}
+
 export function short(codes) {
   return codes.map(plain).join(", ");
 }

@@ -1,0 +1,1 @@
+"""Why throughput dropped: pure reckoning over what a node saw, second by second."""

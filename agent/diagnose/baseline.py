@@ -1,0 +1,169 @@
+"""What a deployment gives at a load: learned online, robust, a value that is passed in and out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+BINS_AN_OCTAVE = 2
+"""Loads are told apart by steps of 40 %."""
+MEMORY_SECONDS = 1800.0
+"""Time at one load over which what is known of it is renewed."""
+LEAST_SECONDS = 3.0
+"""A load that was seen for less is not known."""
+OUTLIER_RATIO = 1.2
+"""One sample moves what is known by no more than if it were off by this factor."""
+MIX_SECONDS = 600.0
+NOISE_SECONDS = 300.0
+FIRST_NOISE = 0.05
+FIRST_SECONDS = 10.0
+"""The first guess of the noise counts as much as this time."""
+LEAST_NOISE = 0.01
+MOST_NOISE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Output tokens per second at one load."""
+
+    rate: float
+    seconds: float
+    """For how long it was seen."""
+    place: float
+    """Logarithm of the requests in flight at that, on average."""
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What is known of one deployment on one node."""
+
+    levels: Mapping[int, Level] = field(default_factory=dict)
+    """By the logarithm of the requests in flight."""
+    noise: float = FIRST_NOISE
+    """How far the rate usually is from what is expected, as a share."""
+    seconds: float = 0.0
+    """For how long it was learned from."""
+    mix: float | None = None
+    """Computed prompt tokens for each output token, usually."""
+    tokens_per_request: float | None = None
+    """Output tokens of a request, usually."""
+
+    @property
+    def capacity(self) -> float | None:
+        """The most that it was seen to give for some time."""
+        known = [level.rate for level in self.levels.values() if level.seconds >= LEAST_SECONDS]
+        return max(known) if known else None
+
+
+def place_of(in_flight: float) -> float:
+    """Return where a load lies among the bins."""
+    return BINS_AN_OCTAVE * math.log2(max(in_flight, 1.0))
+
+
+def expected(baseline: Baseline, in_flight: float) -> float | None:
+    """Return the rate that it gives with so many requests in flight; None while nothing near is known.
+
+    Between two known loads it is interpolated. Beyond the highest it is what that one gave: no more is
+    proved. Below the lowest it is in proportion.
+    """
+    if in_flight <= 0.0:
+        return 0.0
+    known = sorted(
+        (level.place, level.rate) for level in baseline.levels.values() if level.seconds >= LEAST_SECONDS
+    )
+    if not known:
+        return None
+    place = place_of(in_flight)
+    lowest, highest = known[0], known[-1]
+    if place >= highest[0]:
+        return highest[1]
+    if place <= lowest[0]:
+        return float(lowest[1] * 2.0 ** ((place - lowest[0]) / BINS_AN_OCTAVE))
+    after = next(number for number, (at, _) in enumerate(known) if at > place)
+    (left, low), (right, high) = known[after - 1], known[after]
+    share = (place - left) / (right - left)
+    return float(low ** (1.0 - share) * high**share)
+
+
+def learned(baseline: Baseline, in_flight: float, rate: float, seconds: float) -> Baseline:
+    """Return what is known after one more healthy sample that stands for so many seconds."""
+    if in_flight < 1.0 or rate <= 0.0:
+        return baseline
+    foretold = expected(baseline, in_flight)
+    place, total = place_of(in_flight), min(baseline.seconds + seconds, MEMORY_SECONDS)
+    levels = {
+        **baseline.levels,
+        round(place): _moved(baseline.levels.get(round(place)), rate, seconds, place),
+    }
+    baseline = replace(baseline, levels=levels, seconds=total)
+    return with_noise(baseline, abs(rate / foretold - 1.0), seconds) if foretold else baseline
+
+
+def with_noise(baseline: Baseline, off: float, seconds: float) -> Baseline:
+    """Return what is known after a healthy sample was off by this share."""
+    share = min(1.0, seconds / min(NOISE_SECONDS, baseline.seconds + FIRST_SECONDS))
+    noise = baseline.noise + (1.25 * min(off, MOST_NOISE) - baseline.noise) * share
+    return replace(baseline, noise=max(LEAST_NOISE, noise))
+
+
+def with_work(
+    baseline: Baseline, rate: float, prompt_rate: float | None, finished_rate: float | None, seconds: float
+) -> Baseline:
+    """Return what is known of requests after one more healthy sample: their prompts and outputs."""
+    if rate <= 0.0:
+        return baseline
+    share = min(1.0, seconds / min(MIX_SECONDS, baseline.seconds + seconds))
+    mix, length = baseline.mix, baseline.tokens_per_request
+    if prompt_rate is not None:
+        mix = _nearer(mix, prompt_rate / rate, share)
+    if finished_rate:
+        length = _nearer(length, rate / finished_rate, share)
+    return replace(baseline, mix=mix, tokens_per_request=length)
+
+
+def _nearer(before: float | None, now: float, share: float) -> float:
+    return now if before is None else before + (now - before) * share
+
+
+def _moved(before: Level | None, rate: float, seconds: float, place: float) -> Level:
+    if before is None:
+        return Level(rate, seconds, place)
+    seen = min(before.seconds + seconds, MEMORY_SECONDS)
+    off = min(max(rate / before.rate, 1.0 / OUTLIER_RATIO), OUTLIER_RATIO)
+    share = min(1.0, seconds / seen)
+    return Level(before.rate * off**share, seen, before.place + (place - before.place) * share)
+
+
+def dumped(baseline: Baseline) -> dict[str, Any]:
+    """Return it as plain values, to be kept over a restart."""
+    levels = [[level.place, level.rate, level.seconds] for level in baseline.levels.values()]
+    return {
+        "levels": levels,
+        "noise": baseline.noise,
+        "seconds": baseline.seconds,
+        "mix": baseline.mix,
+        "tokens_per_request": baseline.tokens_per_request,
+    }
+
+
+def recalled(kept: Mapping[str, Any]) -> Baseline:
+    """Take what `dumped` gave. Raises ValueError, TypeError or KeyError when it is something else."""
+    told = [tuple(_amount(value) for value in level) for level in kept["levels"]]
+    levels = {round(place): Level(rate, seconds, place) for place, rate, seconds in told if rate > 0.0}
+    mix, length = (None if kept[key] is None else _amount(kept[key]) for key in ("mix", "tokens_per_request"))
+    noise = min(max(_amount(kept["noise"]), LEAST_NOISE), MOST_NOISE)
+    return Baseline(levels, noise, _amount(kept["seconds"]), mix, length)
+
+
+def _amount(told: Any) -> float:
+    try:
+        value = float(told)
+    except OverflowError as error:
+        raise ValueError(f"{str(told)[:20]} is no amount") from error
+    if not (math.isfinite(value) and value >= 0.0):
+        raise ValueError(f"{told!r} is no amount")
+    return value

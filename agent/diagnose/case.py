@@ -1,0 +1,91 @@
+"""What is before a judge: a gap, and how everything stood before it and stands since."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from agent.diagnose.baseline import Baseline
+    from agent.diagnose.sample import Sample
+    from agent.diagnose.signs import GpuSigns
+    from agent.measure.incident import Cause, Evidence
+
+BEFORE_SECONDS = 60.0
+APART_SECONDS = 3.0
+"""What was just before the gap may be part of it."""
+DURING_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One gap of one deployment on one node."""
+
+    node: str
+    since: float
+    """Monotonic, when the gap began."""
+    before: tuple[Sample, ...]
+    """Healthy samples before it, the newest last; never empty."""
+    during: tuple[Sample, ...]
+    """Samples since; never empty."""
+    baseline: Baseline
+    expected: float
+    """Output tokens per second that should be made."""
+    missing: float
+    """Share of them that is not made, 0 to 1."""
+
+    @property
+    def latest(self) -> tuple[Sample, ...]:
+        """The last seconds."""
+        newest = self.during[-1].seconds
+        return tuple(each for each in self.during if each.seconds > newest - DURING_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What one cause says of a case."""
+
+    cause: Cause
+    explained: float | None
+    """Share of the expected rate that it takes away, where that can be reckoned; None where it cannot."""
+    weight: float
+    """How sure its evidence is, 0 to 1, whatever it explains."""
+    text: str
+    evidence: tuple[Evidence, ...]
+    gpu: int | None = None
+    instance: str = ""
+
+
+def middle(values: Iterable[float | None]) -> float | None:
+    """Return the median of what is known."""
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
+
+
+def gpu_numbers(case: Case) -> tuple[int, ...]:
+    """Return the GPUs of the deployment before the gap, and those that came since."""
+    numbers = {gpu.gpu for sample in (case.before[-1], case.during[-1]) for gpu in sample.gpus}
+    return tuple(sorted(numbers))
+
+
+def of_gpu(samples: Iterable[Sample], number: int, read: Callable[[GpuSigns], float | None]) -> float | None:
+    """Return the median of one value of one GPU over samples."""
+    return middle(read(gpu) for sample in samples for gpu in sample.gpus if gpu.gpu == number)
+
+
+def share_of(samples: Iterable[Sample], number: int, holds: Callable[[GpuSigns], bool]) -> float:
+    """Return the share of samples in which something holds for one GPU."""
+    told = [holds(gpu) for sample in samples for gpu in sample.gpus if gpu.gpu == number]
+    return sum(told) / len(told) if told else 0.0
+
+
+def grown(case: Case, number: int, read: Callable[[GpuSigns], float]) -> float:
+    """Return by how much a count of one GPU has grown since just before the gap."""
+    since = case.since - 2.0 * APART_SECONDS
+    earlier = [sample for sample in case.before if sample.seconds <= since] or case.before[:1]
+    was = [read(gpu) for gpu in earlier[-1].gpus if gpu.gpu == number]
+    now = [read(gpu) for gpu in case.during[-1].gpus if gpu.gpu == number]
+    return now[0] - was[0] if was and now else 0.0

@@ -1,0 +1,1 @@
+"""One file for each cause: what speaks for it, and how much of what is missing it explains."""

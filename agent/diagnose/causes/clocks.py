@@ -1,0 +1,112 @@
+"""Clocks below what they were: thermal, power limit, power brake, or for no reason that is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.diagnose.case import Case, Explanation, gpu_numbers, of_gpu, share_of
+from agent.measure.incident import Cause, Evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+THERMAL = frozenset({"sw_thermal_slowdown", "hw_thermal_slowdown"})
+BRAKE = frozenset({"hw_power_brake_slowdown"})
+CAP = frozenset({"sw_power_cap"})
+LEAST_SLOWDOWN = 0.02
+"""Clocks differ by this much without anything being wrong."""
+LEAST_SHARE = 0.3
+"""A reason that holds for less of the time holds nothing down."""
+ENOUGH = 0.8
+"""What explains so much of what is missing explains it."""
+MHZ = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class _Slow:
+    gpu: int
+    before: float
+    during: float
+    reasons: frozenset[str]
+
+    @property
+    def ratio(self) -> float:
+        """Share of its clock that is lost."""
+        return 1.0 - self.during / self.before
+
+
+def explain(case: Case) -> Iterator[Explanation]:
+    """Yield one explanation for each reason that holds clocks down now and did not before."""
+    numbers = gpu_numbers(case)
+    slow = [each for number in numbers if (each := _slowed(case, number)) is not None]
+    for cause, reasons in ((Cause.POWER_BRAKE, BRAKE), (Cause.THERMAL, THERMAL), (Cause.POWER_CAP, CAP)):
+        of_it = [each for each in slow if each.reasons & reasons]
+        if of_it:
+            yield _told(case, cause, of_it, len(numbers))
+            slow = [each for each in slow if each not in of_it]
+    if slow:
+        yield _told(case, Cause.CLOCKS_LOW, slow, len(numbers))
+
+
+def _slowed(case: Case, number: int) -> _Slow | None:
+    before = of_gpu(case.before, number, lambda gpu: gpu.clock_hertz)
+    during = of_gpu(case.latest, number, lambda gpu: gpu.clock_hertz)
+    if not before or during is None or during >= before * (1.0 - LEAST_SLOWDOWN):
+        return None
+    reasons = frozenset(
+        reason
+        for reason in THERMAL | BRAKE | CAP
+        if share_of(case.latest, number, lambda gpu, reason=reason: reason in gpu.throttle) >= LEAST_SHARE  # type: ignore[misc]  # bound now
+    )
+    return _Slow(number, before, during, reasons)
+
+
+def _told(case: Case, cause: Cause, slow: list[_Slow], of: int) -> Explanation:
+    worst = max(slow, key=lambda each: each.ratio)
+    evidence = [
+        Evidence(
+            "gpu_clock_hertz",
+            case.node,
+            each.gpu,
+            each.before,
+            each.during,
+            f"GPU {each.gpu} runs at {each.during / MHZ:.0f} MHz instead of {each.before / MHZ:.0f} MHz"
+            + (f" ({', '.join(sorted(each.reasons))})" if each.reasons else ", and gives no reason"),
+        )
+        for each in slow
+    ]
+    evidence += _more(case, cause, worst.gpu)
+    # An engine over several GPUs waits for its slowest, one with a copy on each loses in proportion.
+    whole = sum(each.ratio for each in slow) / of
+    explained = whole if whole >= ENOUGH * case.missing else worst.ratio
+    weight = 0.6 if cause is Cause.CLOCKS_LOW else 0.95
+    names = ", ".join(str(each.gpu) for each in slow)
+    text = f"{_WHY[cause]} GPU{'s' if len(slow) > 1 else ''} {names}"
+    gpu = None if len(slow) == of > 1 else worst.gpu
+    return Explanation(cause, explained, weight, text, tuple(evidence), gpu)
+
+
+_WHY = {
+    Cause.THERMAL: "heat holds down",
+    Cause.POWER_CAP: "the power limit holds down",
+    Cause.POWER_BRAKE: "the hardware brakes",
+    Cause.CLOCKS_LOW: "low clocks without a reason on",
+}
+
+
+def _more(case: Case, cause: Cause, number: int) -> list[Evidence]:
+    """Return the figure that the reason speaks of: temperature, or the limit."""
+    if cause is Cause.THERMAL:
+        before = of_gpu(case.before, number, lambda gpu: gpu.temperature_celsius)
+        during = of_gpu(case.latest, number, lambda gpu: gpu.temperature_celsius)
+        if before is not None and during is not None:
+            text = f"GPU {number} is at {during:.0f} °C, before at {before:.0f} °C"
+            return [Evidence("gpu_temperature_celsius", case.node, number, before, during, text)]
+    if cause is Cause.POWER_CAP:
+        before = of_gpu(case.before, number, lambda gpu: gpu.limit_watts)
+        during = of_gpu(case.latest, number, lambda gpu: gpu.limit_watts)
+        if before is not None and during is not None and before != during:
+            text = f"the limit of GPU {number} is {during:.0f} W, before {before:.0f} W"
+            return [Evidence("gpu_power_limit_watts", case.node, number, before, during, text)]
+    return []

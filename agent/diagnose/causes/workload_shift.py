@@ -1,0 +1,36 @@
+"""Other work: prompts grew, so that less is left for output. Nothing is broken."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.diagnose.case import Case, Explanation, middle
+from agent.measure.incident import Cause, Evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agent.diagnose.sample import Sample
+
+LEAST_GROWTH = 1.3
+"""Prompts for each output token are no other work below this factor."""
+
+
+def explain(case: Case) -> Iterator[Explanation]:
+    """Yield it when many more prompt tokens are computed for each output token than before."""
+    before = middle(_mix(sample) for sample in case.before)
+    now = middle(_mix(sample) for sample in case.latest)
+    prompts_before = middle(sample.prompt_rate for sample in case.before)
+    prompts = middle(sample.prompt_rate for sample in case.latest)
+    if not before or now is None or not prompts_before or prompts is None:
+        return
+    if now < LEAST_GROWTH * before or prompts <= prompts_before:
+        return
+    text = f"{now:.2f} prompt tokens are computed for each output token, before {before:.2f}"
+    evidence = (Evidence("engine_tokens_per_second", case.node, None, prompts_before, prompts, text),)
+    yield Explanation(Cause.WORKLOAD_SHIFT, None, 0.85, text, evidence)
+
+
+def _mix(sample: Sample) -> float | None:
+    rate, prompts = sample.rate, sample.prompt_rate
+    return None if not rate or prompts is None else prompts / rate

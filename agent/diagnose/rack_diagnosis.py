@@ -1,0 +1,154 @@
+"""What only the whole rack can see: who does not report, and who is behind its like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from agent.diagnose.stragglers import likes_of, suspected
+from agent.measure.incident import Cause, Evidence, Incident, Kind, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from agent.diagnose.stragglers import Like
+    from agent.measure.rack_snapshot import MemberFigures, RackSnapshot
+
+MISSING_SECONDS = 5.0
+BEHIND_SECONDS = 60.0
+AHEAD_SECONDS = 30.0
+"""One that was behind has caught up after this time."""
+KEPT_SECONDS = 86400.0
+MOST_KEPT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What is remembered of one member."""
+
+    missing_since: float | None = None
+    behind_since: float | None = None
+    ahead_since: float | None = None
+    reported: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RackMemory:
+    """What is remembered of a rack from one moment to the next."""
+
+    places: Mapping[str, Place] = field(default_factory=dict)
+    incidents: tuple[Incident, ...] = ()
+
+
+def rack_diagnosed(memory: RackMemory, rack: RackSnapshot) -> RackMemory:
+    """Take one moment more: what the members told of themselves, and what they do not know."""
+    now = rack.at.monotonic_seconds
+    told = {each.id: each for member in rack.members for each in _of_member(rack, member)}
+    troubled = {each.node for each in told.values() if each.ended is None and each.kind is not Kind.FAULT}
+    like = likes_of(rack)
+    places = {}
+    known = {each.id: each for each in memory.incidents if each.ended is None}
+    for member in rack.members:
+        place = _seen(
+            memory.places.get(member.node, Place()),
+            member,
+            like.get(member.node),
+            now,
+            member.node in troubled,
+        )
+        places[member.node] = place
+        for incident in _own(rack, member, place, like.get(member.node), now):
+            before = known.get(incident.id)
+            told[incident.id] = replace(incident, detected=before.detected) if before else incident
+    return RackMemory(places, _merged(memory.incidents, told, rack))
+
+
+def _of_member(rack: RackSnapshot, member: MemberFigures) -> Iterator[Incident]:
+    for each in member.incidents:
+        yield replace(each, id=f"{rack.rack}/{each.id}", scope="rack")
+
+
+def _merged(
+    kept: tuple[Incident, ...], told: Mapping[str, Incident], rack: RackSnapshot
+) -> tuple[Incident, ...]:
+    now = rack.at.unix_seconds
+    others = [
+        each if each.ended is not None else replace(each, ended=now)
+        for each in kept
+        if each.id not in told and (each.ended is None or now - each.ended < KEPT_SECONDS)
+    ]
+    return tuple(sorted((*told.values(), *others), key=lambda each: -each.started)[:MOST_KEPT])
+
+
+def _seen(place: Place, member: MemberFigures, like: Like | None, now: float, troubled: bool) -> Place:  # noqa: FBT001  # one of five
+    away = not member.up and not member.drained and place.reported
+    behind = like is not None and like.behind and not troubled
+    if behind:
+        since = now if place.behind_since is None else place.behind_since
+        return Place(now if away else None, since, None, reported=True)
+    ahead = None if place.behind_since is None else (now if place.ahead_since is None else place.ahead_since)
+    caught_up = ahead is not None and (now - ahead >= AHEAD_SECONDS or troubled or not member.up)
+    return Place(
+        missing_since=(now if place.missing_since is None else place.missing_since) if away else None,
+        behind_since=None if caught_up else place.behind_since,
+        ahead_since=None if caught_up else ahead,
+        reported=place.reported or member.up,
+    )
+
+
+def _own(
+    rack: RackSnapshot, member: MemberFigures, place: Place, like: Like | None, now: float
+) -> Iterator[Incident]:
+    if place.missing_since is not None and now - place.missing_since >= MISSING_SECONDS:
+        text = f"{member.node} does not report: {member.why or 'no answer'}"
+        evidence = (Evidence("rack_member_up", member.node, None, 1.0, 0.0, text),)
+        summary = f"{text}; whether it works meanwhile is not known"
+        yield _incident(
+            rack, member, Kind.GAP, Cause.TELEMETRY_GAP, None, place.missing_since, evidence, summary
+        )
+    if place.behind_since is None or now - place.behind_since < BEHIND_SECONDS or like is None:
+        return
+    yield _straggler(rack, member, place.behind_since, like)
+
+
+def _straggler(rack: RackSnapshot, member: MemberFigures, since: float, like: Like) -> Incident:
+    gpu, cause, why = suspected(member, like.like)
+    among = len(like.like)
+    text = f"{member.node} makes {like.rate:.0f} tokens/s, {like.middle:.0f} is the median of {among}"
+    behind = Evidence("rack_member_tokens_per_second", member.node, None, like.middle, like.rate, text)
+    summary = f"{member.node} is {1.0 - like.rate / like.middle:.1%} behind the median of its like"
+    if why:
+        summary += f": {why[0].text}"
+    return _incident(rack, member, Kind.STRAGGLER, cause, gpu, since, (behind, *why), summary)
+
+
+def _incident(
+    rack: RackSnapshot,
+    member: MemberFigures,
+    kind: Kind,
+    cause: Cause,
+    gpu: int | None,
+    since: float,
+    evidence: tuple[Evidence, ...],
+    summary: str,
+) -> Incident:
+    started = rack.at.unix_seconds - (rack.at.monotonic_seconds - since)
+    return Incident(
+        id=f"{rack.rack}/{member.node}/{kind}/{started:.0f}",
+        scope="rack",
+        kind=kind,
+        cause=cause,
+        severity=Severity.WARNING,
+        node=member.node,
+        gpu=gpu,
+        engine_instance="",
+        model=member.models[0] if len(member.models) == 1 else "",
+        started=started,
+        detected=rack.at.unix_seconds,
+        ended=None,
+        lost_tokens=0.0,
+        lost_joules=None,
+        confidence=0.9 if evidence[1:] or kind is Kind.GAP else 0.5,
+        evidence=evidence,
+        summary=summary,
+    )

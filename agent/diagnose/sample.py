@@ -1,0 +1,152 @@
+"""The signs of one deployment as rates: what it made per second, on how many requests, with which GPUs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from agent.diagnose.signs import EngineSigns, GpuSigns, UnitSigns
+    from agent.measure.series import Point
+
+LEAST_SPAN_SECONDS = 1.8
+"""A rate goes over two readings at one a second: one alone jitters by the moment it was asked."""
+SPANS = 2.0
+"""… or over so many cadences of a slower source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What one engine did between two of its readings; None is unknown."""
+
+    output: float | None = None
+    prompt: float | None = None
+    """Prompt tokens that had to be computed, per second: those from the cache cost nothing."""
+    preemptions: float | None = None
+    finished: float | None = None
+    """Requests that ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One deployment at one moment; None is unknown."""
+
+    seconds: float
+    """Monotonic, when it was reckoned."""
+    engines: Mapping[str, EngineSigns]
+    rates: Mapping[str, Rates]
+    gpus: tuple[GpuSigns, ...]
+    rate: float | None
+    """Output tokens per second of all instances; None while one of them is unknown."""
+    running: float | None
+    """Requests in work."""
+    waiting: float
+    """Requests that wait, as far as it is told."""
+    in_flight: float | None
+    """Requests in work or waiting."""
+
+    @property
+    def prompt_rate(self) -> float | None:
+        """Computed prompt tokens per second."""
+        return _sum(rates.prompt for rates in self.rates.values())
+
+    @property
+    def finished_rate(self) -> float | None:
+        """Requests that ended per second."""
+        return _sum(rates.finished for rates in self.rates.values())
+
+    @property
+    def preemption_rate(self) -> float:
+        """Requests put off per second, as far as it is told."""
+        return sum(rates.preemptions or 0.0 for rates in self.rates.values())
+
+    @property
+    def cache_usage(self) -> float | None:
+        """KV cache in use, of the fullest instance."""
+        told = [each.kv_cache_usage_ratio for each in self.engines.values()]
+        known = [each for each in told if each is not None]
+        return max(known) if known else None
+
+    @property
+    def gone(self) -> tuple[str, ...]:
+        """Instances that are not there any more."""
+        return tuple(name for name, each in self.engines.items() if each.gone)
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Instances that may be there, but cannot be read."""
+        return tuple(name for name, each in self.engines.items() if not each.up and not each.gone)
+
+
+def sample_of(signs: UnitSigns, earlier: tuple[Sample, ...], seconds: float) -> Sample:
+    """Reckon a sample from the signs and those before, the newest last."""
+    engines = {each.instance: each for each in signs.engines}
+    rates = {name: _rates(each, name, earlier) for name, each in engines.items()}
+    return sampled(seconds, engines, rates, signs.gpus)
+
+
+def sampled(
+    seconds: float, engines: Mapping[str, EngineSigns], rates: Mapping[str, Rates], gpus: tuple[GpuSigns, ...]
+) -> Sample:
+    """Return a sample of these instances and rates."""
+    running = _sum(each.running for each in engines.values())
+    waiting = sum(each.waiting or 0.0 for each in engines.values())
+    return Sample(
+        seconds=seconds,
+        engines=engines,
+        rates=rates,
+        gpus=gpus,
+        rate=_sum(each.output for each in rates.values()),
+        running=running,
+        waiting=waiting,
+        in_flight=None if running is None else running + waiting,
+    )
+
+
+def _rates(now: EngineSigns, name: str, earlier: tuple[Sample, ...]) -> Rates:
+    if now.gone:
+        return Rates(0.0, 0.0, 0.0, 0.0)  # nothing is made where nobody is
+    if not now.up or now.output is None:
+        return Rates()
+    span = max(LEAST_SPAN_SECONDS, SPANS * now.cadence_seconds * 0.9)
+    for sample in reversed(earlier):
+        before = sample.engines.get(name)
+        if before is None or before.output is None:
+            return Rates()
+        if now.output.seconds - before.output.seconds >= span:
+            return _between(before, now)
+    return Rates()
+
+
+def _between(before: EngineSigns, now: EngineSigns) -> Rates:
+    output = _slope(before.output, now.output)
+    prompt, cached = _slope(before.prompt, now.prompt), _slope(before.cached, now.cached)
+    computed = None if prompt is None else max(0.0, prompt - (cached or 0.0))
+    seconds = now.output.seconds - before.output.seconds if now.output and before.output else 0.0
+    return Rates(
+        output,
+        computed,
+        _per_second(before.preemptions, now.preemptions, seconds),
+        _per_second(before.finished, now.finished, seconds),
+    )
+
+
+def _per_second(before: float | None, now: float | None, seconds: float) -> float | None:
+    return None if before is None or now is None or seconds <= 0.0 else (now - before) / seconds
+
+
+def _slope(before: Point | None, now: Point | None) -> float | None:
+    if before is None or now is None or now.seconds <= before.seconds:
+        return None
+    return (now.value - before.value) / (now.seconds - before.seconds)
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    total = 0.0
+    for value in values:
+        if value is None:
+            return None
+        total += value
+    return total

@@ -1,0 +1,99 @@
+"""Who is behind its like: the members of a rack that serve the same with as much to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+from agent.measure.engine import TokenKind
+from agent.measure.incident import Cause, Evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.measure.rack_snapshot import MemberFigures, MemberGpu, RackSnapshot
+
+BEHIND_RATIO = 0.95
+"""The noise band of the published record is 5 % around the median; its slowest node was 6.7 % below."""
+LEAST_LIKE = 4
+"""So many members that serve the same make a median."""
+LOAD_RATIO = 0.9
+"""One that has fewer requests than this share of the median's is not behind: it is asked for less."""
+GPU_RATIO = 0.97
+HOTTER_CELSIUS = 8.0
+MEGAHERTZ = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Like:
+    """One member among those that serve the same."""
+
+    rate: float
+    middle: float
+    """Output tokens per second of the median among them."""
+    like: Sequence[MemberFigures]
+    behind: bool
+
+
+def likes_of(rack: RackSnapshot) -> dict[str, Like]:
+    """Return every member that can be compared, by its name."""
+    groups: dict[tuple[str, ...], list[tuple[float, MemberFigures]]] = {}
+    for member in rack.members:
+        rate = member.tokens_per_second.get(TokenKind.OUTPUT)
+        if member.up and not member.drained and rate and len(member.models) == 1:
+            groups.setdefault(member.models, []).append((rate, member))
+    found = {}
+    for group in groups.values():
+        if len(group) < LEAST_LIKE:
+            continue
+        middle = median(rate for rate, _ in group)
+        loads = [member.in_flight for _, member in group if member.in_flight is not None]
+        load = median(loads) if loads else None
+        for rate, member in group:
+            asked = load is None or member.in_flight is None or member.in_flight >= LOAD_RATIO * load
+            behind = asked and rate < BEHIND_RATIO * middle
+            found[member.node] = Like(rate, middle, [each for _, each in group], behind)
+    return found
+
+
+def suspected(
+    member: MemberFigures, like: Sequence[MemberFigures]
+) -> tuple[int | None, Cause, tuple[Evidence, ...]]:
+    """Return the GPU that differs most from its like, and in what: limit, heat, or clock."""
+    others = [gpu for each in like for gpu in each.gpus if gpu.up]
+    limit = _middle([gpu.power_limit_watts for gpu in others])
+    clock = _middle([gpu.clock_hertz for gpu in others])
+    heat = _middle([gpu.temperature_celsius for gpu in others])
+    for gpu in sorted(member.gpus, key=lambda each: each.clock_hertz or 0.0):
+        if limit and gpu.power_limit_watts is not None and gpu.power_limit_watts < GPU_RATIO * limit:
+            text = f"GPU {gpu.gpu} is limited to {gpu.power_limit_watts:.0f} W, the others to {limit:.0f} W"
+            return gpu.gpu, Cause.POWER_CAP, (_evidence(member, gpu, "gpu_power_limit_watts", limit, text),)
+        if not clock or gpu.clock_hertz is None or gpu.clock_hertz >= GPU_RATIO * clock:
+            continue
+        own, usual = gpu.clock_hertz / MEGAHERTZ, clock / MEGAHERTZ
+        text = f"GPU {gpu.gpu} runs at {own:.0f} MHz, the others at {usual:.0f} MHz"
+        slow = _evidence(member, gpu, "gpu_clock_hertz", clock, text)
+        if heat is not None and (gpu.temperature_celsius or 0.0) > heat + HOTTER_CELSIUS:
+            text = f"GPU {gpu.gpu} is at {gpu.temperature_celsius:.0f} °C, the others at {heat:.0f} °C"
+            return (
+                gpu.gpu,
+                Cause.THERMAL,
+                (_evidence(member, gpu, "gpu_temperature_celsius", heat, text), slow),
+            )
+        return gpu.gpu, Cause.CLOCKS_LOW, (slow,)
+    return None, Cause.UNKNOWN, ()
+
+
+def _evidence(member: MemberFigures, gpu: MemberGpu, metric: str, usual: float, text: str) -> Evidence:
+    values = {
+        "gpu_power_limit_watts": gpu.power_limit_watts,
+        "gpu_clock_hertz": gpu.clock_hertz,
+        "gpu_temperature_celsius": gpu.temperature_celsius,
+    }
+    return Evidence(metric, member.node, gpu.gpu, usual, values[metric], text)
+
+
+def _middle(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None

@@ -1,0 +1,166 @@
+"""One deployment on one node, watched: samples, gap, verdict and the incident that comes of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from agent.diagnose.case import APART_SECONDS, BEFORE_SECONDS, Case
+from agent.diagnose.gap import Gap, ended, is_over, stepped
+from agent.diagnose.sample import Sample, sample_of
+from agent.diagnose.signs import are_idle
+from agent.diagnose.story import told_of
+from agent.diagnose.verdict import verdict_of
+from agent.measure.incident import Cause, Incident, Kind
+
+if TYPE_CHECKING:
+    from agent.diagnose.signs import EngineSigns, NodeSigns, UnitSigns
+    from agent.diagnose.verdict import Verdict
+
+KEPT_SECONDS = 150.0
+FORGOTTEN_SECONDS = 600.0
+"""An instance that vanished is missed for this long; then it was taken away on purpose."""
+JUDGED_SECONDS = 30.0
+"""While evidence still comes in, a gap is judged with each sample; afterwards with each tenth."""
+SELDOM = 10
+SURE_ENOUGH = 0.5
+PATIENCE_SECONDS = 8.0
+"""A cause that is less sure than that is told only so long after the beginning: better evidence may come."""
+SHIFT_PATIENCE_SECONDS = 20.0
+"""A few long prompts are no other work: that lasts."""
+GRACE_SECONDS = 20.0
+"""An engine that is back within this time was restarted by somebody."""
+
+SILENT_SECONDS = 4.0
+"""An engine that did not answer for so long, while its GPUs did nothing, does not work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What is remembered of one deployment."""
+
+    samples: tuple[Sample, ...] = ()
+    gap: Gap = Gap()
+    case_before: tuple[Sample, ...] = ()
+    """Samples before the gap that stands."""
+    verdict: Verdict | None = None
+    incident: Incident | None = None
+    vanished: tuple[tuple[float, EngineSigns], ...] = ()
+    """Instances that are no longer offered, and since when."""
+
+
+def watched(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Incident | None]:
+    """Take one moment more; return what is remembered, and the incident if one stands or just ended."""
+    now = node.at.monotonic_seconds
+    engines, vanished = _with_vanished(watch, unit, now)
+    sample = sample_of(replace(unit, engines=engines), watch.samples, now)
+    gap = stepped(watch.gap, watch.samples, sample)
+    samples = (*(each for each in watch.samples if each.seconds > now - KEPT_SECONDS), sample)
+    watch = replace(watch, samples=samples, vanished=vanished)
+    if gap.since is None:
+        return replace(watch, gap=gap, case_before=(), verdict=None, incident=None), None
+    if watch.gap.since is None:
+        watch = replace(watch, case_before=_before(samples, gap.since))
+    watch = replace(watch, gap=gap)
+    if not gap.sure or not watch.case_before:
+        return watch, None
+    return _judged(watch, unit, node)
+
+
+def _judged(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Incident | None]:
+    now, gap = node.at.monotonic_seconds, watch.gap
+    during = tuple(each for each in watch.samples if each.seconds >= (gap.since or now))
+    case = Case(
+        node=node.node,
+        since=gap.since or now,
+        before=watch.case_before,
+        during=during or watch.samples[-1:],
+        baseline=gap.baseline,
+        expected=gap.expected or 0.0,
+        missing=max(0.0, gap.missing),
+    )
+    verdict = watch.verdict
+    young = now - case.since < JUDGED_SECONDS
+    if verdict is None or (gap.healthy_since is None and (young or len(during) % SELDOM == 0)):
+        verdict = _kept(verdict, verdict_of(case), watch.incident)
+    if watch.incident is None and _is_early(verdict, gap, now - case.since):
+        if is_over(gap, now) or gap.sum_seconds <= 0.0:  # it has come back before anybody was told
+            return Watch(samples=watch.samples, gap=ended(gap), vanished=watch.vanished), None
+        return replace(watch, verdict=verdict), None
+    incident = told_of(case, verdict, gap, unit, node, watch.incident, _restarting(case, verdict, now))
+    if is_over(gap, now):
+        over = replace(incident, ended=node.at.unix_seconds - (now - (gap.healthy_since or now)))
+        return Watch(samples=watch.samples, gap=ended(gap), vanished=watch.vanished), over
+    return replace(watch, verdict=verdict, incident=incident), incident
+
+
+def _is_early(verdict: Verdict, gap: Gap, lasts: float) -> bool:
+    """Whether it is too early to tell of a gap: what has passed for no sure reason is never told."""
+    shift = verdict.best.cause is Cause.WORKLOAD_SHIFT
+    if verdict.confidence >= SURE_ENOUGH and not shift:
+        return False
+    return gap.healthy_since is not None or lasts < (SHIFT_PATIENCE_SECONDS if shift else PATIENCE_SECONDS)
+
+
+def _kept(before: Verdict | None, now: Verdict, incident: Incident | None) -> Verdict:
+    """Return the surer of two verdicts: while a gap closes there is less and less to explain.
+
+    An engine that was gone for long was down, also when it is back; and a restart that ends a drop is not
+    what it came of.
+    """
+    if before and incident and incident.kind is Kind.DROP:
+        ended_it = now.best.cause is Cause.ENGINE_RESTART and before.confidence >= SURE_ENOUGH
+        if ended_it or before.best.cause is Cause.ENGINE_DOWN:
+            return before
+    return now if before is None or now.confidence >= before.confidence - 0.1 else before
+
+
+def _restarting(case: Case, verdict: Verdict, now: float) -> bool:
+    """Whether an engine went away a moment ago, and may be on its way back."""
+    return verdict.best.cause is Cause.ENGINE_DOWN and now - case.since < GRACE_SECONDS
+
+
+def _before(samples: tuple[Sample, ...], since: float) -> tuple[Sample, ...]:
+    low, high = since - BEFORE_SECONDS - APART_SECONDS, since - APART_SECONDS
+    return tuple(each for each in samples if low <= each.seconds <= high and each.rate is not None)
+
+
+def _with_vanished(
+    watch: Watch, unit: UnitSigns, now: float
+) -> tuple[tuple[EngineSigns, ...], tuple[tuple[float, EngineSigns], ...]]:
+    """Return the instances there are, those that vanished among them; one that is gone keeps its requests."""
+    offered = {each.instance for each in unit.engines}
+    last = watch.samples[-1].engines if watch.samples else {}
+    known = {each.instance: since for since, each in watch.vanished}
+    vanished = tuple(
+        (known.get(name, now), replace(each, up=False, gone=True))
+        for name, each in last.items()
+        if name not in offered and now - known.get(name, now) < FORGOTTEN_SECONDS
+    )
+    silent = _is_silent(watch.samples, unit, now)
+    told = [_carried(_silenced(each, silent=silent), last.get(each.instance)) for each in unit.engines]
+    return (*told, *(each for _, each in vanished)), vanished
+
+
+def _is_silent(samples: tuple[Sample, ...], unit: UnitSigns, now: float) -> bool:
+    """Whether for some time no engine of a deployment answered and none of its GPUs worked."""
+    lately = [each for each in samples if each.seconds > now - SILENT_SECONDS - 1.0]
+    long_enough = bool(lately) and lately[0].seconds <= now - SILENT_SECONDS
+    dead = not any(each.up for each in unit.engines) and are_idle(unit.gpus)
+    return (
+        dead
+        and long_enough
+        and all(are_idle(each.gpus) for each in lately)
+        and not any(engine.up for each in lately for engine in each.engines.values())
+    )
+
+
+def _silenced(engine: EngineSigns, *, silent: bool) -> EngineSigns:
+    return replace(engine, gone=True, silent=True) if silent and not engine.gone else engine
+
+
+def _carried(now: EngineSigns, before: EngineSigns | None) -> EngineSigns:
+    """Give an engine that is gone the requests it had: its clients still want them."""
+    if now.up or before is None:
+        return now
+    return replace(now, running=before.running, waiting=before.waiting)

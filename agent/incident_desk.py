@@ -1,0 +1,104 @@
+"""The incidents of a running daemon: found in each snapshot, told once in the log, counted."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from agent.diagnose.diagnosis import Memory, baselines_of, diagnosed, with_baselines
+from agent.diagnose.rack_diagnosis import RackMemory, rack_diagnosed
+from agent.diagnose.signs import signs_of
+from agent.measure.incident import Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.measure.incident import Incident
+    from agent.measure.rack_snapshot import RackSnapshot
+    from agent.measure.snapshot import Snapshot
+
+log = logging.getLogger("rackwatt.incidents")
+
+LEAST_SPACING_SECONDS = 0.9
+"""Engines are read once a second: looking more often finds nothing."""
+LEVELS = {
+    Severity.INFO: logging.INFO,
+    Severity.WARNING: logging.WARNING,
+    Severity.CRITICAL: logging.ERROR,
+}
+
+
+class IncidentDesk:
+    """Holds what diagnosis remembers from one snapshot to the next."""
+
+    def __init__(self) -> None:
+        self._memory = Memory()
+        self._counts = Counts()
+        self._rack_memory = RackMemory()
+        self._rack_counts = Counts()
+        self._looked_seconds = float("-inf")
+
+    def examined(self, snapshot: Snapshot) -> Snapshot:
+        """Return the snapshot with the incidents that stand, and those that ended lately."""
+        now = snapshot.at.monotonic_seconds
+        if now - self._looked_seconds >= LEAST_SPACING_SECONDS:
+            self._looked_seconds = now
+            self._memory = diagnosed(self._memory, signs_of(snapshot))
+            self._counts.take(self._memory.incidents)
+        return replace(snapshot, incidents=self._memory.incidents, incident_counts=self._counts.totals)
+
+    def examined_rack(self, rack: RackSnapshot) -> RackSnapshot:
+        """Return the rack with what its members told, and what only a rack can see."""
+        self._rack_memory = rack_diagnosed(self._rack_memory, rack)
+        self._rack_counts.take(self._rack_memory.incidents)
+        return replace(rack, incidents=self._rack_memory.incidents, incident_counts=self._rack_counts.totals)
+
+    def dump(self) -> dict[str, Any]:
+        """Return what deployments usually give, to be kept over a restart."""
+        return baselines_of(self._memory)
+
+    def load(self, kept: Any) -> None:
+        """Take what `dump` gave. Raises ValueError, TypeError or KeyError when it is something else."""
+        self._memory = with_baselines(self._memory, kept)
+
+
+class Counts:
+    """How many incidents there were and what they lost, since the daemon started; each is logged once."""
+
+    def __init__(self) -> None:
+        self.totals: Mapping[tuple[str, str, str], tuple[float, float]] = {}
+        """Number and lost tokens by scope, kind and cause."""
+        self._known: dict[str, Incident] = {}
+        self._counted: set[tuple[str, tuple[str, str, str]]] = set()
+        """Incidents that are known, with each kind and cause they were told with."""
+
+    def take(self, incidents: tuple[Incident, ...]) -> None:
+        """Count what is new, and what is lost since."""
+        totals = dict(self.totals)
+        for incident in incidents:
+            before = self._known.get(incident.id)
+            if before == incident:
+                continue
+            _tell(before, incident)
+            place = (incident.scope, str(incident.kind), str(incident.cause))
+            known = (incident.id, place) in self._counted
+            self._counted.add((incident.id, place))
+            number, lost = totals.get(place, (0.0, 0.0))
+            more = incident.lost_tokens - (before.lost_tokens if before is not None else 0.0)
+            totals[place] = (number + (not known), lost + max(0.0, more))
+        self.totals = totals
+        self._known = {incident.id: incident for incident in incidents}
+        self._counted = {each for each in self._counted if each[0] in self._known}
+
+
+def _tell(before: Incident | None, now: Incident) -> None:
+    """Log an incident when it begins, when it turns out to be another one, and when it ends."""
+    facts = {"incident": now.id, "kind": now.kind, "cause": now.cause, "scope": now.scope}
+    if now.ended is not None:
+        if before is None or before.ended is None:
+            log.info("incident over: %s", now.summary, extra={**facts, "lost_tokens": round(now.lost_tokens)})
+        return
+    if before is None or (before.kind, before.cause) != (now.kind, now.cause):
+        text = "incident: %s" if before is None else "incident is another: %s"
+        log.log(LEVELS[now.severity], text, now.summary, extra=facts)

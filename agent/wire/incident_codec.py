@@ -1,0 +1,138 @@
+"""Incidents as JSON: what `/api/v1/incidents` gives, and what a node tells its rack."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from agent.measure.incident import MOST_TOLD, Cause, Evidence, Incident, Kind, Severity
+from agent.wire.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MOST_EVIDENCE = 4
+MOST_CHARACTERS = 400
+MOST = 2.0**53
+"""Larger numbers are no moments, tokens or joules."""
+MOST_INDEX = 4096
+_KINDS = {str(each): each for each in Kind}
+_CAUSES = {str(each): each for each in Cause}
+_SEVERITIES = {str(each): each for each in Severity}
+
+
+def to_json(incidents: Iterable[Incident]) -> bytes:
+    """Encode incidents, the newest first."""
+    return orjson.dumps({"incidents": [to_plain(each) for each in incidents]})
+
+
+def to_plain(incident: Incident) -> dict[str, Any]:
+    """Return an incident as plain values; what is unknown is null."""
+    return asdict(incident)
+
+
+def row_of(incident: Incident) -> list[Any]:
+    """Return an incident as the row of a node's totals."""
+    evidence = [
+        [each.metric, each.gpu, each.before, each.during, each.text]
+        for each in incident.evidence[:MOST_EVIDENCE]
+    ]
+    return [
+        incident.id,
+        incident.kind,
+        incident.cause,
+        incident.severity,
+        incident.gpu,
+        incident.engine_instance,
+        incident.model,
+        incident.started,
+        incident.detected,
+        incident.ended,
+        incident.lost_tokens,
+        incident.lost_joules,
+        incident.confidence,
+        evidence,
+        incident.summary,
+    ]
+
+
+def of_rows(rows: Iterable[list[Any]], node: str) -> tuple[Incident, ...]:
+    """Read the rows of a node's totals, believing nothing. Raises ValueError, TypeError or OverflowError.
+
+    A kind that only a later version knows is not read: its node is in the rack all the same.
+    """
+    known = [row for row in rows if not isinstance(row[1], str) or row[1] in _KINDS]
+    return tuple(_of_row(row, node) for row in known[:MOST_TOLD])
+
+
+def _of_row(row: list[Any], node: str) -> Incident:
+    (
+        id_,
+        kind,
+        cause,
+        severity,
+        gpu,
+        instance,
+        model,
+        started,
+        detected,
+        ended,
+        lost,
+        joules,
+        sure,
+        told,
+        text,
+    ) = row[:15]
+    return Incident(
+        id=_text(id_),
+        scope="node",
+        kind=Kind(kind),
+        cause=_CAUSES.get(_text(cause), Cause.UNKNOWN),
+        severity=_SEVERITIES.get(_text(severity), Severity.WARNING),
+        node=node,
+        gpu=_index(gpu),
+        engine_instance=_text(instance),
+        model=_text(model),
+        started=_number(started),
+        detected=_number(detected),
+        ended=_maybe(ended),
+        lost_tokens=max(0.0, _number(lost)),
+        lost_joules=_maybe(joules),
+        confidence=min(max(_number(sure), 0.0), 1.0),
+        evidence=tuple(_evidence(each, node) for each in list(told)[:MOST_EVIDENCE]),
+        summary=_text(text),
+    )
+
+
+def _evidence(row: list[Any], node: str) -> Evidence:
+    metric, gpu, before, during, text = row
+    return Evidence(_text(metric), node, _index(gpu), _maybe(before), _maybe(during), _text(text))
+
+
+def _maybe(value: Any) -> float | None:
+    return None if value is None else _number(value)
+
+
+def _index(value: Any) -> int | None:
+    number = _maybe(value)
+    if number is not None and not 0 <= number <= MOST_INDEX:
+        raise ValueError(f"{value!r} is no number of a GPU")
+    return None if number is None else int(number)
+
+
+def _number(value: Any) -> float:
+    """Return a number of JSON; a text that reads like one is none, and nothing is infinite."""
+    if value.__class__ not in {int, float}:
+        raise TypeError(f"{value!r} is not a number")
+    number = float(value)
+    if not abs(number) <= MOST:
+        raise ValueError(f"{value!r} is not within 2^53")
+    return number
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return printable(value, MOST_CHARACTERS)

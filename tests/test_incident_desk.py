@@ -1,0 +1,145 @@
+"""The incidents of a running daemon: found, told once, counted, and what is usual survives a restart."""
+
+import json
+import logging
+from dataclasses import replace
+
+import pytest
+from fakes.agent import RunningAgent
+from fakes.engines.timeline import constant
+from fakes.engines.truth import TruthEngine
+from fakes.incidents import engine_down, power_capped
+
+from agent.incident_desk import Counts, IncidentDesk
+from agent.measure.incident import Cause
+from agent.store import Store
+
+DROP = ("node", "drop", "power_cap")
+KEPT = {
+    "llama": {
+        "levels": [[4.0, 1000.0, 60.0]],
+        "noise": 0.02,
+        "seconds": 60.0,
+        "mix": 1.5,
+        "tokens_per_request": 200.0,
+    }
+}
+
+
+@pytest.fixture
+def counts(caplog):
+    caplog.set_level(logging.INFO, "rackwatt.incidents")
+    return Counts()
+
+
+def test_an_incident_is_counted_and_logged_once_while_it_goes_on(counts, caplog):
+    stands = power_capped()
+    for lost in (10.0, 30.0, 70.0):
+        counts.take((replace(stands, lost_tokens=lost),))
+
+    assert counts.totals == {DROP: (1.0, 70.0)}
+    assert [(each.levelname, each.getMessage()) for each in caplog.records] == [
+        ("WARNING", f"incident: {stands.summary}")
+    ]
+    assert caplog.records[0].cause == "power_cap"
+
+
+def test_its_end_is_logged_once_with_what_it_lost(counts, caplog):
+    stands = replace(power_capped(), lost_tokens=5.0)
+    ended = replace(stands, ended=1_800_000_500.0, lost_tokens=99.6)
+    for each in (stands, ended, ended):
+        counts.take((each,))
+
+    assert [each.getMessage().partition(":")[0] for each in caplog.records] == ["incident", "incident over"]
+    assert caplog.records[1].lost_tokens == 100
+    assert counts.totals[DROP] == (1.0, 99.6)
+
+
+def test_what_a_daemon_knows_as_critical_is_logged_as_an_error(counts, caplog):
+    counts.take((engine_down(ended=None),))
+
+    assert caplog.records[0].levelname == "ERROR"
+
+
+def test_one_that_turns_out_to_be_another_is_counted_there_too_with_what_is_lost_from_then_on(counts, caplog):
+    stands = replace(power_capped(), cause=Cause.UNKNOWN, lost_tokens=40.0)
+    counts.take((stands,))
+    counts.take((replace(stands, cause=Cause.POWER_CAP, lost_tokens=100.0),))
+
+    assert counts.totals == {("node", "drop", "unknown"): (1.0, 40.0), DROP: (1.0, 60.0)}
+    assert caplog.records[1].getMessage().startswith("incident is another: ")
+
+
+def test_a_loss_that_is_reckoned_lower_takes_nothing_back(counts):
+    counts.take((replace(power_capped(), lost_tokens=100.0),))
+    counts.take((replace(power_capped(), lost_tokens=60.0),))
+
+    assert counts.totals[DROP] == (1.0, 100.0)
+
+
+def test_what_is_usual_is_dumped_as_it_was_loaded_and_is_json():
+    desk = IncidentDesk()
+    desk.load(KEPT)
+
+    assert json.loads(json.dumps(desk.dump())) == KEPT
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        7,
+        None,
+        "abc",
+        ["llama"],
+        {"llama": None},
+        {"llama": {}},
+        {"llama": KEPT["llama"] | {"levels": [[1.0, 2.0]]}},
+        {"llama": KEPT["llama"] | {"levels": [[1.0, -5.0, 3.0]]}},
+        {"llama": KEPT["llama"] | {"noise": "loud"}},
+        {"llama": KEPT["llama"] | {"seconds": float("nan")}},
+    ],
+)
+def test_a_kept_state_that_is_something_else_is_refused_and_nothing_of_it_is_taken(told):
+    desk = IncidentDesk()
+    with pytest.raises((ValueError, TypeError, KeyError)):
+        desk.load(told)
+
+    assert desk.dump() == {}
+
+
+@pytest.fixture
+def agent(tmp_path):
+    """A daemon that has kept something, and is stopped."""
+    with TruthEngine(output=constant(500)) as engine:
+        fast = {"interval": "200ms", "timeout": "1s"}
+        collectors = {"engines": {**fast, "targets": [{"url": f"{engine.url}/metrics"}]}}
+        running = RunningAgent(tmp_path, {"collectors": collectors}).start()
+        running.program.stop()
+        yield running
+        running.program.stop()
+
+
+def kept(agent, change=None):
+    """What the stopped daemon kept; with a change it finds other baselines when it starts."""
+    store = Store(agent.state_dir)
+    state = dict(store.load().state)
+    if change is not None:
+        store.save(state | {"baselines": change})
+    return state
+
+
+def test_what_is_usual_survives_restarts_of_the_daemon(agent):
+    kept(agent, KEPT)
+    agent.start().restart()
+    agent.program.stop()
+
+    assert kept(agent)["baselines"]["llama"] == KEPT["llama"]
+
+
+def test_baselines_that_are_not_understood_are_learned_anew_and_cost_no_totals(agent):
+    kept(agent, {"llama": 7})
+    agent.start()
+
+    assert "what deployments usually give is learned anew" in agent.log_text()
+    assert "totals of an earlier run are lost" not in agent.log_text()
+    assert not list(agent.state_dir.glob("*unusable*"))
