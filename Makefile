@@ -16,7 +16,7 @@ SPREAD := -n 2 --dist loadfile --no-loadscope-reorder
 ENGINES := vllm dynamo sglang
 IN_OWN_NETWORK := unshare $(if $(IN_NAMESPACE),--map-root-user) --net --pid --fork --kill-child --mount-proc
 
-.PHONY: help demo top boards boards-check boards-render test test-engines run-setup test-setup lint docs docs-check wheel-check unit spread alone fix goldens bench clean
+.PHONY: help demo top boards boards-check boards-render test test-engines test-incidents run-setup test-setup lint docs docs-check wheel-check unit spread alone fix goldens bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ alone: test-setup
 test-engines: test-setup  ## real engines on this CPU, watched: 6 GB once, 15 minutes; ENGINES="vllm" to choose
 	scripts/engines.sh $(ENGINES)
 	$(IN_OWN_NETWORK) $(BIN)/python -m pytest $(ENGINES:%=tests/engines_real/test_%.py) $(PYTEST)
+
+test-incidents: test-setup  ## what a real engine's speed decides of incidents; on a machine that does nothing else
+	$(IN_NAMESPACE) $(BIN)/python -m pytest tests/incidents_real/test_llamacpp.py $(PYTEST)
 
 fix: test-setup  ## format and mend what ruff can
 	$(BIN)/ruff check --fix .
