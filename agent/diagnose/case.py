@@ -65,6 +65,14 @@ def middle(values: Iterable[float | None]) -> float | None:
     return median(known) if known else None
 
 
+def usual_rates(case: Case) -> dict[str, float]:
+    """Return the output tokens per second of each instance before the gap; 0 where none are known."""
+    return {
+        name: middle(sample.rates[name].output for sample in case.before if name in sample.rates) or 0.0
+        for name in case.before[-1].engines
+    }
+
+
 def gpu_numbers(case: Case) -> tuple[int, ...]:
     """Return the GPUs of the deployment before the gap, and those that came since."""
     numbers = {gpu.gpu for sample in (case.before[-1], case.during[-1]) for gpu in sample.gpus}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent.measure.incident import Cause, Evidence, Incident, Kind, Severity
-from agent.measure.xid import Family, family_of
+from agent.measure.xid import cause_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -15,12 +15,6 @@ if TYPE_CHECKING:
 
 STANDS_SECONDS = 60.0
 """An error that does not come again is over after this time."""
-CAUSES = {
-    Family.NVLINK: Cause.NVLINK,
-    Family.ECC: Cause.ECC,
-    Family.LOST: Cause.GPU_LOST,
-    Family.HARDWARE: Cause.GPU_FAULT,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +61,12 @@ def watched(
 
 def _errors(gpu: GpuSigns) -> Iterator[tuple[str, Cause, float, str]]:
     for xid, count in gpu.xids.items():
-        family = family_of(xid)
-        if family in CAUSES:
-            yield f"xid {xid}", CAUSES[family], count, f"GPU {gpu.gpu} reported Xid {xid}"
+        cause = cause_of(xid)
+        if cause is not None:
+            yield f"xid {xid}", cause, count, f"GPU {gpu.gpu} reported Xid {xid}"
     if gpu.uncorrected:
         yield "ecc", Cause.ECC, gpu.uncorrected, f"GPU {gpu.gpu} had an uncorrected memory error"
-    lost = gpu.state in {"lost", "reset_required"}
-    yield "lost", Cause.GPU_LOST, float(lost), f"GPU {gpu.gpu} no longer answers: {gpu.state}"
+    yield "lost", Cause.GPU_LOST, float(gpu.is_lost), f"GPU {gpu.gpu} no longer answers: {gpu.state}"
 
 
 def _told(signs: NodeSigns, gpu: GpuSigns, cause: Cause, text: str, before: Fault | None) -> Incident:

@@ -26,6 +26,9 @@ IDLE_POWER_RATIO = 0.25
 """Share of its limit that a GPU without work stays below."""
 
 
+LOST = frozenset({GpuState.LOST, GpuState.RESET_REQUIRED})
+
+
 @dataclass(frozen=True, slots=True)
 class GpuSigns:
     """One GPU; None is unknown."""
@@ -44,6 +47,11 @@ class GpuSigns:
     uncorrected: float = 0.0
     """Uncorrected memory errors so far."""
     fabric_healthy: bool | None = None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether only a reset or a reboot brings it back."""
+        return self.state in LOST
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,22 +1,11 @@
-"""What kinds of Xid there are: which are an application's, and which speak of hardware.
+"""What an Xid speaks of: a program's own fault, or hardware.
 
 Source: NVIDIA's Xid catalogue (docs.nvidia.com/deploy/xid-errors).
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
-
-
-class Family(StrEnum):
-    """What an Xid speaks of."""
-
-    APPLICATION = "application"  # a program's fault: a bad kernel, an illegal address
-    ECC = "ecc"
-    NVLINK = "nvlink"
-    LOST = "lost"  # it fell off the bus
-    HARDWARE = "hardware"
-
+from agent.measure.incident import Cause
 
 APPLICATION = frozenset({13, 31, 43, 45, 68, 69, 70, 71, 72})
 """Of the program that ran; 45 follows when its work is torn down."""
@@ -25,12 +14,12 @@ LOST = frozenset({79})
 NVLINK = frozenset({74, 136, 137, 144, 145, 146, 147, 148, 149, 150, 155})
 
 
-def family_of(xid: int) -> Family:
-    """Return what an Xid speaks of; one that is not listed is taken for hardware's."""
+def cause_of(xid: int) -> Cause | None:
+    """Return the hardware trouble that an Xid tells: any that is not listed; None for a program's."""
     if xid in APPLICATION:
-        return Family.APPLICATION
+        return None
     if xid in ECC:
-        return Family.ECC
+        return Cause.ECC
     if xid in LOST:
-        return Family.LOST
-    return Family.NVLINK if xid in NVLINK else Family.HARDWARE
+        return Cause.GPU_LOST
+    return Cause.NVLINK if xid in NVLINK else Cause.GPU_FAULT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.diagnose.case import Case, Explanation, middle
+from agent.diagnose.case import Case, Explanation, usual_rates
 from agent.measure.incident import Cause, Evidence
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def explain(case: Case) -> Iterator[Explanation]:
     """Yield what the instances explain that are gone, or have restarted since the gap began."""
-    usual = {name: _usual(case, name) for name in case.before[-1].engines}
+    usual = usual_rates(case)
     of_all = sum(usual.values())
     if of_all <= 0.0:
         return
@@ -23,10 +23,6 @@ def explain(case: Case) -> Iterator[Explanation]:
     back = [name for name in usual if name not in gone and _restarted(case, name)]
     if back:
         yield _told(case, Cause.ENGINE_RESTART, back, sum(usual[name] for name in back) / of_all)
-
-
-def _usual(case: Case, name: str) -> float:
-    return middle(sample.rates[name].output for sample in case.before if name in sample.rates) or 0.0
 
 
 def _restarted(case: Case, name: str) -> bool:

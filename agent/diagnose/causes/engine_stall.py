@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.diagnose.case import Case, Explanation, middle
+from agent.diagnose.case import Case, Explanation, middle, usual_rates
 from agent.measure.incident import Cause, Evidence
 
 if TYPE_CHECKING:
@@ -16,10 +16,7 @@ STILL_RATIO = 0.02
 
 def explain(case: Case) -> Iterator[Explanation]:
     """Yield one explanation for each instance that stands still."""
-    usual = {
-        name: middle(sample.rates[name].output for sample in case.before if name in sample.rates) or 0.0
-        for name in case.before[-1].engines
-    }
+    usual = usual_rates(case)
     of_all = sum(usual.values())
     for name, rate in usual.items():
         engine = case.during[-1].engines.get(name)

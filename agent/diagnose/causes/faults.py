@@ -6,19 +6,12 @@ from typing import TYPE_CHECKING
 
 from agent.diagnose.case import Case, Explanation, gpu_numbers, grown, share_of
 from agent.measure.incident import Cause, Evidence
-from agent.measure.xid import Family, family_of
+from agent.measure.xid import cause_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agent.diagnose.signs import GpuSigns
-
-CAUSES = {
-    Family.NVLINK: Cause.NVLINK,
-    Family.ECC: Cause.ECC,
-    Family.LOST: Cause.GPU_LOST,
-    Family.HARDWARE: Cause.GPU_FAULT,
-}
 
 
 def explain(case: Case) -> Iterator[Explanation]:
@@ -32,12 +25,12 @@ def explain(case: Case) -> Iterator[Explanation]:
 def _xids(case: Case, number: int) -> Iterator[Explanation]:
     told = {xid for sample in case.during for gpu in sample.gpus if gpu.gpu == number for xid in gpu.xids}
     for xid in sorted(told):
-        family = family_of(xid)
-        if family not in CAUSES or grown(case, number, lambda gpu, xid=xid: gpu.xids.get(xid, 0.0)) <= 0:  # type: ignore[misc]  # bound now
+        cause = cause_of(xid)
+        if cause is None or grown(case, number, lambda gpu, xid=xid: gpu.xids.get(xid, 0.0)) <= 0:  # type: ignore[misc]  # bound now
             continue
         text = f"GPU {number} reported Xid {xid}"
         evidence = Evidence("gpu_xid_errors_total", case.node, number, None, None, text)
-        yield Explanation(CAUSES[family], None, 0.8, text, (evidence,), number)
+        yield Explanation(cause, None, 0.8, text, (evidence,), number)
 
 
 def _memory(case: Case, number: int) -> Iterator[Explanation]:

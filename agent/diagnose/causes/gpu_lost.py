@@ -10,14 +10,12 @@ from agent.measure.incident import Cause, Evidence
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LOST = frozenset({"lost", "reset_required"})
-
 
 def explain(case: Case) -> Iterator[Explanation]:
     """Yield what the GPUs that are lost now, and were not before, explain."""
-    before = {gpu.gpu for gpu in case.before[-1].gpus if gpu.state in LOST}
+    before = {gpu.gpu for gpu in case.before[-1].gpus if gpu.is_lost}
     now = case.during[-1].gpus
-    lost = [gpu for gpu in now if gpu.state in LOST and gpu.gpu not in before]
+    lost = [gpu for gpu in now if gpu.is_lost and gpu.gpu not in before]
     if not lost:
         return
     evidence = tuple(
