@@ -41,9 +41,11 @@ class NodeSettings:
 class ExpectedSettings:
     """`rack.expected`: how large the rack should be."""
 
-    nodes: int | None = setting(None, "Nodes that there should be; default: as many as members.")
+    nodes: int | None = setting(
+        None, "Nodes that there should be; default, and at least: as many as members."
+    )
     gpus: int | None = setting(
-        None, "GPUs that there should be; default: the most that each member has shown."
+        None, "GPUs that there should be; default, and at least: the most that each member has shown."
     )
 
     def __post_init__(self) -> None:
