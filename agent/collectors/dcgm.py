@@ -130,6 +130,7 @@ class DcgmCollector:
         self._left: list[Lane] = []
         """Lanes that are inside a call which did not come back."""
         self._released_until: float | None = None
+        self._closed = False
 
     @property
     def interval_seconds(self) -> float:
@@ -204,7 +205,9 @@ class DcgmCollector:
 
         It does the same by itself when our connection ends.
         """
-        self._released_until = math.inf
+        if self._closed:
+            return
+        self._closed, self._released_until = True, math.inf
         try:
             await self._lane.run(self._link.close, CLOSE_SECONDS)
         except TimeoutError:

@@ -134,15 +134,16 @@ def _place(folder: str, places: Sequence[str]) -> str:
 
 def _import(folder: str) -> dict[str, Any]:
     """Import the modules; their folder ends up last in the path, for it has modules of common names."""
-    if folder:
-        sys.path.insert(0, folder)
-    try:
+    if not folder:
         return {name: importlib.import_module(name) for name in MODULES}
+    sys.path.insert(0, folder)
+    try:
+        modules = {name: importlib.import_module(name) for name in MODULES}
     finally:
-        if folder:
-            sys.path.remove(folder)
-            if folder not in sys.path:
-                sys.path.append(folder)
+        sys.path.remove(folder)
+    if folder not in sys.path:
+        sys.path.append(folder)  # some of theirs are imported later
+    return modules
 
 
 class Bindings:
