@@ -259,8 +259,8 @@ async def test_another_profiler_keeps_its_counters(watched, engine):
     assert reading.gpus[0].state is GpuState.OK
     assert reading.notes == (
         (
-            "dcgm: no figures of hardware counters: WatchFields: The requested operation could not be completed "
-            "because the affected resource is in use (-34)"
+            "dcgm: no figures of hardware counters: WatchFields: The requested operation could not be "
+            "completed because the affected resource is in use (-34)"
         ),
     )
 
@@ -444,7 +444,7 @@ async def test_groups_are_removed_after_an_engine_gave_its_numbers_again(watched
     await read(collector)
     await collector.close()
 
-    assert len(asked(engine, "unfields")) >= 4
+    assert (len(asked(engine, "unfields")), len(asked(engine, "remove"))) == (4, 1)
     assert engine.leftovers == []
     assert engine.watches == {}
 
@@ -463,6 +463,33 @@ async def test_an_engine_that_hangs_is_an_outcome_and_is_not_asked_twice(watched
     assert len(reading.gpus) == 2
 
 
+async def test_an_engine_that_timed_out_is_hung_up_on_and_asked_nothing_more(watched, engine):
+    collector = watched.make()
+    await read(collector)
+    engine.refusals = {"latest": -11}
+    error = await refusal(collector)
+    await seen(lambda: engine.leftovers == [])
+    engine.refusals = {}
+    reading = await read(collector)
+
+    assert error.reason is Reason.TIMED_OUT
+    assert (asked(engine, "unwatch"), asked(engine, "unfields")) == ([], [])
+    assert (len(reading.gpus), len(engine.leftovers)) == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [(-17, Reason.DENIED), (-12, Reason.UNSUPPORTED), (-67, Reason.RELEASED), (-3, Reason.MALFORMED)],
+)
+async def test_what_dcgm_refuses_has_a_reason_and_leaves_nothing(watched, engine, code, reason):
+    engine.refusals = {"watch": code}
+    error = await refusal(watched.make())
+    await seen(lambda: engine.connections == 0)
+
+    assert (error.reason, engine.leftovers) == (reason, [])
+    assert asked(engine, "remove") != []
+
+
 async def test_a_call_that_never_returns_is_left_behind(watched, engine, monkeypatch):
     monkeypatch.setattr(dcgm, "LEAVE_SECONDS", 0.0)
     collector = watched.make(timeout=0.3)
@@ -479,15 +506,16 @@ async def test_a_call_that_never_returns_is_left_behind(watched, engine, monkeyp
     await seen(lambda: engine.connections == 1)
 
 
-async def test_closing_does_not_wait_for_an_engine_that_hangs(watched, engine):
+async def test_closing_does_not_wait_for_an_engine_that_hangs(watched, engine, monkeypatch):
     collector = watched.make(timeout=0.2)
     await read(collector)
     engine.awake.clear()
     await refusal(collector)
+    monkeypatch.setattr(dcgm, "CLOSE_SECONDS", 0.1)
     began = time.monotonic()
     await collector.close()
 
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 0.8
     engine.awake.set()
     await seen(lambda: engine.leftovers == [])
 

@@ -311,14 +311,23 @@ class Engine:
             known.remove(self._handle)  # DCGM 4.5 and later remember every handle for ever
 
     def _delete_fields(self, watch: Watch) -> None:
-        """Delete a field group. Bindings from 4.5 on keep them by number, which a new engine gives again.
-
-        So this must be done for the groups of a dead engine as well, before new ones are made: it takes
-        them out of that list even when the engine cannot be told.
-        """
         with contextlib.suppress(Refusal):
             self._call("DcgmFieldGroup.Delete", watch.fields.Delete)
-        watch.fields._dcgmHandle = None  # noqa: SLF001  (else its destructor deletes it again)
+        forget(watch)
+
+
+def forget(watch: Watch) -> None:
+    """Have the bindings forget a field group, without a word to the host engine.
+
+    Bindings from 4.5 on keep them by number, which a new host engine gives again: a group of the new one
+    would neither be kept nor, later, be deleted there. And a destructor would delete it once more.
+    """
+    fields = watch.fields
+    known = getattr(type(fields), "groups", None)
+    if isinstance(known, dict):
+        for number in [number for number, group in known.items() if group is fields]:
+            del known[number]
+    fields._dcgmHandle = None  # noqa: SLF001 - the only way to still its destructor
 
 
 def _nothing(refusal: Refusal) -> Samples:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from agent.collectors._dcgm.gpu import Past, is_uuid, reading_of, stamp_of, still
 from agent.collectors._dcgm.library import Code, Refusal, load
-from agent.collectors._dcgm.session import Session
+from agent.collectors._dcgm.session import GONE, Session
 from agent.measure.reading import Moment, Reading, Reason, SourceError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Link:
         try:
             gpus = self._gpus()
         except Refusal as refusal:
-            self.close()
+            self.close(gone=refusal.code in GONE)
             raise failure(refusal, self.plan.address.text) from refusal
         now = Moment(time.monotonic(), time.time())
         readings = [each for gpu in gpus if (each := self._reading(gpu, now)) is not None]
@@ -81,11 +81,11 @@ class Link:
             )
         return Reading("dcgm", now, gpus=tuple(readings), costs=self._loaded().costs, notes=self._notes(gpus))
 
-    def close(self) -> None:
-        """Remove what is ours from the host engine, and hang up."""
+    def close(self, *, gone: bool = False) -> None:
+        """Remove what is ours from the host engine, unless it is gone, and hang up."""
         session, self.session = self.session, None
         if session is not None:
-            session.close()
+            session.close(gone=gone)
 
     def _loaded(self) -> Bindings:
         if self.bindings is None:
@@ -103,11 +103,12 @@ class Link:
             except Refusal as refusal:
                 if fresh or refusal.code != Code.CONNECTION_NOT_VALID:
                     raise
-                gpus = []
-            if gpus or not self.session.gpus:
-                return gpus
+                self.close(gone=True)  # it was started anew, perhaps
+            else:
+                if gpus or not self.session.gpus:
+                    return gpus
+                self.close()  # others have come or gone
             fresh = True
-            self.close()  # others have come or gone, or the host engine was started anew
         return []
 
     def _reading(self, gpu: Gpu, now: Moment) -> GpuReading | None:

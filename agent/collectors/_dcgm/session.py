@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.collectors._dcgm.fields import COUNTED, FAST, LINK_FIELDS, SLOW
-from agent.collectors._dcgm.library import Code, Identity, Refusal
+from agent.collectors._dcgm.library import Code, Identity, Refusal, forget
 from agent.measure.dcgm_fields import XID
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ CONNECT_SHARE = 0.5
 """Of the deadline of a collection that connecting may take."""
 NEVER = {Code.NOT_SUPPORTED, Code.PROFILING_NOT_SUPPORTED, Code.MODULE_NOT_LOADED, Code.BAD_PARAMETER}
 """Refusals of profiling that stand for as long as the host engine runs."""
+GONE = {Code.CONNECTION_NOT_VALID, Code.TIMEOUT}
+"""Refusals after which a host engine is told nothing more."""
 COUNTERS_RETRY_SECONDS = 60.0
 COUNTERS_SILENT_SECONDS = 30.0
 """Two samples are needed for the first value, and a profiler may hold the counters for a moment."""
@@ -88,8 +90,8 @@ class Session:
         self._engine: Engine = bindings.connect(plan.address, plan.timeout_seconds * CONNECT_SHARE)
         try:
             self._open()
-        except BaseException:
-            self.close()
+        except Refusal as refusal:
+            self.close(gone=refusal.code in GONE)
             raise
 
     def _open(self) -> None:
@@ -180,11 +182,18 @@ class Session:
             self._counters_never = refusal.code in NEVER
             self.counters_note = f"dcgm: no figures of hardware counters: {refusal}"
 
-    def close(self) -> None:
-        """Remove what is ours from the host engine and hang up; never raises."""
+    def close(self, *, gone: bool = False) -> None:
+        """Remove what is ours from the host engine and hang up; never raises.
+
+        One that is gone, or does not answer, is asked nothing more: each question would take a minute. It
+        does the same by itself when the connection has ended.
+        """
         for watch in self._watches:
-            self._engine.unwatch(watch)
-        if self._group is not None:
+            if gone:
+                forget(watch)
+            else:
+                self._engine.unwatch(watch)
+        if self._group is not None and not gone:
             self._engine.remove(self._group)
         self._watches, self._group, self._counters = [], None, None
         self._engine.close()

@@ -64,6 +64,8 @@ class HostEngine:
         self.frozen_us = None
         """Moment after which it measures nothing any more."""
         self.awake = threading.Event()
+        self.refusals = {}
+        """What it refuses, by question, with which code."""
         self.asked = []
         """Every question, oldest first."""
         self.start()
@@ -126,6 +128,8 @@ class HostEngine:
                 name, *arguments = json.loads(line)
                 self.asked.append((name, *arguments))
                 try:
+                    if name in self.refusals:
+                        raise RefusedError(self.refusals[name])
                     answer = [OK, getattr(self, f"_{name}")(connection, *arguments)]
                 except RefusedError as refused:
                     answer = [refused.args[0], None]

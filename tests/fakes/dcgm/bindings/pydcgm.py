@@ -1,8 +1,9 @@
 """Stand-in for DCGM's Python bindings, as far as agent/collectors/_dcgm/library.py calls them.
 
-Names and orders of arguments are those of the real ones (tests/fakes/dcgm/compare.py compares them where DCGM is
-installed); they talk to tests/fakes/dcgm/host_engine.py. They keep two habits of DCGM 4.5 and later: every handle is remembered in
-`DcgmHandle.handles`, and field groups are remembered by a number that a new host engine gives again.
+Names and orders of arguments are those of the real ones (tests/fakes/dcgm/compare.py compares them where DCGM
+is installed); they talk to tests/fakes/dcgm/host_engine.py. They keep two habits of DCGM 4.5 and later: every
+handle is remembered in `DcgmHandle.handles`, and field groups are remembered by a number that a new host
+engine gives again.
 """
 
 import contextlib
