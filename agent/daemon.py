@@ -18,6 +18,7 @@ from agent.gather import Gatherer
 from agent.incident_desk import IncidentDesk
 from agent.listener import Listener, ListenError
 from agent.measure.history import History
+from agent.measure.incident_cost import Pricing
 from agent.measure.node import NodeReckoner
 from agent.measure.ports import Pusher, Renderer
 from agent.measure.rack import RackPlan, RackReckoner
@@ -67,7 +68,8 @@ class Daemon:
         self._reckoner = reckoner_of(settings)
         plan = plan_of(settings)
         rack = RackReckoner(plan, settings.general.window)
-        self._incidents = IncidentDesk()
+        site = settings.general.site
+        self._incidents = IncidentDesk(pricing=Pricing(site, config.zone_of(site)))
         kept = Store(settings.state_dir, RACK_FILE_NAME)
         self._desk = RackDesk(rack, plan, kept, self._incidents.examined_rack)
         self._gatherer = Gatherer(

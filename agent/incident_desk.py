@@ -11,6 +11,8 @@ from agent.diagnose.limiter import Limits, looked
 from agent.diagnose.rack_diagnosis import RackMemory, rack_diagnosed
 from agent.diagnose.signs import signs_of
 from agent.measure.incident import Severity
+from agent.measure.incident_cost import Pricing
+from agent.measure.site import NO_SITE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +35,10 @@ LEVELS = {
 class IncidentDesk:
     """Holds what diagnosis remembers from one snapshot to the next."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, pricing: Pricing | None = None) -> None:
+        """`pricing` tells what incidents cost."""
+        self._pricing = pricing or Pricing(NO_SITE)
+        self._rack_pricing = self._pricing.another()
         self._memory = Memory()
         self._limits = Limits()
         self._counts = Counts()
@@ -52,7 +57,7 @@ class IncidentDesk:
             self._limits = looked(self._limits, snapshot, baselines)
         return replace(
             snapshot,
-            incidents=self._memory.incidents,
+            incidents=self._pricing.priced(self._memory.incidents),
             incident_counts=self._counts.totals,
             limiters=self._limits.told,
         )
@@ -61,7 +66,8 @@ class IncidentDesk:
         """Return the rack with what its members told, and what only a rack can see."""
         self._rack_memory = rack_diagnosed(self._rack_memory, rack)
         self._rack_counts.take(self._rack_memory.incidents)
-        return replace(rack, incidents=self._rack_memory.incidents, incident_counts=self._rack_counts.totals)
+        incidents = self._rack_pricing.priced(self._rack_memory.incidents)
+        return replace(rack, incidents=incidents, incident_counts=self._rack_counts.totals)
 
     def dump(self) -> dict[str, Any]:
         """Return what deployments usually give, to be kept over a restart."""
