@@ -82,6 +82,7 @@ def _judged(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
         baseline=gap.baseline,
         expected=gap.expected or 0.0,
         missing=max(0.0, gap.missing),
+        wall_seconds=node.at.unix_seconds - now,
     )
     verdict = watch.verdict
     young = now - case.since < JUDGED_SECONDS
