@@ -119,7 +119,7 @@ def well_gpu():
         throttled_seconds_total={"sw_power_cap": 12.5},
         ecc_errors_total={"corrected": 3, "uncorrected": 0},
         nvlink_bytes_total={"tx": 4.01e15, "rx": 3.98e15},
-        nvlink_errors_total={"link_recovery": 3, "symbol": 120},
+        nvlink_errors_total={"link_recovery": 3, "symbol": 120, "replay": 2, "crc_flit": 1},
         xid_errors_total={48: 0, 79: 1},
         pcie_replays_total=5,
         sources={"all others": "nvml", "active_ratio": "dcgm_exporter"},
