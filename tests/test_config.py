@@ -175,7 +175,7 @@ def test_an_unknown_collector_names_the_choices():
     message = refusal("collectors:\n  nvlm: {}\n")
 
     assert message.startswith(
-        "rackwatt.yaml:2: collectors.nvlm: unknown key; there are: dcgm_exporter, engines,"
+        "rackwatt.yaml:2: collectors.nvlm: unknown key; there are: dcgm, dcgm_exporter, engines,"
     )
 
 
@@ -308,4 +308,4 @@ def test_an_interval_of_its_own_is_not_the_daemons():
 def test_a_source_of_gpus_that_is_no_collector_is_named_with_the_choices():
     message = refusal("node: {gpu_sources: [nvml, dcgm-exporter]}\n")
 
-    assert "node.gpu_sources: no collector 'dcgm-exporter'; there are: dcgm_exporter," in message
+    assert "node.gpu_sources: no collector 'dcgm-exporter'; there are: dcgm, dcgm_exporter," in message

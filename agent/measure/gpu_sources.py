@@ -26,6 +26,7 @@ GAUGES = (
     "thermal_margin_celsius",
     "pcie_replays",
     "recovery_action",
+    "nvlink_slowest_bytes_per_second",
 )
 MAPPINGS = (
     "active_ratio",

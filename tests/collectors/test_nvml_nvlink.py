@@ -56,6 +56,14 @@ def test_links_are_counted_by_their_state(driver):
     assert states == {"active": 16, "sleep": 1, "inactive": 1, "traffic_disabled": 0}
 
 
+@pytest.mark.parametrize(("preset", "speed"), [("gb300", 53.125e9), ("h100", 26.562e9)])
+def test_the_speed_of_the_slowest_link_is_told_in_bytes(tmp_path, preset, speed):
+    with FakeDriver(tmp_path, preset, gpus=1) as driver, NvmlAgent(driver.env) as agent:
+        (gpu,) = linked(agent)
+
+    assert gpu["nvlink_slowest_bytes_per_second"] == pytest.approx(speed)
+
+
 def test_bytes_of_all_links_are_those_that_the_machine_moved(driver):
     began = driver.load(0, 0.5)
     with NvmlAgent(driver.env) as agent:
