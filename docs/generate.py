@@ -19,6 +19,7 @@ from agent.measure.engine import Latency, TokenKind
 from agent.measure.glossary import BOUNDARIES, WORDS
 from agent.measure.gpu import GpuState
 from agent.measure.incident import Cause, Kind, Severity
+from agent.measure.limiter import Limit
 from agent.measure.push import Loss
 from agent.measure.reading import Reason
 from agent.measure.settings import Bytes, Seconds, documented
@@ -44,6 +45,7 @@ TITLES = {
     Loss: "Why points never reached a receiver (`exporter_lost_points_total`)",
     Kind: "What is wrong: kinds of incidents (`incidents_total`, [incidents.md](incidents.md))",
     Cause: "Why: causes of incidents",
+    Limit: "What bounds a deployment (`deployment_limiter`, [limiter.md](limiter.md))",
     Severity: "Who must know of an incident",
     Verdict: "Energy counter against integrated power (`gpu_energy_crosscheck`)",
     Activity: "What a node or an engine is doing (`node_state`, `engine_state`)",

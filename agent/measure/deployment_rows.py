@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.measure.attribution import Claim
+from agent.measure.attribution import Claim, Group
+from agent.measure.limiter import limiter_rows
 from agent.measure.row import Row, flag_rows, known, state_rows
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ def deployment_rows(snapshot: Snapshot) -> Iterator[Row]:
         yield Row("model_energy_joules_total", (model, boundary), joules)
     for each in snapshot.deployments:
         yield from _rows_of(each)
+        if each.nodes:
+            group = Group(each.deployment, each.model)
+            yield from limiter_rows(group, snapshot.limiters.get(group))
 
 
 def rack_deployment_rows(rack: str, deployments: Iterable[DeploymentFigures]) -> Iterator[Row]:
