@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import gc
 import logging
 import signal
 import time
@@ -148,7 +147,6 @@ class Daemon:
         await self._listen()
         async with self._changing:
             await self._gatherer.set_collectors(collectors_of(self._config))
-        gc.freeze()
         garbage.make_room(0)
         tasks = self._start_jobs()
         await self._pushes.set(_pushers(self._exporters), FLUSH_SECONDS)
@@ -178,6 +176,7 @@ class Daemon:
                 ("access", self._listener.keep_access),
                 ("mismatch", self._stop_on_mismatch),
                 ("broken", self._stop_on_broken_loop),
+                ("settle", garbage.settle),
             )
         ]
         for task in tasks:

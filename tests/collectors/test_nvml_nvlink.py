@@ -75,6 +75,19 @@ def test_bytes_of_all_links_are_those_that_the_machine_moved(driver):
     assert 0.5 * most < gpu["nvlink_bytes"]["tx"] <= most
 
 
+@pytest.mark.parametrize(("gpm", "steps"), [(False, False), (True, True)])
+def test_traffic_goes_in_steps_only_where_hardware_tells_its_rate(driver, gpm, steps):
+    with NvmlAgent(driver.env, detail_interval=30, slow_interval=30, gpm=gpm) as agent:
+        driver.load(0, 0.5)
+        for _ in range(2):  # the second pair of samples is not waited for
+            agent.collect()
+            time.sleep(0.2)
+        before = agent.gpu()["nvlink_bytes"]["tx"]
+        time.sleep(1.1)
+
+        assert (agent.gpu()["nvlink_bytes"]["tx"] == before) is steps
+
+
 def test_hopper_tells_the_errors_that_it_has(tmp_path):
     with FakeDriver(tmp_path, "h100", gpus=1) as driver:
         driver.nvlink(0, 3, 162, 2)
