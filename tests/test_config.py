@@ -76,7 +76,7 @@ def test_sizes_have_units(text, size):
 def test_an_unknown_key_names_line_key_and_choices():
     assert refusal("listen: 127.0.0.1:1\nintervall: 1s\n") == (
         "rackwatt.yaml:2: intervall: unknown key; there are: "
-        "collectors, exporters, interval, listen, node, rack, slo, state_dir, web, window"
+        "collectors, exporters, interval, listen, node, rack, recorder, slo, state_dir, web, window"
     )
 
 
