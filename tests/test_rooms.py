@@ -47,6 +47,15 @@ ROOMS = {
     "agent.gather": ("agent.loop", "agent.measure"),
     "agent.incident_desk": ("agent.diagnose", "agent.measure"),
     "agent.recorder": ("agent.diagnose", "agent.measure", "agent.recorder", "agent.wire", "orjson"),
+    "agent.explain": (
+        "agent.diagnose",
+        "agent.explain",
+        "agent.measure",
+        "agent.recorder",
+        "agent.top",
+        "agent.wire",
+        "orjson",
+    ),
     "agent.incident_files": (),
     "agent.flight": (
         "agent.boot",
