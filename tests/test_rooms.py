@@ -33,6 +33,8 @@ ROOMS = {
     "agent.collectors.peers": ("agent.measure", "agent.wire", "agent.discovery", OWN_LIBRARIES),
     "agent.collectors._peers": ("agent.measure", "agent.wire", "agent.discovery", OWN_LIBRARIES),
     "exporters": ("agent.measure", OWN_LIBRARIES),
+    "exporters.alertmanager": ("agent.measure", "agent.wire", OWN_LIBRARIES),
+    "exporters.webhook": ("agent.measure", "agent.wire", OWN_LIBRARIES),
     "exporters.otlp": ("agent.measure", "agent.wire", OWN_LIBRARIES),
     "exporters._otlp": ("agent.measure", OWN_LIBRARIES),
     "agent.web": ("agent.measure", "agent.wire", "agent.web", "aiohttp", "bcrypt"),

@@ -21,6 +21,10 @@ MUCH = 1.3
 """What explains so many times what is missing explains too much."""
 
 
+CLOCKS = (Cause.THERMAL, Cause.POWER_CAP, Cause.POWER_BRAKE, Cause.CLOCKS_LOW)
+"""Told apart by the reason that the driver gives."""
+
+
 @dataclass(frozen=True, slots=True)
 class Considered:
     """One cause, or several that the same figures speak of, and why it is not told."""
@@ -40,6 +44,9 @@ def considered(case: Case, verdict: Verdict) -> tuple[Considered, ...]:
     lost = [_lost(each, score, case.missing, verdict) for each, score in verdict.others]
     told = {cause for each in lost for cause in each.causes} | {verdict.best.cause}
     silent = [look for look in _looks(case) if not told & set(look.causes)]
+    if told & set(CLOCKS):
+        others = tuple(cause for cause in CLOCKS if cause not in told)
+        silent.append(Considered(others, _reasons(case)))
     return (*lost, *silent)
 
 
@@ -62,7 +69,7 @@ def _looks(case: Case) -> Iterator[Considered]:
     """Yield what the judges that said nothing had looked at, with the figures."""
     yield Considered((Cause.GPU_LOST,), _gpus(case))
     yield Considered((Cause.ENGINE_DOWN, Cause.ENGINE_RESTART, Cause.ENGINE_STALL), _engines(case))
-    yield Considered((Cause.THERMAL, Cause.POWER_CAP, Cause.POWER_BRAKE, Cause.CLOCKS_LOW), _clocks(case))
+    yield Considered(CLOCKS, _clocks(case))
     yield Considered((Cause.GPU_FAULT, Cause.ECC, Cause.NVLINK), _faults(case))
     yield Considered((Cause.KV_SATURATION,), _cache(case))
     yield Considered((Cause.WORKLOAD_SHIFT,), _prompts(case))
@@ -96,6 +103,15 @@ def _clocks(case: Case) -> str:
     _, number, before, now = min(ratios)
     return (
         f"the GPU whose clock fell most, {number}, runs at {now / MHZ:.0f} MHz, before {before / MHZ:.0f} MHz"
+    )
+
+
+def _reasons(case: Case) -> str:
+    reasons = sorted({reason for sample in case.latest for gpu in sample.gpus for reason in gpu.throttle})
+    return (
+        f"the reasons that the driver gives are {', '.join(reasons)}"
+        if reasons
+        else "the driver gives no reason"
     )
 
 

@@ -16,7 +16,7 @@ TOGETHER_SECONDS = 2.5
 """The same of several GPUs within this time is one event."""
 REPEAT_SECONDS = 60.0
 """What comes and goes is told again only after this time."""
-SLOWER_RATIO, HOTTER_CELSIUS = 0.05, 5.0
+SLOWER_RATIO, HOTTER_CELSIUS = 0.05, 10.0
 FULL_RATIO = 0.95
 MHZ = 1e6
 
@@ -118,8 +118,12 @@ def _drifts(seen: _Seen, now: GpuSigns) -> Iterator[str]:
         seen.clocks[now.gpu] = clock
     heat, known = now.temperature_celsius, seen.heat.get(now.gpu)
     if heat and known and abs(heat - known) >= HOTTER_CELSIUS:
-        yield f"{heat:.0f} °C, was {known:.0f} °C"
+        yield f"{_fives(heat)} °C, was {_fives(known)} °C"
         seen.heat[now.gpu] = heat
+
+
+def _fives(celsius: float) -> int:
+    return round(celsius / 5.0) * 5
 
 
 def _round(clock_hertz: float) -> int:

@@ -128,11 +128,11 @@ def _around(events: tuple[Event, ...], told: Incident) -> tuple[Event, ...]:
     last = float("inf") if told.ended is None else told.ended + EVENTS_AFTER_SECONDS
     first = told.started - EVENTS_BEFORE_SECONDS
     near = [each for each in events if first <= each.unix_seconds <= last]
-    near.append(Event(told.started, f"the {told.kind} begins"))
-    near.append(Event(told.detected, "it is sure, and told"))
+    own = [Event(told.started, f"the {told.kind} begins"), Event(told.detected, "it is sure, and told")]
     if told.ended is not None:
-        near.append(Event(told.ended, "nothing is missing any more"))
-    return tuple(sorted(near, key=lambda each: each.unix_seconds))
+        own.append(Event(told.ended, "it is over"))
+    # Of the same second what changed comes first: it is seen in one look with what came of it.
+    return tuple(sorted((*near, *own), key=lambda each: (round(each.unix_seconds), each in own)))
 
 
 def _holes(moments: list[NodeSigns]) -> list[str]:
