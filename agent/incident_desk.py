@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agent.diagnose.diagnosis import Memory, baselines_of, diagnosed, with_baselines
+from agent.diagnose.limiter import Limits, looked
 from agent.diagnose.rack_diagnosis import RackMemory, rack_diagnosed
 from agent.diagnose.signs import signs_of
 from agent.measure.incident import Severity
@@ -39,6 +40,7 @@ class IncidentDesk:
         """`record` takes what was remembered, what was seen, and what is told of it."""
         self._record = record
         self._memory = Memory()
+        self._limits = Limits()
         self._counts = Counts()
         self._rack_memory = RackMemory()
         self._rack_counts = Counts()
@@ -53,7 +55,14 @@ class IncidentDesk:
             self._memory = diagnosed(before, signs)
             self._record(before, signs, self._memory.incidents)
             self._counts.take(self._memory.incidents)
-        return replace(snapshot, incidents=self._memory.incidents, incident_counts=self._counts.totals)
+            baselines = {name: watch.gap.baseline for name, watch in self._memory.watches.items()}
+            self._limits = looked(self._limits, snapshot, baselines)
+        return replace(
+            snapshot,
+            incidents=self._memory.incidents,
+            incident_counts=self._counts.totals,
+            limiters=self._limits.told,
+        )
 
     def examined_rack(self, rack: RackSnapshot) -> RackSnapshot:
         """Return the rack with what its members told, and what only a rack can see."""

@@ -79,6 +79,7 @@ ROOMS = {
         "agent.measure.records",
         "agent.measure.recorder_settings",
         "agent.measure.gpu_sources",
+        "agent.measure.site",
         "agent.measure.slo",
         "agent.wire.member_settings",
         "yaml",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from agent.diagnose import signs as records
+from agent.diagnose import host_signs, signs
 from agent.diagnose.signs import EngineSigns, GpuSigns, NodeSigns, UnitSigns
 from agent.measure.reading import Moment
 from agent.measure.series import Point
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 RECORDS: dict[str, Any] = {
     name: kind
-    for name, kind in {**vars(records), "Moment": Moment}.items()
+    for name, kind in {**vars(host_signs), **vars(signs), "Moment": Moment}.items()
     if isinstance(kind, type) and dataclasses.is_dataclass(kind)
 }
 """Every record that a line is made of, by its name."""
