@@ -141,6 +141,16 @@ def test_a_replay_of_a_part_begins_with_what_was_usual_and_tells_the_same(capped
     assert told.lost_tokens == pytest.approx(capped.incidents[0].lost_tokens, rel=0.03)
 
 
+def test_what_stands_when_the_daemon_ends_is_written_as_it_stands():
+    stands = recorded(CAP, 190)
+    before = len(stands.cuts)
+    stands.recorder.finish(stands.incidents)
+    last = read(stands.cuts[-1].body)
+
+    assert len(stands.cuts) == before + 1
+    assert (last.steps[-1], last.incident.ended) == (stands.signs[-1], None)
+
+
 def test_what_rings_nobody_is_not_written():
     restart = recorded("{kind: engine_crash, at: 100s, lasts: 8s}", 150)
 
