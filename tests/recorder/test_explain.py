@@ -3,6 +3,8 @@
 import dataclasses
 import gzip
 import json
+import os
+from pathlib import Path
 
 import pytest
 from fakes.incidents import not_reporting
@@ -14,6 +16,7 @@ from agent.explain.text import text_of
 from agent.measure.incident import Cause
 from agent.recorder.reading import read
 
+TESTS = Path(__file__).resolve().parents[1]
 CAP = "{kind: power_cap, at: 150s, lasts: 60s, watts: 800}"
 
 
@@ -142,6 +145,15 @@ def test_a_file_is_explained_with_exit_code_0(explain, tmp_path, capped):
 
     assert (code, err) == (0, "")
     assert "judged once more, it is the same" in out
+
+
+def test_the_recording_of_the_docs_is_told_as_the_docs_show_it(explain):
+    code, out, _ = explain(TESTS / "captures" / "incidents" / "twin_power_cap.jsonl.gz")
+    golden = TESTS / "golden" / "explain_power_cap.txt"
+    if os.environ.get("RACKWATT_UPDATE_GOLDENS") == "1":
+        golden.write_text(out)
+
+    assert (code, out) == (0, golden.read_text())
 
 
 def test_json_has_all_of_it(explain, tmp_path, capped):
