@@ -26,10 +26,10 @@ class Flight:
     def __init__(self, settings: RecorderSettings, state_dir: Path, facts: Mapping[str, str]) -> None:
         """`facts` say who records: rackwatt's version, the node, its rack."""
         directory = Path(settings.directory) if settings.directory else state_dir / DIRECTORY
-        self._files = IncidentFiles(directory, settings.retention_size, settings.retention_time)
+        self._files = IncidentFiles(directory, settings.retention_size or 0, settings.retention_time)
         self._scribe = Scribe(self._files)
         keep = self._scribe.submit if settings.retention_size else lambda _cut: None
-        self._recorder = FlightRecorder(settings.memory, {**facts, "boot_id": boot_id()}, keep)
+        self._recorder = FlightRecorder(settings.memory or 0, {**facts, "boot_id": boot_id()}, keep)
         self._incidents: tuple[Incident, ...] = ()
         self.take = self._take if settings.memory else lambda *_: None
 

@@ -309,3 +309,10 @@ def test_a_source_of_gpus_that_is_no_collector_is_named_with_the_choices():
     message = refusal("node: {gpu_sources: [nvml, dcgm-exporter]}\n")
 
     assert "node.gpu_sources: no collector 'dcgm-exporter'; there are: dcgm_exporter," in message
+
+
+def test_the_flight_recorder_can_be_switched_off_and_holds_something_where_it_is_on():
+    off = config.parse("recorder: {memory: 0, retention_size: 0}\n", "rackwatt.yaml").general.recorder
+
+    assert (off.memory, off.retention_size) == (None, None)
+    assert "recorder: memory: must be 0, or at least 512KiB" in refusal("recorder: {memory: 1KiB}\n")
