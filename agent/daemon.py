@@ -8,11 +8,12 @@ import logging
 import signal
 import time
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent import __version__, config, garbage, plugins, systemd
 from agent.binding import ConfigError
+from agent.boot import boot_id
+from agent.flight import Flight
 from agent.gather import Gatherer
 from agent.incident_desk import IncidentDesk
 from agent.listener import Listener, ListenError
@@ -45,7 +46,6 @@ FLUSH_SECONDS = 2.0
 """A disk that hangs delays a stop by at most this much."""
 BASELINES = "baselines"
 """Where the kept state says what deployments usually give."""
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class StartError(Exception):
@@ -66,7 +66,9 @@ class Daemon:
         self._reckoner = reckoner_of(settings)
         plan = plan_of(settings)
         rack = RackReckoner(plan, settings.general.window)
-        self._incidents = IncidentDesk()
+        who = {"rackwatt": __version__, "node": settings.node_name, "rack": settings.general.rack.name}
+        self._flight = Flight(settings.general.recorder, settings.state_dir, who)
+        self._incidents = IncidentDesk(self._flight.take)
         kept = Store(settings.state_dir, RACK_FILE_NAME)
         self._desk = RackDesk(rack, plan, kept, self._incidents.examined_rack)
         self._gatherer = Gatherer(
@@ -115,6 +117,10 @@ class Daemon:
                 return rack
             await self._desk.made()
 
+    async def recording(self, incident: str) -> bytes | None:
+        """Return what was recorded around an incident; None when nothing was."""
+        return await self._flight.recording(incident)
+
     @property
     def drains(self) -> Drains:
         """Who was taken out on purpose."""
@@ -158,7 +164,8 @@ class Daemon:
             task.cancel()
         await asyncio.sleep(0)  # a reckoning that was under way books what came in meanwhile
         self._save()
-        await asyncio.gather(self._gatherer.close(), self._pushes.close(FLUSH_SECONDS))
+        flushed = self._pushes.close(FLUSH_SECONDS), self._flight.close(FLUSH_SECONDS)
+        await asyncio.gather(self._gatherer.close(), *flushed)
         if not (self._saver.flush(FLUSH_SECONDS) and self._desk.flush(FLUSH_SECONDS)):
             log.warning("state_dir did not take the totals in time")
         await self._listener.close()
@@ -338,7 +345,7 @@ def reckoner_of(settings: Config) -> NodeReckoner:
         settings.node_name,
         settings.general.rack.name,
         settings.general.window,
-        epoch=f"boot:{_boot_id()}",
+        epoch=f"boot:{boot_id()}",
         run=f"run:{uuid.uuid4()}",
         version=__version__,
         ledger=str(uuid.uuid4()),
@@ -388,10 +395,3 @@ async def sample(settings: Config, seconds: float) -> Snapshot:
         return gatherer.reckon({})
     finally:
         await gatherer.close()
-
-
-def _boot_id() -> str:
-    try:
-        return BOOT_ID.read_text(encoding="ascii").strip()
-    except OSError:
-        return "unknown"

@@ -13,11 +13,14 @@ from agent.diagnose.signs import signs_of
 from agent.measure.incident import Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from agent.diagnose.signs import NodeSigns
     from agent.measure.incident import Incident
     from agent.measure.rack_snapshot import RackSnapshot
     from agent.measure.snapshot import Snapshot
+
+    Record = Callable[[Memory, NodeSigns, tuple[Incident, ...]], None]
 
 log = logging.getLogger("rackwatt.incidents")
 
@@ -33,7 +36,9 @@ LEVELS = {
 class IncidentDesk:
     """Holds what diagnosis remembers from one snapshot to the next."""
 
-    def __init__(self) -> None:
+    def __init__(self, record: Record = lambda *_: None) -> None:
+        """`record` takes what was remembered, what was seen, and what is told of it."""
+        self._record = record
         self._memory = Memory()
         self._limits = Limits()
         self._counts = Counts()
@@ -46,7 +51,9 @@ class IncidentDesk:
         now = snapshot.at.monotonic_seconds
         if now - self._looked_seconds >= LEAST_SPACING_SECONDS:
             self._looked_seconds = now
-            self._memory = diagnosed(self._memory, signs_of(snapshot))
+            before, signs = self._memory, signs_of(snapshot)
+            self._memory = diagnosed(before, signs)
+            self._record(before, signs, self._memory.incidents)
             self._counts.take(self._memory.incidents)
             baselines = {name: watch.gap.baseline for name, watch in self._memory.watches.items()}
             self._limits = looked(self._limits, snapshot, baselines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -14,10 +14,29 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MOST_EVIDENCE = 4
+MOST_PLAIN_EVIDENCE = 16
 MOST_CHARACTERS = 400
 MOST = 2.0**53
 """Larger numbers are no moments, tokens or joules."""
 MOST_INDEX = 4096
+_ROW = (
+    "id",
+    "kind",
+    "cause",
+    "severity",
+    "gpu",
+    "engine_instance",
+    "model",
+    "started",
+    "detected",
+    "ended",
+    "lost_tokens",
+    "lost_joules",
+    "confidence",
+    "evidence",
+    "summary",
+)
+"""Fields of an incident in the order of its row."""
 _KINDS = {str(each): each for each in Kind}
 _CAUSES = {str(each): each for each in Cause}
 _SEVERITIES = {str(each): each for each in Severity}
@@ -104,6 +123,21 @@ def _of_row(row: list[Any], node: str) -> Incident:
         evidence=tuple(_evidence(each, node) for each in list(told)[:MOST_EVIDENCE]),
         summary=_text(text),
     )
+
+
+def of_plain(plain: Any) -> Incident:
+    """Read what `to_plain` gave, believing nothing. Raises ValueError, TypeError, KeyError, OverflowError."""
+    if not isinstance(plain, dict) or not isinstance(plain["evidence"], list):
+        raise TypeError("an incident is an object with evidence")
+    row = [plain[name] for name in _ROW]
+    row[_ROW.index("evidence")] = []
+    evidence = tuple(
+        _evidence([each[key] for key in ("metric", "gpu", "before", "during", "text")], _text(each["node"]))
+        for each in plain["evidence"][:MOST_PLAIN_EVIDENCE]
+    )
+    scope = "rack" if plain["scope"] == "rack" else "node"
+    told = _of_row(row, _text(plain["node"]))
+    return replace(told, scope=scope, evidence=evidence, lost_cost=_maybe(plain.get("lost_cost")))
 
 
 def _evidence(row: list[Any], node: str) -> Evidence:
