@@ -18,6 +18,7 @@ from agent.gather import Gatherer
 from agent.incident_desk import IncidentDesk
 from agent.listener import Listener, ListenError
 from agent.measure.history import History
+from agent.measure.incident_cost import Pricing
 from agent.measure.node import NodeReckoner
 from agent.measure.ports import Pusher, Renderer
 from agent.measure.rack import RackPlan, RackReckoner
@@ -68,7 +69,8 @@ class Daemon:
         rack = RackReckoner(plan, settings.general.window)
         who = {"rackwatt": __version__, "node": settings.node_name, "rack": settings.general.rack.name}
         self._flight = Flight(settings.general.recorder, settings.state_dir, who)
-        self._incidents = IncidentDesk(self._flight.take)
+        site = settings.general.site
+        self._incidents = IncidentDesk(self._flight.take, pricing=Pricing(site, config.zone_of(site)))
         kept = Store(settings.state_dir, RACK_FILE_NAME)
         self._desk = RackDesk(rack, plan, kept, self._incidents.examined_rack)
         self._gatherer = Gatherer(

@@ -11,6 +11,8 @@ from agent.diagnose.limiter import Limits, looked
 from agent.diagnose.rack_diagnosis import RackMemory, rack_diagnosed
 from agent.diagnose.signs import signs_of
 from agent.measure.incident import Severity
+from agent.measure.incident_cost import Pricing
+from agent.measure.site import NO_SITE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,9 +38,11 @@ LEVELS = {
 class IncidentDesk:
     """Holds what diagnosis remembers from one snapshot to the next."""
 
-    def __init__(self, record: Record = lambda *_: None) -> None:
-        """`record` takes what was remembered, what was seen, and what is told of it."""
+    def __init__(self, record: Record = lambda *_: None, *, pricing: Pricing | None = None) -> None:
+        """`record` takes what was remembered, what was seen, and what is told of it; `pricing` tells costs."""
         self._record = record
+        self._pricing = pricing or Pricing(NO_SITE)
+        self._rack_pricing = self._pricing.another()
         self._memory = Memory()
         self._limits = Limits()
         self._counts = Counts()
@@ -53,13 +57,13 @@ class IncidentDesk:
             self._looked_seconds = now
             before, signs = self._memory, signs_of(snapshot)
             self._memory = diagnosed(before, signs)
-            self._record(before, signs, self._memory.incidents)
+            self._record(before, signs, self._pricing.priced(self._memory.incidents))
             self._counts.take(self._memory.incidents)
             baselines = {name: watch.gap.baseline for name, watch in self._memory.watches.items()}
             self._limits = looked(self._limits, snapshot, baselines)
         return replace(
             snapshot,
-            incidents=self._memory.incidents,
+            incidents=self._pricing.priced(self._memory.incidents),
             incident_counts=self._counts.totals,
             limiters=self._limits.told,
         )
@@ -68,7 +72,8 @@ class IncidentDesk:
         """Return the rack with what its members told, and what only a rack can see."""
         self._rack_memory = rack_diagnosed(self._rack_memory, rack)
         self._rack_counts.take(self._rack_memory.incidents)
-        return replace(rack, incidents=self._rack_memory.incidents, incident_counts=self._rack_counts.totals)
+        incidents = self._rack_pricing.priced(self._rack_memory.incidents)
+        return replace(rack, incidents=incidents, incident_counts=self._rack_counts.totals)
 
     def dump(self) -> dict[str, Any]:
         """Return what deployments usually give, to be kept over a restart."""
