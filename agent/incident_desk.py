@@ -39,16 +39,19 @@ class IncidentDesk:
     """Holds what diagnosis remembers from one snapshot to the next."""
 
     def __init__(self, record: Record = lambda *_: None, *, pricing: Pricing | None = None) -> None:
-        """`record` takes what was remembered, what was seen, and what is told of it; `pricing` tells costs."""
+        """`record` takes what was remembered, what was seen, and what is told of it; `pricing` tells cost."""
         self._record = record
-        self._pricing = pricing or Pricing(NO_SITE)
-        self._rack_pricing = self._pricing.another()
+        self.price(pricing or Pricing(NO_SITE))
         self._memory = Memory()
         self._limits = Limits()
         self._counts = Counts()
         self._rack_memory = RackMemory()
         self._rack_counts = Counts()
         self._looked_seconds = float("-inf")
+
+    def price(self, pricing: Pricing) -> None:
+        """Tell costs at these prices from now on."""
+        self._pricing, self._rack_pricing = pricing, pricing.another()
 
     def examined(self, snapshot: Snapshot) -> Snapshot:
         """Return the snapshot with the incidents that stand, and those that ended lately."""

@@ -168,7 +168,7 @@ def lost(incident: Incident) -> str:
     if incident.lost_joules is not None:
         parts.append(f"{incident.lost_joules:,.0f} J")
     if incident.lost_cost is not None:
-        parts.append(f"{incident.lost_cost:,.2f} {incident.currency or "of the site's currency"}")
+        parts.append(f"{incident.lost_cost:,.2f} {incident.currency}".rstrip())
     absent = [
         name
         for name, value in (("joules", incident.lost_joules), ("money", incident.lost_cost))

@@ -77,6 +77,23 @@ CATALOGUE: tuple[Metric, ...] = (
         "Power at a boundary by a meter that is not its source: to compare with power_watts, never to add.",
     ),
     Metric(
+        "power_remainder_watts",
+        _G,
+        ("boundary", "inner"),
+        "What a boundary draws beside the next one inside it that is measured, over figure_window_seconds of "
+        "node_power_remainder_<boundary>. Less than 0: one of the two meters is wrong.",
+    ),
+    Metric(
+        "meter_up",
+        _G,
+        ("source", "part", "unit"),
+        "1 while a power meter beside the GPUs answers; 0 names the one that does not.",
+    ),
+    Metric(
+        "site_pue_ratio", _G, (), "Energy of the facility over that of its IT equipment, as it was stated."
+    ),
+    Metric("site_pue_info", _G, ("source", "date"), "1; who stated the PUE, and of when it is."),
+    Metric(
         "part_power_watts",
         _G,
         ("part", "unit", "source"),
@@ -692,6 +709,63 @@ CATALOGUE: tuple[Metric, ...] = (
         _C,
         ("rack", "boundary", "source"),
         "Sum of the members' energy at one boundary, also of members that are away or were removed.",
+    ),
+    Metric(
+        "rack_power_remainder_watts",
+        _G,
+        ("rack", "boundary", "inner"),
+        "What a boundary draws beside the next one inside it, over figure_window_seconds of "
+        "rack_power_remainder_<boundary>: of members that tell both, or of the whole rack. Less than 0: a "
+        "meter is wrong.",
+    ),
+    Metric(
+        "rack_power_coverage_ratio",
+        _G,
+        ("rack", "boundary"),
+        "Share of the expected nodes whose energy at a boundary is known over the window.",
+    ),
+    Metric(
+        "rack_power_crosscheck_watts",
+        _G,
+        ("rack", "boundary", "source"),
+        "Power at a boundary by what is not its source, such as all nodes together (`nodes`) beside the "
+        "rack's meter.",
+    ),
+    Metric(
+        "rack_cost_total",
+        _C,
+        ("rack", "component", "boundary", "currency"),
+        "What the rack has cost while its daemon saw it: energy, measured at a boundary, times PUE and the "
+        "price of its moment; capacity, by the hours of the GPUs that should be there. Never add boundaries.",
+    ),
+    Metric(
+        "rack_co2e_grams_total",
+        _C,
+        ("rack", "boundary"),
+        "Grams of CO2 equivalent of the rack's energy, measured at a boundary, times PUE and what "
+        "electricity emitted at its moment.",
+    ),
+    Metric(
+        "rack_cost_per_million_tokens",
+        _G,
+        ("rack", "kind", "component", "boundary", "currency"),
+        "What a million tokens cost now: energy from rack_tokens_per_joule, capacity from the rate per "
+        "expected GPU; absent at zero tokens.",
+    ),
+    Metric(
+        "rack_co2e_grams_per_million_tokens",
+        _G,
+        ("rack", "kind", "boundary"),
+        "Grams of CO2 equivalent that a million tokens emit now, from rack_tokens_per_joule.",
+    ),
+    Metric(
+        "site_price_per_kwh", _G, ("currency",), "What a kilowatt hour costs at this moment, by the tariff."
+    ),
+    Metric(
+        "site_co2e_grams_per_kwh",
+        _G,
+        (),
+        "Grams of CO2 equivalent that a kilowatt hour emits now, as stated or as a feed tells it.",
     ),
     Metric(
         "rack_tokens_per_joule",

@@ -16,6 +16,7 @@ from agent.measure.rack_rows import model_rows, rack_rows
 from agent.measure.reading import Reason
 from agent.measure.row import Row, count_rows, flag_rows, known, state_rows
 from agent.measure.service_rows import deployment_service_rows, service_rows
+from agent.measure.site_rows import site_rows
 from agent.measure.snapshot import Activity
 from agent.measure.validity import Flag, Invalid
 
@@ -92,6 +93,11 @@ def _node_rows(snapshot: Snapshot) -> Iterator[Row]:
     for at in snapshot.boundaries:
         yield from known("power_watts", (at.boundary, at.source), at.power_watts)
         yield from known("energy_joules_total", (at.boundary, at.source), at.energy_joules_total)
+    for rest in snapshot.remainders:
+        yield from known("power_remainder_watts", (rest.boundary, rest.inner), rest.power_watts)
+    for meter, up in snapshot.meters.items():
+        yield Row("meter_up", meter, up)
+    yield from site_rows(snapshot.site)
     for labels, watts in snapshot.crosschecks.items():
         yield Row("power_crosscheck_watts", labels, watts)
     for part in snapshot.parts:
