@@ -71,10 +71,11 @@ def watched(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
     return _judged(watch, unit, node)
 
 
-def _judged(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Incident | None]:
+def case_of(watch: Watch, node: NodeSigns) -> Case:
+    """Return what is before a judge now; the watch has a gap, and samples before it."""
     now, gap = node.at.monotonic_seconds, watch.gap
     during = tuple(each for each in watch.samples if each.seconds >= (gap.since or now))
-    case = Case(
+    return Case(
         node=node.node,
         since=gap.since or now,
         before=watch.case_before,
@@ -84,9 +85,14 @@ def _judged(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
         missing=max(0.0, gap.missing),
         wall_seconds=node.at.unix_seconds - now,
     )
+
+
+def _judged(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Incident | None]:
+    now, gap = node.at.monotonic_seconds, watch.gap
+    case = case_of(watch, node)
     verdict = watch.verdict
     young = now - case.since < JUDGED_SECONDS
-    if verdict is None or (gap.healthy_since is None and (young or len(during) % SELDOM == 0)):
+    if verdict is None or (gap.healthy_since is None and (young or len(case.during) % SELDOM == 0)):
         verdict = _kept(verdict, verdict_of(case), watch.incident)
     if watch.incident is None and _is_early(verdict, gap, now - case.since):
         if is_over(gap, now) or gap.sum_seconds <= 0.0:  # it has come back before anybody was told

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -14,12 +14,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MOST_EVIDENCE = 4
+MOST_PLAIN_EVIDENCE = 16
 ROW_LENGTH = 15
 """Of a row as the first rackwatt wrote it; what is lost beside tokens was appended."""
 MOST_CHARACTERS = 400
 MOST = 2.0**53
 """Larger numbers are no moments, tokens or joules."""
 MOST_INDEX = 4096
+_ROW = (
+    "id",
+    "kind",
+    "cause",
+    "severity",
+    "gpu",
+    "engine_instance",
+    "model",
+    "started",
+    "detected",
+    "ended",
+    "lost_tokens",
+    "lost_joules",
+    "confidence",
+    "evidence",
+    "summary",
+)
+"""Fields of an incident in the order of its row."""
 _KINDS = {str(each): each for each in Kind}
 _CAUSES = {str(each): each for each in Cause}
 _SEVERITIES = {str(each): each for each in Severity}
@@ -115,6 +134,38 @@ def _of_row(row: list[Any], node: str) -> Incident:
         summary=_text(text),
         **_loss(row[ROW_LENGTH] if len(row) > ROW_LENGTH else None),
     )
+
+
+def of_plain(plain: Any) -> Incident:
+    """Read what `to_plain` gave, believing nothing. Raises ValueError, TypeError, KeyError, OverflowError."""
+    if not isinstance(plain, dict) or not isinstance(plain["evidence"], list):
+        raise TypeError("an incident is an object with evidence")
+    row = [plain[name] for name in _ROW]
+    row[_ROW.index("evidence")] = []
+    evidence = tuple(
+        _evidence([each[key] for key in ("metric", "gpu", "before", "during", "text")], _text(each["node"]))
+        for each in plain["evidence"][:MOST_PLAIN_EVIDENCE]
+    )
+    scope = "rack" if plain["scope"] == "rack" else "node"
+    told = _of_row(row, _text(plain["node"]))
+    return replace(told, scope=scope, evidence=evidence, **_loss(_loss_of_plain(plain)))
+
+
+def _loss_of_plain(plain: dict[str, Any]) -> list[Any]:
+    """Return what was lost beside tokens in the order of a row; earlier versions told less of it."""
+    bounds = [_pair_of_plain(plain.get(f"lost_{what}_bounds")) for what in ("tokens", "joules", "cost")]
+    return [
+        plain.get("lost_gpu_seconds"),
+        bounds[0],
+        bounds[1],
+        plain.get("lost_cost"),
+        bounds[2],
+        plain.get("currency") or "",
+    ]
+
+
+def _pair_of_plain(bounds: Any) -> list[Any] | None:
+    return None if bounds is None else [bounds["lower"], bounds["upper"]]
 
 
 def _pair(bounds: Bounds | None) -> list[float] | None:
