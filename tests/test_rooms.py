@@ -70,7 +70,7 @@ ROOMS = {
     "agent.systemd": (),
     "agent.garbage": (),
     "agent.logs": (),
-    "agent.reckoners": ("agent.__version__", "agent.config", "agent.measure"),
+    "agent.reckoners": ("agent.__version__", "agent.boot", "agent.config", "agent.measure"),
     "agent.rack_desk": ("agent.measure", "agent.store"),
     "agent.binding": ("agent.measure.settings", "yaml"),
     "agent.config": (

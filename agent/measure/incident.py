@@ -141,6 +141,7 @@ CAUSES_OF: dict[Kind, tuple[Cause, ...]] = {
     Kind.STRAGGLER: (Cause.POWER_CAP, Cause.THERMAL, Cause.CLOCKS_LOW, Cause.UNKNOWN),
     Kind.FAULT: (Cause.GPU_LOST, Cause.GPU_FAULT, Cause.ECC, Cause.NVLINK),
     Kind.GAP: (Cause.TELEMETRY_GAP,),
+    Kind.EFFICIENCY: (Cause.POWER_CAP, Cause.THERMAL, Cause.CLOCKS_LOW, Cause.UNKNOWN),
     Kind.SATURATION: (Cause.KV_SATURATION,),
     Kind.RESTART: (Cause.ENGINE_DOWN, Cause.ENGINE_RESTART),
 }

@@ -52,10 +52,7 @@ def test_it_says_what_where_why_how_sure_and_what_it_cost(account):
     assert text.startswith("WARNING  drop, power_cap on tray-00: over after 1 min 0 s\n")
     assert "the power limit holds down GPUs 0, 1, 2, 3" in text.replace("\n", " ")
     assert "sure        likely (0.7" in text
-    assert (
-        f"lost        {account.incident.lost_tokens:,.0f} output tokens; joules and money not reckoned"
-        in text
-    )
+    assert f"lost        {account.incident.lost_tokens:,.0f} output tokens, 0 J; money not reckoned" in text
     assert "The power limit holds clocks down: see gpu_power_limit_watts, and who set it." in text
 
 
