@@ -176,6 +176,8 @@ class Config:
 DEFAULT_COLLECTORS = ("nvml", "host", "engines")
 """What runs without any configuration: each costs next to nothing where there is nothing to read."""
 DEFAULT_EXPORTERS = ("prometheus",)
+CARBON = "carbon"
+"""The collector that tells what electricity emits."""
 PEERS = "peers"
 """The collector that `rack.members` switches on."""
 
@@ -202,6 +204,11 @@ def _bind(root: yaml.Node | None, name: str, path: Path | None) -> Config:
     exporters = _plugins(entries.get("exporters"), plugins.EXPORTERS, DEFAULT_EXPORTERS, name, general)
     _refuse_same_path(exporters, f"{where_of(name, entries.get('exporters'))}: exporters")
     _give_members(collectors, general, name, entries.get("collectors"))
+    if CARBON in collectors and general.site.grams_co2e_per_kwh is not None:
+        where = where_of(name, entries.get("site"))
+        raise ConfigError(
+            f"{where}: site.grams_co2e_per_kwh: collectors.{CARBON} tells it; leave one of them out"
+        )
     return Config(path, general, collectors, exporters)
 
 
