@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from agent import plugins
 from agent.binding import ConfigError, compose, entries_of, fill, read_text, where_of
 from agent.measure.gpu_sources import PREFERENCE
+from agent.measure.recorder_settings import RecorderSettings
 from agent.measure.records import BY_NAME as RECORDS
 from agent.measure.settings import Seconds, setting
 from agent.measure.site import NO_SITE, Site
@@ -124,6 +125,7 @@ class General:
     )
     node: NodeSettings = setting(NodeSettings(), "Who this machine is.")
     rack: RackSettings = setting(RackSettings(), "Which rack it belongs to.")
+    recorder: RecorderSettings = setting(RecorderSettings(), "What is kept of the time around an incident.")
     slo: Slo = setting(
         Slo(), "Limits of latency that clients were promised: how much is kept of it becomes metrics."
     )

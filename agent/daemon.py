@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import gc
 import logging
 import signal
 import time
@@ -12,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from agent import __version__, config, garbage, plugins, systemd
 from agent.binding import ConfigError
+from agent.flight import Flight
 from agent.gather import Gatherer
 from agent.incident_desk import IncidentDesk
 from agent.listener import Listener, ListenError
 from agent.measure.history import History
+from agent.measure.incident_cost import Pricing
 from agent.measure.ports import Pusher, Renderer
 from agent.measure.rack import RackReckoner
 from agent.measure.rack_of_one import beside_of, point_of
@@ -63,7 +64,9 @@ class Daemon:
         self._reckoner = reckoner_of(settings)
         plan = plan_of(settings)
         rack = RackReckoner(plan, settings.general.window)
-        self._incidents = IncidentDesk()
+        who = {"rackwatt": __version__, "node": settings.node_name, "rack": settings.general.rack.name}
+        self._flight = Flight(settings.general.recorder, settings.state_dir, who)
+        self._incidents = IncidentDesk(self._flight.take, pricing=_pricing_of(settings))
         kept = Store(settings.state_dir, RACK_FILE_NAME)
         self._desk = RackDesk(rack, plan, kept, self._incidents.examined_rack)
         self._gatherer = Gatherer(
@@ -112,6 +115,10 @@ class Daemon:
                 return rack
             await self._desk.made()
 
+    async def recording(self, incident: str) -> bytes | None:
+        """Return what was recorded around an incident; None when nothing was."""
+        return await self._flight.recording(incident)
+
     @property
     def drains(self) -> Drains:
         """Who was taken out on purpose."""
@@ -144,7 +151,6 @@ class Daemon:
         await self._listen()
         async with self._changing:
             await self._gatherer.set_collectors(collectors_of(self._config))
-        gc.freeze()
         garbage.make_room(0)
         tasks = self._start_jobs()
         await self._pushes.set(_pushers(self._exporters), FLUSH_SECONDS)
@@ -156,7 +162,8 @@ class Daemon:
             task.cancel()
         await asyncio.sleep(0)  # a reckoning that was under way books what came in meanwhile
         self._save()
-        await asyncio.gather(self._gatherer.close(), self._pushes.close(FLUSH_SECONDS))
+        flushed = self._pushes.close(FLUSH_SECONDS), self._flight.close(FLUSH_SECONDS)
+        await asyncio.gather(self._gatherer.close(), *flushed)
         if not (self._saver.flush(FLUSH_SECONDS) and self._desk.flush(FLUSH_SECONDS)):
             log.warning("state_dir did not take the totals in time")
         await self._listener.close()
@@ -174,6 +181,7 @@ class Daemon:
                 ("access", self._listener.keep_access),
                 ("mismatch", self._stop_on_mismatch),
                 ("broken", self._stop_on_broken_loop),
+                ("settle", garbage.settle),
             )
         ]
         for task in tasks:
@@ -324,12 +332,18 @@ class Daemon:
             self._config, self._exporters, self._reload_success = fresh, exporters, True
             self._desk.replan(plan_of(fresh))
             self._reckoner.account_for(fresh.general.site)
+            self._incidents.price(_pricing_of(fresh))
             if fresh.general.rack.has_members:
                 self._membered.set()
             await self._gatherer.set_collectors(collectors)
             await self._pushes.set(_pushers(exporters), FLUSH_SECONDS)
             log.info("configuration reloaded", extra={"sources": len(self._gatherer.sources)})
         systemd.notify("READY=1")
+
+
+def _pricing_of(settings: Config) -> Pricing:
+    """Return what incidents cost at the site."""
+    return Pricing(settings.general.site, config.zone_of(settings.general.site))
 
 
 def _fixed(settings: Config, exporters: Mapping[str, Any]) -> tuple[General, dict[str, Any]]:

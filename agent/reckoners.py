@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import time
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent import __version__, config
+from agent.boot import boot_id
 from agent.measure.node import NodeReckoner
 from agent.measure.rack import RackPlan
 from agent.measure.records import BY_NAME as RECORDS
 
 if TYPE_CHECKING:
     from agent.config import Config
-
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def reckoner_of(settings: Config) -> NodeReckoner:
@@ -24,7 +22,7 @@ def reckoner_of(settings: Config) -> NodeReckoner:
         settings.node_name,
         settings.general.rack.name,
         settings.general.window,
-        epoch=f"boot:{_boot_id()}",
+        epoch=f"boot:{boot_id()}",
         run=f"run:{uuid.uuid4()}",
         version=__version__,
         ledger=str(uuid.uuid4()),
@@ -48,10 +46,3 @@ def plan_of(settings: Config) -> RackPlan:
         site,
         site.prices(config.zone_of(site)),
     )
-
-
-def _boot_id() -> str:
-    try:
-        return BOOT_ID.read_text(encoding="ascii").strip()
-    except OSError:
-        return "unknown"

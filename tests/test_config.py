@@ -77,7 +77,7 @@ def test_sizes_have_units(text, size):
 def test_an_unknown_key_names_line_key_and_choices():
     assert refusal("listen: 127.0.0.1:1\nintervall: 1s\n") == (
         "rackwatt.yaml:2: intervall: unknown key; there are: "
-        "collectors, exporters, interval, listen, node, rack, site, slo, state_dir, web, window"
+        "collectors, exporters, interval, listen, node, rack, recorder, site, slo, state_dir, web, window"
     )
 
 
@@ -313,3 +313,10 @@ def test_a_source_of_gpus_that_is_no_collector_is_named_with_the_choices():
     message = refusal("node: {gpu_sources: [nvml, dcgm-exporter]}\n")
 
     assert "node.gpu_sources: no collector 'dcgm-exporter'; there are: carbon, dcgm," in message
+
+
+def test_the_flight_recorder_can_be_switched_off_and_holds_something_where_it_is_on():
+    off = config.parse("recorder: {memory: 0, retention_size: 0}\n", "rackwatt.yaml").general.recorder
+
+    assert (off.memory, off.retention_size) == (None, None)
+    assert "recorder: memory: must be 0, or at least 512KiB" in refusal("recorder: {memory: 1KiB}\n")

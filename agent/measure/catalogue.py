@@ -153,6 +153,12 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("gpu_memory_power_watts", _G, ("gpu",), "Mean power of the memory: a part of gpu_power_watts."),
     Metric("gpu_power_limit_watts", _G, ("gpu",), "Enforced power limit."),
     Metric(
+        "gpu_module_power_limit_watts",
+        _G,
+        ("gpu",),
+        "Enforced power limit of the superchip that a GPU sits on; both of its GPUs tell the same one.",
+    ),
+    Metric(
         "gpu_energy_joules_total",
         _C,
         ("gpu",),
@@ -194,6 +200,16 @@ CATALOGUE: tuple[Metric, ...] = (
         "gpu_memory_used_bytes", _G, ("gpu",), "Memory in use, without what the driver reserves if it tells."
     ),
     Metric("gpu_memory_total_bytes", _G, ("gpu",), "Memory size."),
+    Metric("gpu_memory_reserved_bytes", _G, ("gpu",), "Memory that the driver keeps for itself."),
+    Metric(
+        "gpu_memory_busy_ratio", _G, ("gpu",), "Share of time in which the memory was read or written at all."
+    ),
+    Metric(
+        "gpu_video_engine_busy_ratio",
+        _G,
+        ("gpu", "engine"),
+        "Load of the video engines: encoder, decoder (of models that see).",
+    ),
     Metric("gpu_temperature_celsius", _G, ("gpu", "sensor"), "Temperature by sensor: gpu, memory."),
     Metric("gpu_thermal_margin_celsius", _G, ("gpu",), "Degrees left to the nearest slowdown threshold."),
     Metric("gpu_clock_hertz", _G, ("gpu", "clock"), "Clock by domain: graphics, sm, memory, video."),
@@ -223,6 +239,12 @@ CATALOGUE: tuple[Metric, ...] = (
         _G,
         ("gpu", "state"),
         "NVLinks of a GPU by state: active, sleep, inactive, traffic_disabled.",
+    ),
+    Metric(
+        "gpu_nvlink_slowest_bytes_per_second",
+        _G,
+        ("gpu",),
+        "Speed of the slowest NVLink that is active, in one direction (53.125e9 is NVLink 5).",
     ),
     Metric(
         "gpu_nvlink_worst_recoveries",
@@ -257,6 +279,25 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     Metric(
         "gpu_fabric_healthy", _G, ("gpu",), "1 while the fabric manager reports this GPU's links healthy."
+    ),
+    Metric(
+        "gpu_fabric_trouble",
+        _G,
+        ("gpu", "trouble"),
+        "1 for what the fabric's health mask says is wrong: degraded_bandwidth, route_unhealthy, "
+        "insufficient_nvlinks, wrong_chassis_serial, …; absent while nothing is.",
+    ),
+    Metric(
+        "gpu_placement_info",
+        _G,
+        ("gpu", "chassis", "slot", "tray", "host", "module"),
+        "1; where a GPU sits, as the driver tells it: the module number is the one on the board, not `gpu`.",
+    ),
+    Metric(
+        "gpu_pcie_replays_total",
+        _C,
+        ("gpu",),
+        "PCIe packets sent again, since the GPU was first seen: a link that is bad, or badly seated.",
     ),
     Metric("gpu_processes", _G, ("gpu",), "Processes with a compute context on a GPU."),
     Metric(

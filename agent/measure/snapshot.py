@@ -86,6 +86,7 @@ class GpuFigures:
     nvlink_bytes_total: Mapping[str, float] = field(default_factory=dict)
     nvlink_errors_total: Mapping[str, float] = field(default_factory=dict)
     xid_errors_total: Mapping[int, float] = field(default_factory=dict)
+    pcie_replays_total: float | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
     """Who told a figure of `reading`, by its name; `gpu_sources.DEFAULT` for those not named."""
 

@@ -360,6 +360,18 @@ def test_incidents_stand_worst_first_and_those_that_ended_last(server, opened):
     expect(items.nth(3)).to_have_class("ended")
 
 
+def test_what_a_stop_has_cost_is_told_in_joules_and_money(server, opened):
+    server.publish(scenes.with_incidents())
+    page = shown(opened())
+    facts = page.locator("#incidents-list li", has_text="127.0.0.1:8000").first.locator(".facts span")
+
+    expect(facts.filter(has_text="for nothing")).to_have_text("57.3\u202fkJ for nothing")
+    expect(facts.filter(has_text="USD")).to_have_text("0.31\u202fUSD")
+    expect(facts.filter(has_text="USD")).to_have_attribute(
+        "title", "energy and time of GPUs, between 0.300\u202fUSD and 0.320\u202fUSD"
+    )
+
+
 def test_what_nobody_knows_to_be_lost_is_not_told_as_lost(server, opened):
     server.publish(scenes.with_incidents(seconds=600.0))
     page = shown(opened())

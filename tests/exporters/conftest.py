@@ -85,6 +85,12 @@ def well_gpu():
         link_bytes_per_second={"nvlink_tx": 4.01e11, "c2c_rx": 2.5e9},
         memory_used_bytes=250_000_000_000,
         memory_total_bytes=297_000_000_000,
+        memory_reserved_bytes=993_000_000,
+        memory_busy_ratio=0.37,
+        encoder_busy_ratio=0.0,
+        decoder_busy_ratio=0.12,
+        pcie_replays=17,
+        nvlink_slowest_bytes_per_second=53.125e9,
         temperature_celsius={"gpu": 61.0, "memory": 70.0},
         thermal_margin_celsius=24.0,
         clock_hertz={"sm": 1.92e9, "memory": 3.996e9},
@@ -93,7 +99,18 @@ def well_gpu():
         nvlink_worst=(7, 3),
         remapped_rows={"correctable": 0, "pending": 1},
         recovery_action="none",
-        placement=Placement("1821", 7, 6, 1, 2, "0f0e", 0, "completed", fabric_healthy=True),
+        placement=Placement(
+            "1821",
+            7,
+            6,
+            1,
+            2,
+            "0f0e",
+            0,
+            "completed",
+            fabric_healthy=False,
+            fabric_troubles=frozenset({"degraded_bandwidth"}),
+        ),
         processes=(GpuProcess(4242, 200_000_000_000),),
     )
     return GpuFigures(
@@ -107,8 +124,9 @@ def well_gpu():
         throttled_seconds_total={"sw_power_cap": 12.5},
         ecc_errors_total={"corrected": 3, "uncorrected": 0},
         nvlink_bytes_total={"tx": 4.01e15, "rx": 3.98e15},
-        nvlink_errors_total={"link_recovery": 3, "symbol": 120},
+        nvlink_errors_total={"link_recovery": 3, "symbol": 120, "replay": 2, "crc_flit": 1},
         xid_errors_total={48: 0, 79: 1},
+        pcie_replays_total=5,
         sources={"all others": "nvml", "active_ratio": "dcgm_exporter"},
     )
 
