@@ -195,8 +195,8 @@ def test_what_is_absent_is_a_dash_with_its_reason(server, opened):
     page = shown(opened())
     rung = page.locator("#card-ladder tbody tr").first
 
-    expect(rung.locator("td").nth(1).locator(".number")).to_have_text(DASH)
-    expect(rung.locator("td").nth(1).locator(".why")).to_have_text("member missing")
+    expect(rung.locator("td").nth(2).locator(".number")).to_have_text(DASH)
+    expect(rung.locator("td").nth(2).locator(".why")).to_have_text("member missing")
     expect(page.locator("#card-rate .standing")).to_contain_text("not valid: member missing")
 
 

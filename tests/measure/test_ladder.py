@@ -229,3 +229,27 @@ def test_t9_a_meter_whose_counter_and_power_disagree_is_not_believed(tray):
 
     assert node.reasons == {Invalid.COUNTER_POWER_MISMATCH}
     assert node.power_watts == 2000.0
+
+
+@pytest.mark.parametrize(
+    ("gpus", "gpu_watts", "node", "rungs", "between"),
+    [
+        pytest.param(8, 950.0, 10_400.0, ["gpu", "node"], {("node", "gpu"): 2800.0}, id="HGX B200"),
+        pytest.param(4, 340.0, 2200.0, ["gpu", "node"], {("node", "gpu"): 840.0}, id="H100 PCIe"),
+        pytest.param(1, 300.0, None, ["gpu"], {}, id="a workstation card"),
+    ],
+)
+def test_machines_without_superchips_have_no_module(bench, gpu, gpus, gpu_watts, node, rungs, between):
+    """Each board has a serial of its own there, and the driver tells no power of modules."""
+    bench.node.expect(["nvml", "redfish"])
+    for second in map(float, range(21)):
+        at = Moment(second, UNIX + second)
+        bench.take_gpus(
+            *(gpu(second, gpu_watts * second, gpu_watts, number=n, serial=f"16{n}") for n in range(gpus))
+        )
+        told = () if node is None else (MeterReading("node", "0", at, node),)
+        bench.node.take(Reading("redfish", at, meters=told), 1.0)
+    snapshot = bench.snapshot(20.0)
+
+    assert [each.boundary for each in snapshot.boundaries] == rungs
+    assert remainders(snapshot) == {pair: pytest.approx(watts) for pair, watts in between.items()}

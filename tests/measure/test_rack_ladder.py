@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 import pytest
 from fakes.rack_node import OUTPUT, RackNode
 
+from agent.measure.carbon import CarbonReading
 from agent.measure.efficiency import Member
 from agent.measure.node_meters import RackMeter
 from agent.measure.rack import RackPlan, RackReckoner
+from agent.measure.rack_of_one import rack_of_one
 from agent.measure.rack_rows import rack_rows
 from agent.measure.rack_site import Beside
-from agent.measure.reading import Moment
+from agent.measure.reading import Moment, Reading
 from agent.measure.series import Horizon, Point, Series
 from agent.measure.site import Site, Stated
 from agent.measure.snapshot import BoundaryFigures
@@ -220,3 +222,30 @@ def test_without_a_site_nothing_is_reckoned_with_it():
 
     assert (rack.site.costs_total, rack.site.grams_total, rack.site.per_million) == ({}, {}, {})
     assert "facility" not in rack.power_watts
+
+
+def test_a_feed_tells_what_electricity_emits_and_while_it_is_stale_nobody_does():
+    bench = Bench(replace(SITE, grams_co2e_per_kwh=None))
+    bench.live(0, 25)
+    fed = bench.rack.snapshot(Moment(25.0, BEGAN + 25.0), "own", Beside(None, 250.0))
+    stale = bench.rack.snapshot(Moment(26.0, BEGAN + 26.0), "own", Beside(None, None, "4 h old"))
+
+    assert fed.site.grams_per_million[OUTPUT, "gpu"] == pytest.approx(0.1e6 / 3.6e6 * 250 * 1.2)
+    assert (stale.site.grams_co2e_per_kwh, stale.site.grams_per_million) == (None, {})
+    assert stale.site.why_no_grams == "4 h old"
+    assert stale.site.grams_total == fed.site.grams_total
+
+
+def test_what_a_node_alone_emits_is_as_its_feed_tells(bench, gpu, page):
+    bench.node.account_for(SITE)
+    for second in map(float, range(21)):
+        bench.take_gpus(gpu(second, 500.0 * second, 500.0))
+        bench.take_page(page(second, 1000.0 * second))
+    at = Moment(20.0, BEGAN)
+    bench.node.take(Reading("carbon", at, carbon=CarbonReading(250.0, "DE", BEGAN)), 300.0)
+    fed = rack_of_one(bench.snapshot(20.0), RackPlan(site=SITE))
+    bench.node.miss("carbon")
+    without = rack_of_one(bench.snapshot(20.0), RackPlan(site=SITE))
+
+    assert fed.site.grams_per_million[OUTPUT, "gpu"] == pytest.approx(0.5e6 / 3.6e6 * 250 * 1.2)
+    assert without.site.grams_co2e_per_kwh == 400.0
