@@ -61,8 +61,9 @@ FASTER = {
     "efficiency_for": "8s",
     "straggler_for": "14s",
     "stall_for": "16s",
+    "absent_for": "6s",
 }
-"""What would still outlast the test, or come before the incident that holds it back."""
+"""What would still outlast the test, or come before the incident that holds it back, or before a scrape."""
 LLAMA = 'engine="vllm",engine_instance="a:1",model="lab"'
 CELL = 'kind="drop",cause="host_pressure"'
 STANDS = f'rackwatt_incident_active{{scope="node",severity="critical",node="cell-1",gpu="",{CELL}}}'
@@ -151,7 +152,7 @@ class Story:
         for name, value in {
             "engine_up": 1.0,
             "engine_counted": 1.0,
-            "engine_requests": 100.0,
+            "engine_requests": 20.0,
         }.items():
             more = {"engine_counted": ',kind="output"', "engine_requests": ',state="running"'}.get(name, "")
             self.lab.gauges[f"rackwatt_{name}{{{LEAN}{more}}}"] = value
