@@ -12,6 +12,7 @@ from agent.measure.deployment_figures import NodeView, deployments_of, ratios_of
 from agent.measure.deployment_work import DeploymentWork
 from agent.measure.engine_book import EngineBook
 from agent.measure.engine_tokens import forget_unexpected
+from agent.measure.environment import EnvironmentBook
 from agent.measure.host_book import HostBook
 from agent.measure.latency_book import ModelLatencies
 from agent.measure.ledger import Ledger
@@ -74,6 +75,7 @@ class NodeReckoner:
         self._ledger = Ledger()
         self._gpus = NodeGpus(self._ledger, self._horizon, epoch, run)
         self._host = HostBook(self._ledger, epoch)
+        self._environment = EnvironmentBook()
         self._meters = NodeMeters(self._ledger, self._horizon)
         self._models = ModelTokens(self._ledger)
         self._counting = NodeCounting()
@@ -157,6 +159,7 @@ class NodeReckoner:
             self._engine_names[instance] = (gone.engine, gone.model)
         self._gpus.expect(offered)
         self._host.expect(offered)
+        self._environment.expect(offered)
         self._meters.expect(offered)
         self._counting.expect(
             {name: book.model for name, book in self._engines.items()}, offered, self._gpus.computing
@@ -169,6 +172,7 @@ class NodeReckoner:
     def take(self, reading: Reading, cadence_seconds: float) -> bool:
         """Book one reading of a source that is read at this cadence; tell whether an engine began a count."""
         self._host.take(reading.source, reading.host)
+        self._environment.take(reading.source, reading.environment)
         cadence_seconds = max(cadence_seconds, reading.renewed_seconds)
         added = self._gpus.take(reading, cadence_seconds)
         self._meters.take(reading, cadence_seconds, self._gpus.boundaries)
@@ -198,6 +202,7 @@ class NodeReckoner:
                 book.miss()
         self._gpus.miss(source)
         self._host.miss(source)
+        self._environment.miss(source)
         self._meters.miss(source)
         if self._counting.miss(source, self._gpus.computing):
             self._count()
@@ -256,6 +261,7 @@ class NodeReckoner:
         return {
             "node": self._identity(),
             "host": self._host.figures,
+            "environment": self._environment.readings,
             "notes": self._all_notes(),
             "owners": tuple(owner for owners in self._owners.values() for owner in owners),
             "version": self._version,

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent.measure.engine import EngineReading
+    from agent.measure.environment import EnvironmentReading
     from agent.measure.gpu import GpuReading
     from agent.measure.host import HostReading
     from agent.measure.meter import MeterReading
@@ -76,6 +77,8 @@ class Reading:
     """Who uses which GPU."""
     host: HostReading | None = None
     """The machine around the GPUs."""
+    environment: tuple[EnvironmentReading, ...] = ()
+    """Air, coolant and leaks around them."""
     costs: Mapping[str, Cost] = field(default_factory=dict)
     renewed_seconds: float = 0.0
     """How often what it says is renewed, where that is less often than it is asked."""

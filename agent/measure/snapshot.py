@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from agent.measure.attribution import Claim, Group
     from agent.measure.energy import Verdict
     from agent.measure.engine import EngineReading, TokenKind
+    from agent.measure.environment import EnvironmentReading
     from agent.measure.gpu import GpuReading, GpuState
     from agent.measure.host import HostFigures
     from agent.measure.incident import Incident
@@ -204,5 +205,7 @@ class Snapshot:
     """Number of incidents and tokens lost by them, by scope, kind and cause."""
     host: HostFigures | None = None
     """The machine around the GPUs; None while nothing tells of it."""
+    environment: tuple[EnvironmentReading, ...] = ()
+    """Air, coolant and leaks around them."""
     pushes: tuple[PushFigures, ...] = ()
     """How sending goes, of each exporter that pushes."""
