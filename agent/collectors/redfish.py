@@ -1,4 +1,4 @@
-"""Management controllers by Redfish (BMC, power shelf, PDU, CDU): power of node and rack, air, coolant, leaks."""
+"""Management controllers by Redfish (BMC, power shelf, PDU, CDU): power, air, coolant and leaks."""
 
 from __future__ import annotations
 

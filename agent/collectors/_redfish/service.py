@@ -184,7 +184,8 @@ class Service:
         if answer.status == FORBIDDEN:
             return SourceError(Reason.DENIED, f"{said}; give the user the role ReadOnly (privilege Login)")
         if answer.status in GONE or answer.status == BAD:
-            return NotThereError(Reason.UNSUPPORTED, f"{said}; is it a Redfish service?")
+            mend = "is it a Redfish service?" if path == ROOT else "what it has is looked for anew"
+            return NotThereError(Reason.UNSUPPORTED, f"{said}; {mend}")
         if answer.status in BUSY:
             return SourceError(Reason.UNREACHABLE, f"{said}; the controller is busy or not well")
         return SourceError(Reason.MALFORMED, f"{said}, which is no answer of a Redfish service")
