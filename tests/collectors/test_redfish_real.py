@@ -79,4 +79,4 @@ async def test_dmtfs_client_logs_in_to_our_fake_and_lists_the_same_figures():
     }
 
     assert listed["Chassis_0 PowerWatts"] == "6120.00 W"
-    assert listed["Chassis 0 Altitude 0"] == "12.00 m"
+    assert listed["Chassis 0 TotalHSC Power"] == "6098.50 W"

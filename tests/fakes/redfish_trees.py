@@ -120,6 +120,7 @@ def gb300_tray(watts: float | None = 6120.0, *, expands: bool = False) -> Tree:
     sensor = f"{top}/Sensors/Chassis_0_TotalHSC_Power_0"
     tree[sensor] = {
         "Id": "Chassis_0_TotalHSC_Power_0",
+        "Name": "Chassis 0 TotalHSC Power",
         "Reading": 6098.5,
         "ReadingType": "Power",
         "ReadingUnits": "W",
