@@ -8,12 +8,14 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from agent import plugins
 from agent.binding import ConfigError, compose, entries_of, fill, read_text, where_of
 from agent.measure.gpu_sources import PREFERENCE
 from agent.measure.records import BY_NAME as RECORDS
 from agent.measure.settings import Seconds, setting
+from agent.measure.site import NO_SITE, Site
 from agent.measure.slo import Slo
 from agent.wire.member_settings import Member, MembersFrom  # noqa: TC001  (settings are read by their types)
 
@@ -39,9 +41,11 @@ class NodeSettings:
 class ExpectedSettings:
     """`rack.expected`: how large the rack should be."""
 
-    nodes: int | None = setting(None, "Nodes that there should be; default: as many as members.")
+    nodes: int | None = setting(
+        None, "Nodes that there should be; default, and at least: as many as members."
+    )
     gpus: int | None = setting(
-        None, "GPUs that there should be; default: the most that each member has shown."
+        None, "GPUs that there should be; default, and at least: the most that each member has shown."
     )
 
     def __post_init__(self) -> None:
@@ -123,6 +127,7 @@ class General:
     slo: Slo = setting(
         Slo(), "Limits of latency that clients were promised: how much is kept of it becomes metrics."
     )
+    site: Site = setting(NO_SITE, "What energy and GPUs cost here, and what electricity emits.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +229,7 @@ def _give_members(collectors: dict[str, Any], general: General, name: str, node:
 def _check(general: General, name: str, entries: dict[str, yaml.Node]) -> None:
     """Refuse values that no type forbids."""
     address_of(general.listen, f"{where_of(name, entries.get('listen'))}: listen")
+    zone_of(general.site, f"{where_of(name, entries.get('site'))}: site")
     known = plugins.names(plugins.COLLECTORS)
     for source in general.node.gpu_sources:
         if source not in known:
@@ -240,6 +246,18 @@ def address_of(listen: str, what: str) -> tuple[str, int]:
     if not colon or not host or not digits or int(port) > 65535:  # noqa: PLR2004  (ports are 16 bits)
         raise ConfigError(f"{what}: {listen!r} is not ADDRESS:PORT, e.g. 127.0.0.1:9744")
     return host.strip("[]"), int(port)
+
+
+def zone_of(site: Site, what: str = "site") -> ZoneInfo | None:
+    """Return whose clock the hours of the tariff are of. Raises ConfigError, which begins with `what`."""
+    name = site.tariff.timezone
+    try:
+        return ZoneInfo(name) if name else None
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ConfigError(
+            f"{what}.tariff.timezone: this machine has no time zone {name!a}; names are such as "
+            "Europe/Berlin, and come with the package tzdata"
+        ) from None
 
 
 def _plugins(

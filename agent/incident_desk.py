@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agent.diagnose.diagnosis import Memory, baselines_of, diagnosed, with_baselines
+from agent.diagnose.limiter import Limits, looked
 from agent.diagnose.rack_diagnosis import RackMemory, rack_diagnosed
 from agent.diagnose.signs import signs_of
 from agent.measure.incident import Severity
@@ -34,6 +35,7 @@ class IncidentDesk:
 
     def __init__(self) -> None:
         self._memory = Memory()
+        self._limits = Limits()
         self._counts = Counts()
         self._rack_memory = RackMemory()
         self._rack_counts = Counts()
@@ -46,7 +48,14 @@ class IncidentDesk:
             self._looked_seconds = now
             self._memory = diagnosed(self._memory, signs_of(snapshot))
             self._counts.take(self._memory.incidents)
-        return replace(snapshot, incidents=self._memory.incidents, incident_counts=self._counts.totals)
+            baselines = {name: watch.gap.baseline for name, watch in self._memory.watches.items()}
+            self._limits = looked(self._limits, snapshot, baselines)
+        return replace(
+            snapshot,
+            incidents=self._memory.incidents,
+            incident_counts=self._counts.totals,
+            limiters=self._limits.told,
+        )
 
     def examined_rack(self, rack: RackSnapshot) -> RackSnapshot:
         """Return the rack with what its members told, and what only a rack can see."""

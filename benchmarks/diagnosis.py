@@ -13,7 +13,8 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from agent.twin import scenario
-from benchmarks.virtual_tray import WALL_SECONDS, VirtualNode
+from benchmarks.quick_tray import QuickNode
+from benchmarks.virtual_tray import WALL_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -128,7 +129,7 @@ def _load(dice: random.Random, shape: str) -> str:
 def result_of(seed: int) -> Result:
     """Play a scenario and judge what was told."""
     play = play_of(seed)
-    node = VirtualNode(scenario.parse(play.text, f"seed {seed}"))
+    node = QuickNode(scenario.parse(play.text, f"seed {seed}"))
     lost_before = lost = due = 0.0
     told: dict[str, Any] = {}
     for truth, incidents in node.run(WARM_SECONDS + FAULT_SECONDS + AFTER_SECONDS):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from agent.measure.incident import Incident
     from agent.measure.snapshot import Snapshot
+    from agent.twin.events import Event
     from agent.twin.scenario import Scenario
 
 EPOCH_SECONDS = 1_000.0
@@ -31,6 +32,10 @@ EPOCH_SECONDS = 1_000.0
 WALL_SECONDS = 1_760_000_000.0
 FIRST_PORT = 8000
 ANSWER_SECONDS = 0.004
+LATER_SECONDS = 0.02
+"""Between the pages and the reckoning."""
+MINUTE_SECONDS = 60
+GPUS, ENGINES, EVERYTHING, DRAINED = "gpus", "engines", "everything", "drained"
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -58,6 +63,27 @@ class Truth:
     faults: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A source that tells nothing for some time: `gpus`, `engines` or everything; or a drained node."""
+
+    source: str
+    since: float
+    until: float
+
+    def holds(self, second: float) -> bool:
+        """Whether it is that time."""
+        return self.since <= second < self.until
+
+
+def _is_near(event: Event, second: int) -> bool:
+    """Whether an event may hold within the next minute."""
+    if event.every is not None:
+        return True
+    ends = float("inf") if event.seconds is None else event.at + event.seconds + 1.0
+    return event.at < second + MINUTE_SECONDS and ends >= second - 1.0
+
+
 class _Client:
     """Stands in for the HTTP client: the pages of the tray as it stands."""
 
@@ -72,12 +98,50 @@ class _Client:
         """Hold nothing."""
 
 
-class VirtualNode:
+class TrayLife:
+    """A tray, second by second, and what is true of it."""
+
+    def __init__(self, scenario: Scenario, number: int, missing: tuple[Missing, ...]) -> None:
+        self.scenario, self.tray = scenario, Tray(scenario, number)
+        self._events, self._missing = self.tray.plan.events, missing
+        self._lost = self._due = 0.0
+
+    def live(self, second: int) -> Truth:
+        """Live through a second."""
+        if second % MINUTE_SECONDS == 1:  # a day has many events, and each step looks at all there are
+            self.tray.plan.events = tuple(each for each in self._events if _is_near(each, second))
+        for step in range((second - 1) * STEPS_PER_SECOND + 1, second * STEPS_PER_SECOND + 1):
+            self.tray.advance(step)
+            could = wanted = made = 0
+            for engine in self.tray.engines:
+                could += engine.traits.capacity_mtps
+                wanted += engine.offered_mtps
+                made += engine.rates_mtps[0]
+            due = min(could, wanted) / MILLI / STEPS_PER_SECOND
+            self._due += due
+            self._lost += max(0.0, due - made / MILLI / STEPS_PER_SECOND)
+        tokens = float(sum(engine.tokens(0)[0] for engine in self.tray.engines))
+        return Truth(float(second), tokens, self._due, self._lost, tuple(self.tray.effects.faults))
+
+    def why_missing(self, source: str, second: float) -> Reason | None:
+        """Return why a source tells nothing now; None while it does."""
+        if self.tray.effects.off:
+            return Reason.UNREACHABLE
+        if self.tray.effects.gap:
+            return Reason.TIMED_OUT
+        away = any(each.source in {source, EVERYTHING} and each.holds(second) for each in self._missing)
+        return Reason.TIMED_OUT if away else None
+
+    def is_drained(self, second: float) -> bool:
+        """Whether somebody has taken the node out."""
+        return any(each.source == DRAINED and each.holds(second) for each in self._missing)
+
+
+class VirtualNode(TrayLife):
     """A node daemon on one tray; `run` lives through a scenario second by second."""
 
-    def __init__(self, scenario: Scenario, number: int = 0) -> None:
-        self.scenario, self.tray = scenario, Tray(scenario, number)
-        self._lost = self._due = 0.0
+    def __init__(self, scenario: Scenario, number: int = 0, missing: tuple[Missing, ...] = ()) -> None:
+        super().__init__(scenario, number, missing)
         self._loop = VirtualLoop()
         model = scenario.rack.model(number)
         self._pages = [Page(model, engine.histograms) for engine in self.tray.engines]
@@ -107,12 +171,11 @@ class VirtualNode:
 
     def answer(self, url: str) -> Fetched:
         """Return the page of an address, or raise what a client would meet."""
-        if self.tray.effects.off:
-            raise SourceError(Reason.UNREACHABLE, f"{url}: connection refused")
-        if self.tray.effects.gap:
-            raise SourceError(Reason.TIMED_OUT, f"{url}: no answer")
-        now = self._loop.time()
-        body = self._gpus(now) if ":9745/" in url else self._engine(url)
+        now, source = self._loop.time(), GPUS if ":9745/" in url else ENGINES
+        reason = self.why_missing(source, now - EPOCH_SECONDS)
+        if reason is not None:
+            raise SourceError(reason, f"{url}: no answer")
+        body = self._gpus(now) if source == GPUS else self._engine(url)
         return Fetched(body, {}, now, now + ANSWER_SECONDS, now + ANSWER_SECONDS)
 
     def _engine(self, url: str) -> bytes:
@@ -133,29 +196,17 @@ class VirtualNode:
         """Yield the truth and the incidents of each second."""
         try:
             for second in range(1, seconds + 1):
-                self._live(second)
+                truth = self.live(second)
                 now = Moment(EPOCH_SECONDS + second, WALL_SECONDS + second)
                 self._loop.now_seconds = now.monotonic_seconds
                 self._loop.run_until_complete(self._read(now))
-                later = Moment(now.monotonic_seconds + 0.02, now.unix_seconds + 0.02)
+                later = Moment(now.monotonic_seconds + LATER_SECONDS, now.unix_seconds + LATER_SECONDS)
+                self._reckoner.drained = "by plan" if self.is_drained(second) else None
                 self.snapshot = self._reckoner.snapshot(later, tuple(self._outcomes.values()), {})
                 self.memory = diagnosed(self.memory, signs_of(self.snapshot))
-                yield self._truth(second), self.memory.incidents
+                yield truth, self.memory.incidents
         finally:
             self._loop.close()
-
-    def _live(self, second: int) -> None:
-        for step in range((second - 1) * STEPS_PER_SECOND + 1, second * STEPS_PER_SECOND + 1):
-            self.tray.advance(step)
-            could = sum(engine.traits.capacity_mtps for engine in self.tray.engines)
-            wanted = sum(engine.offered_mtps for engine in self.tray.engines)
-            made = sum(engine.rates_mtps[0] for engine in self.tray.engines)
-            self._due += min(could, wanted) / MILLI / STEPS_PER_SECOND
-            self._lost += max(0.0, min(could, wanted) - made) / MILLI / STEPS_PER_SECOND
-
-    def _truth(self, second: int) -> Truth:
-        tokens = float(sum(engine.tokens(0)[0] for engine in self.tray.engines))
-        return Truth(float(second), tokens, self._due, self._lost, tuple(self.tray.effects.faults))
 
     async def _read(self, now: Moment) -> None:
         for source in self._sources:

@@ -57,6 +57,7 @@ ROOMS = {
         "agent.measure.settings",
         "agent.measure.records",
         "agent.measure.gpu_sources",
+        "agent.measure.site",
         "agent.measure.slo",
         "agent.wire.member_settings",
         "yaml",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from agent.diagnose.host_signs import host_signs_of
 from agent.measure.engine import TokenKind
 from agent.measure.engine_work import OUTCOMES
 from agent.measure.gpu import GpuState, PowerScope, gpu_watts
@@ -13,6 +14,7 @@ from agent.measure.reading import Reason
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from agent.diagnose.host_signs import HostSigns
     from agent.measure.rack_snapshot import DeploymentFigures
     from agent.measure.reading import Moment
     from agent.measure.series import Point
@@ -99,6 +101,8 @@ class NodeSigns:
     units: tuple[UnitSigns, ...]
     gpus: tuple[GpuSigns, ...]
     """All of them, also those that nobody works on."""
+    host: HostSigns | None = None
+    """The machine around them; None while nothing tells of it."""
 
 
 def are_idle(gpus: tuple[GpuSigns, ...]) -> bool:
@@ -124,7 +128,9 @@ def signs_of(snapshot: Snapshot) -> NodeSigns:
     }
     here = [each for each in snapshot.deployments if set(each.instances) & engines.keys()]
     units = tuple(_unit(each, engines, gpus, alone=len(here) == 1) for each in here)
-    return NodeSigns(snapshot.at, snapshot.node.name, snapshot.drained is not None, units, gpus)
+    return NodeSigns(
+        snapshot.at, snapshot.node.name, snapshot.drained is not None, units, gpus, host_signs_of(snapshot)
+    )
 
 
 def _unit(

@@ -53,7 +53,7 @@ def watched(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
     """Take one moment more; return what is remembered, and the incident if one stands or just ended."""
     now = node.at.monotonic_seconds
     engines, vanished = _with_vanished(watch, unit, now)
-    sample = sample_of(replace(unit, engines=engines), watch.samples, now)
+    sample = sample_of(replace(unit, engines=engines), watch.samples, now, node.host)
     gap = stepped(watch.gap, watch.samples, sample)
     samples = (*(each for each in watch.samples if each.seconds > now - KEPT_SECONDS), sample)
     watch = replace(watch, samples=samples, vanished=vanished)

@@ -521,6 +521,13 @@ CATALOGUE: tuple[Metric, ...] = (
         "instance among many empty ones is what is to be seen.",
     ),
     Metric(
+        "deployment_limiter",
+        _G,
+        (*_DEPLOYMENT, "limiter"),
+        "1 for what bounds the throughput of the deployment now, wrong or not: demand, kv_memory, "
+        "memory_bandwidth, compute, nvlink, power_limit, thermal, host or unknown (docs/limiter.md).",
+    ),
+    Metric(
         "deployment_requests_finished_total",
         _C,
         (*_DEPLOYMENT, "outcome"),

@@ -8,6 +8,7 @@ from agent.measure.attribution import Claim
 from agent.measure.energy import Verdict
 from agent.measure.gpu import GpuState
 from agent.measure.incident import Cause, Kind, Severity
+from agent.measure.limiter import Limit
 from agent.measure.push import Loss
 from agent.measure.reading import Reason
 from agent.measure.snapshot import Activity
@@ -115,12 +116,23 @@ WORDS: Mapping[type[StrEnum], Mapping[StrEnum, str]] = {
         Cause.GPU_FAULT: "A GPU reported an error of its hardware: see gpu_xid_errors_total.",
         Cause.ECC: "A GPU had a memory error that could not be corrected.",
         Cause.NVLINK: "NVLink or its fabric reported an error.",
-        Cause.HOST_PRESSURE: "GPUs are worked less at full clocks: something before them is slow, such as the host.",
+        Cause.HOST_PRESSURE: "GPUs are worked less at full clocks: something before them is slow; see host_pressure_stalled_seconds_total.",
         Cause.NODE_DOWN: "The node itself is down.",
         Cause.TELEMETRY_GAP: "It cannot be read: its page, its driver, or the way to it.",
         Cause.WORKLOAD_SHIFT: "Prompts grew against outputs: nothing is broken.",
         Cause.DEMAND: "Clients ask for less: nothing is broken.",
         Cause.UNKNOWN: "Nothing that is measured explains it.",
+    },
+    Limit: {
+        Limit.DEMAND: "Requests: all that are there are in work, and more would give more tokens.",
+        Limit.KV_MEMORY: "Room in the KV cache: requests wait for it, or are put off.",
+        Limit.MEMORY_BANDWIDTH: "The GPUs' own memory: decoding reads all weights for each token of a batch.",
+        Limit.COMPUTE: "Tensor cores: large batches, or many prompts.",
+        Limit.NVLINK: "Traffic between GPUs.",
+        Limit.POWER_LIMIT: "Watts: the power limit, or a power brake, holds clocks down.",
+        Limit.THERMAL: "Cooling: heat holds clocks down.",
+        Limit.HOST: "What is before the GPUs: requests are there, and the GPUs wait.",
+        Limit.UNKNOWN: "Nothing that is measured says; the evidence says what is missing.",
     },
     Severity: {
         Severity.INFO: "Nobody must act.",

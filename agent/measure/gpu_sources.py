@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from agent.measure.gpu import GpuReading
     from agent.measure.reading import Reading
 
-PREFERENCE = ("nvml", "twin", "dcgm_exporter")
+PREFERENCE = ("nvml", "twin", "dcgm", "dcgm_exporter")
 """Sources of GPUs, the most direct first. One that is not named comes after those that are."""
 GAUGES = (
     "utilization_ratio",

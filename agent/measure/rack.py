@@ -38,6 +38,7 @@ class RackPlan:
     name: str = ""
     """Empty: as most members call their rack."""
     nodes_expected: int | None = None
+    """At least: more are expected when more members are named, or more GPUs were seen."""
     gpus_expected: int | None = None
     record: Record | None = None
     drained: frozenset[str] = frozenset()
@@ -184,10 +185,10 @@ class RackReckoner:
             member.settle(now.monotonic_seconds)
         places = self._places()
         duty = [place.member for place in places if place.drained is None and not place.same_as]
-        drained = sum(place.drained is not None for place in places)
+        drained = sum(place.drained is not None and not place.same_as for place in places)
         counted = sum(not place.same_as for place in places)
-        nodes = self.plan.nodes_expected
-        expected = max(0, (counted if nodes is None else nodes) - drained)
+        # A rack that names more members than it expects would hide a missing one behind a surplus one.
+        expected = max(counted, self.plan.nodes_expected or 0) - drained
         yield
         figures = yield from figures_in_steps(duty, expected, self._window_seconds, now.monotonic_seconds)
         return (

@@ -98,12 +98,11 @@ def models_of(snapshot: Snapshot) -> tuple[ModelFigures, ...]:
 
 
 def deployments_of(snapshot: Snapshot) -> tuple[DeploymentFigures, ...]:
-    """Return every deployment that a node serves now, and how well."""
-    served = snapshot.deployment_services
+    """Return every deployment that a node serves now, how well, and what bounds it."""
+    served, limiters = snapshot.deployment_services, snapshot.limiters
+    groups = [(Group(each.deployment, each.model), each) for each in snapshot.deployments if each.nodes]
     return tuple(
-        replace(each, service=served.get(Group(each.deployment, each.model)))
-        for each in snapshot.deployments
-        if each.nodes
+        replace(each, service=served.get(group), limiter=limiters.get(group)) for group, each in groups
     )
 
 

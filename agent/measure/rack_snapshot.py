@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from agent.measure.engine import TokenKind
     from agent.measure.incident import Incident
+    from agent.measure.limiter import Limiter
     from agent.measure.reading import Moment
     from agent.measure.service import ServiceFigures
     from agent.measure.snapshot import BoundaryFigures
@@ -132,6 +133,8 @@ class DeploymentFigures:
     """On a node: since when it has had these instances and GPUs."""
     energies: tuple[BoundaryFigures, ...] = ()
     """On a node of which it is a part: its energy as a rack reads it."""
+    limiter: Limiter | None = None
+    """What bounds it now; None while nobody has looked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -324,12 +324,11 @@ def _sources(places: Sequence[Place]) -> dict[str, str]:
 
 
 def _gpus_expected(plan: RackPlan, places: Sequence[Place]) -> int:
-    """Return how many GPUs there should be: as configured, or the most that each member has shown."""
+    """Return how many GPUs there should be: as configured, at least the most that each member has shown."""
     counted = [place for place in places if not place.same_as]
-    if plan.gpus_expected is not None:
-        drained = sum(place.member.most_gpus for place in counted if place.drained is not None)
-        return max(0, plan.gpus_expected - drained)
-    return sum(place.member.most_gpus for place in counted if place.drained is None)
+    drained = sum(place.member.most_gpus for place in counted if place.drained is not None)
+    shown = sum(place.member.most_gpus for place in counted)
+    return max(shown, plan.gpus_expected or 0) - drained
 
 
 def _told_rack(places: Sequence[Place]) -> str:

@@ -14,7 +14,7 @@ from agent.measure.incident_rows import incident_rows
 from agent.measure.push import push_rows
 from agent.measure.rack_rows import model_rows, rack_rows
 from agent.measure.reading import Reason
-from agent.measure.row import Row, known
+from agent.measure.row import Row, count_rows, flag_rows, known, state_rows
 from agent.measure.service_rows import deployment_service_rows, service_rows
 from agent.measure.snapshot import Activity
 from agent.measure.validity import Flag, Invalid
@@ -26,13 +26,15 @@ if TYPE_CHECKING:
     from agent.measure.reading import Cost, Outcome
     from agent.measure.snapshot import EngineFigures, GpuFigures, Snapshot
 
-THROTTLE_REASONS = (
-    "sw_power_cap",
-    "hw_slowdown",
-    "sync_boost",
-    "sw_thermal_slowdown",
-    "hw_thermal_slowdown",
-    "hw_power_brake_slowdown",
+THROTTLE_REASONS = frozenset(
+    {
+        "sw_power_cap",
+        "hw_slowdown",
+        "sync_boost",
+        "sw_thermal_slowdown",
+        "hw_thermal_slowdown",
+        "hw_power_brake_slowdown",
+    }
 )
 """Reasons whose state is exported even before they first hold."""
 
@@ -81,7 +83,7 @@ def _node_rows(snapshot: Snapshot) -> Iterator[Row]:
     node = snapshot.node
     yield Row("node_info", (node.name, node.rack, node.chassis, node.tray, node.domain), 1)
     yield Row("node_drained", (), snapshot.drained is not None)
-    yield from _states("node_state", (), ACTIVITIES, snapshot.activity)
+    yield from state_rows("node_state", (), ACTIVITIES, snapshot.activity)
     for kind, rate in snapshot.tokens_per_second.items():
         yield Row("node_tokens_per_second", (kind,), rate)
     for (kind, boundary), ratio in snapshot.tokens_per_joule.items():
@@ -102,10 +104,8 @@ def _validity_rows(snapshot: Snapshot) -> Iterator[Row]:
     for standing in (*snapshot.validity, *of_rack):
         figure = standing.figure
         yield Row("figure_valid", (figure,), standing.valid)
-        for reason in INVALIDS:
-            yield Row("figure_invalid_reason", (figure, reason), reason in standing.reasons)
-        for flag in FLAGS:
-            yield Row("figure_flag", (figure, flag), flag in standing.flags)
+        yield from flag_rows("figure_invalid_reason", (figure,), INVALIDS, standing.reasons)
+        yield from flag_rows("figure_flag", (figure,), FLAGS, standing.flags)
         yield Row("figure_window_seconds", (figure,), standing.window_seconds)
         yield from known("figure_uncertainty_ratio", (figure,), standing.uncertainty_ratio)
 
@@ -114,7 +114,7 @@ def _gpu_rows(figures: GpuFigures) -> Iterator[Row]:
     gpu = str(figures.gpu)
     yield Row("gpu_up", (gpu,), figures.state is GpuState.OK)
     state = "unknown" if figures.state is None else figures.state
-    yield from _states("gpu_state", (gpu,), GPU_STATES, state)
+    yield from state_rows("gpu_state", (gpu,), GPU_STATES, state)
     yield from _gpu_count_rows(gpu, figures)
     reading = figures.reading
     if reading is None:
@@ -124,7 +124,7 @@ def _gpu_rows(figures: GpuFigures) -> Iterator[Row]:
     who = reading.identity
     yield Row("gpu_info", (gpu, who.uuid, who.product, who.serial or "", who.pci, who.driver), 1)
     if reading.state is GpuState.OK:
-        yield from _states("gpu_energy_crosscheck", (gpu,), VERDICTS, figures.verdict)
+        yield from state_rows("gpu_energy_crosscheck", (gpu,), VERDICTS, figures.verdict)
         yield from _power_rows(gpu, reading)
         yield from _device_rows(gpu, reading)
         yield from _activity_rows(gpu, reading)
@@ -132,18 +132,16 @@ def _gpu_rows(figures: GpuFigures) -> Iterator[Row]:
 
 
 def _gpu_count_rows(gpu: str, figures: GpuFigures) -> Iterator[Row]:
-    for xid, count in figures.xid_errors_total.items():
-        yield Row("gpu_xid_errors_total", (gpu, str(xid)), count)
+    xids = tuple([(str(xid), count) for xid, count in figures.xid_errors_total.items()])
+    yield from count_rows("gpu_xid_errors_total", (gpu,), xids)
     yield from known("gpu_energy_joules_total", (gpu,), figures.energy_joules_total)
     yield from known("gpu_energy_integrated_joules_total", (gpu,), figures.energy_integrated_joules_total)
     for reason, seconds in figures.throttled_seconds_total.items():
         yield Row("gpu_throttled_seconds_total", (gpu, reason), seconds)
-    for severity, count in figures.ecc_errors_total.items():
-        yield Row("gpu_ecc_errors_total", (gpu, severity), count)
+    yield from count_rows("gpu_ecc_errors_total", (gpu,), tuple(figures.ecc_errors_total.items()))
     for direction, size in figures.nvlink_bytes_total.items():
         yield Row("gpu_nvlink_bytes_total", (gpu, direction), size)
-    for error, count in figures.nvlink_errors_total.items():
-        yield Row("gpu_nvlink_errors_total", (gpu, error), count)
+    yield from count_rows("gpu_nvlink_errors_total", (gpu,), tuple(figures.nvlink_errors_total.items()))
 
 
 def _owner_rows(snapshot: Snapshot) -> Iterator[Row]:
@@ -185,8 +183,7 @@ def _activity_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:
     for way, rate in reading.link_bytes_per_second.items():
         link, _, direction = way.partition("_")
         yield Row("gpu_link_bytes_per_second", (gpu, link, direction), rate)
-    for state, links in reading.nvlinks.items():
-        yield Row("gpu_nvlinks", (gpu, state), links)
+    yield from count_rows("gpu_nvlinks", (gpu,), tuple(reading.nvlinks.items()))
     if reading.nvlink_worst is not None:
         worst, recoveries = reading.nvlink_worst
         yield Row("gpu_nvlink_worst_recoveries", (gpu, str(worst)), recoveries)
@@ -194,13 +191,12 @@ def _activity_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:
 
 def _health_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:
     if reading.throttle_active is not None:
-        for reason in sorted({*THROTTLE_REASONS, *reading.throttle_active}):
-            yield Row("gpu_throttled", (gpu, reason), reason in reading.throttle_active)
-    for kind, count in reading.remapped_rows.items():
-        yield Row("gpu_remapped_rows", (gpu, kind), count)
+        reasons = tuple(sorted(THROTTLE_REASONS | reading.throttle_active))
+        yield from flag_rows("gpu_throttled", (gpu,), reasons, reading.throttle_active)
+    yield from count_rows("gpu_remapped_rows", (gpu,), tuple(reading.remapped_rows.items()))
     if reading.recovery_action is not None:
-        actions = dict.fromkeys((*RECOVERY_ACTIONS, reading.recovery_action))
-        yield from _states("gpu_recovery_action", (gpu,), actions, reading.recovery_action)
+        actions = tuple(dict.fromkeys((*RECOVERY_ACTIONS, reading.recovery_action)))
+        yield from state_rows("gpu_recovery_action", (gpu,), actions, reading.recovery_action)
     placed = reading.placement
     if placed is not None and placed.fabric_state is not None:
         clique = "" if placed.clique is None else str(placed.clique)
@@ -212,7 +208,7 @@ def _health_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:
 def _engine_rows(figures: EngineFigures) -> Iterator[Row]:
     who = (figures.engine, figures.instance, figures.model)
     yield Row("engine_up", who, figures.up)
-    yield from _states("engine_state", who, ACTIVITIES, figures.activity)
+    yield from state_rows("engine_state", who, ACTIVITIES, figures.activity)
     yield Row("engine_restarts_total", who, figures.restarts)
     for tokens in figures.tokens:
         series = (figures.engine, figures.instance, tokens.model, tokens.kind)
@@ -250,9 +246,11 @@ def _collector_rows(outcomes: Iterable[Outcome]) -> Iterator[Row]:
         if None not in successes:
             oldest = min(moment for moment in successes if moment is not None)
             yield Row("collector_last_success_timestamp_seconds", (collector,), oldest)
-        for reason in REASONS:
-            count = sum(outcome.failures.get(reason, 0) for outcome in group)
-            yield Row("collector_failures_total", (collector, reason), count)
+        failures: dict[str, float] = dict.fromkeys(REASONS, 0)
+        for outcome in group:
+            for reason, count in outcome.failures.items():
+                failures[reason] += count
+        yield from count_rows("collector_failures_total", (collector,), tuple(failures.items()))
 
 
 def _cost_rows(by_source: Mapping[str, Mapping[str, Cost]]) -> Iterator[Row]:
@@ -271,7 +269,3 @@ def _cost_rows(by_source: Mapping[str, Mapping[str, Cost]]) -> Iterator[Row]:
 
 def _collector(source: str) -> str:
     return source.partition("/")[0]
-
-
-def _states(metric: str, labels: tuple[str, ...], states: Iterable[str], now: str) -> list[Row]:
-    return [Row(metric, (*labels, state), state == now) for state in states]

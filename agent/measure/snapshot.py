@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from agent.measure.gpu import GpuReading, GpuState
     from agent.measure.host import HostFigures
     from agent.measure.incident import Incident
+    from agent.measure.limiter import Limiter
     from agent.measure.meter import PartFigures
     from agent.measure.owner import GpuOwner
     from agent.measure.push import PushFigures
@@ -203,6 +204,8 @@ class Snapshot:
     """What is wrong here, and what was lately, the newest first."""
     incident_counts: Mapping[tuple[str, str, str], tuple[float, float]] = field(default_factory=dict)
     """Number of incidents and tokens lost by them, by scope, kind and cause."""
+    limiters: Mapping[Group, Limiter] = field(default_factory=dict)
+    """What bounds each deployment now."""
     host: HostFigures | None = None
     """The machine around the GPUs; None while nothing tells of it."""
     environment: tuple[EnvironmentReading, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -127,10 +128,20 @@ def test_deployments_that_share_a_node_are_told_apart(server, opened):
             "5.84\u202fk tok/s",
             "1.13 gpu",
             "146 + 0",
+            "demand",
             "118\u202fms \u00b7 1.24\u202fs",
         ]
     )
     expect(rows.nth(2).locator("td").nth(3)).to_have_text("unattributed")
+
+
+def test_what_bounds_a_model_is_told_with_the_figures_that_say_so(server, opened):
+    server.publish(scenes.shared())
+    page = shown(opened())
+    bound = page.locator("#models-table tbody tr", has_text="Llama").locator("td").nth(6)
+
+    expect(bound).to_have_text("kv memory, demand")
+    expect(bound).to_have_attribute("title", re.compile("the KV cache is 98% full and 14 requests wait"))
 
 
 def test_a_rack_of_nodes_shows_no_latency_and_a_deployment_that_is_its_model_is_not_told_twice(
@@ -154,7 +165,9 @@ def test_deployments_of_a_rack_have_no_column_of_latency(server, opened):
     bare = tuple(replace(each, service=None) for each in scenes.shared().deployments)
     server.publish(replace(scenes.nvl72(seconds=1001.0), deployments=bare))
 
-    expect(titles).to_have_text(["Deployment", "Model", "GPUs", "Output", "Tokens/J", "Run + wait"])
+    expect(titles).to_have_text(
+        ["Deployment", "Model", "GPUs", "Output", "Tokens/J", "Run + wait", "Bound by"]
+    )
     expect(page.locator("#deployments-table tbody tr")).to_have_count(3)
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from fakes.page_server import Answer, PageServer
 
-from agent.collectors._dcgm_exporter.fields import BY_NAME
 from agent.collectors.dcgm_exporter import Settings, build, examine
+from agent.measure.dcgm_fields import BY_NAME
 from agent.measure.finding import Level
 from agent.measure.gpu import GpuIdentity, GpuState, Power, PowerScope
 from agent.measure.reading import Moment, Reason, SourceError

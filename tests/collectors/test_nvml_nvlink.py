@@ -110,7 +110,7 @@ def test_who_may_not_ask_the_links_is_told():
 
 
 def test_links_are_asked_at_a_slow_pace_once_they_are_known(driver):
-    with NvmlAgent(driver.env, slow_interval=30, max_load=1.0) as agent:
+    with NvmlAgent(driver.env, slow_interval=30, max_load=1.0, gpm=False) as agent:
         linked(agent)
         before = agent.collect()["reading"]["costs"]["nvmlDeviceGetFieldValues"]["calls"]
         time.sleep(0.05)

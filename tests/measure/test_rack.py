@@ -267,6 +267,18 @@ def test_a_member_given_by_two_addresses_is_counted_once_and_told(nodes):
     assert len({member.node for member in rack.members}) == 4
 
 
+def test_t10_a_drained_node_known_by_two_addresses_leaves_the_expectation_once(nodes):
+    bench = Bench(nodes)
+    bench.nodes["http://10.0.0.1:9744"] = nodes[0]
+    bench.rack.expect(bench.nodes)
+    bench.poll(0, 20)
+    bench.rack.drain("a", "repair")
+    bench.poll(20, 40, without=("c",))
+    rack = bench.snapshot(39.1)
+
+    assert (rack.nodes_expected, rack.nodes_reporting, rack.missing) == (2, 1, ("c",))
+
+
 def test_a_copied_state_directory_is_told():
     bench = Bench([RackNode("a", boot_id="boot:1")])
     bench.nodes["http://clone:9744"] = RackNode("a", boot_id="boot:2", rate=5.0)
@@ -436,6 +448,17 @@ def test_configured_expectation_counts_nodes_that_nobody_named(nodes):
 
     assert (rack.rack, rack.nodes_expected, rack.gpus_expected, rack.coverage) == ("r9", 4, 16, 0.75)
     assert not rack.valid
+
+
+def test_t10_a_rack_that_names_more_than_it_expects_does_not_hide_a_missing_node(nodes):
+    bench = Bench(nodes, RackPlan("r9", nodes_expected=2, gpus_expected=4))
+    bench.poll(0, 20)
+    bench.poll(20, 40, without=("c",))
+    rack = bench.snapshot(39.1)
+
+    assert (rack.nodes_expected, rack.nodes_reporting, rack.missing) == (3, 2, ("c",))
+    assert (rack.gpus_expected, rack.gpus_reporting) == (12, 8)
+    assert (rack.coverage, rack.valid) == (pytest.approx(2 / 3), False)
 
 
 def test_what_is_kept_survives_a_restart_while_a_member_is_away(bench, nodes):
