@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from agent import plugins
 from agent.binding import ConfigError, compose, entries_of, fill, read_text, where_of
 from agent.measure.gpu_sources import PREFERENCE
+from agent.measure.recorder_settings import RecorderSettings
 from agent.measure.records import BY_NAME as RECORDS
 from agent.measure.settings import Seconds, setting
 from agent.measure.site import NO_SITE, Site
@@ -124,6 +125,7 @@ class General:
     )
     node: NodeSettings = setting(NodeSettings(), "Who this machine is.")
     rack: RackSettings = setting(RackSettings(), "Which rack it belongs to.")
+    recorder: RecorderSettings = setting(RecorderSettings(), "What is kept of the time around an incident.")
     slo: Slo = setting(
         Slo(), "Limits of latency that clients were promised: how much is kept of it becomes metrics."
     )
@@ -174,6 +176,8 @@ class Config:
 DEFAULT_COLLECTORS = ("nvml", "host", "engines")
 """What runs without any configuration: each costs next to nothing where there is nothing to read."""
 DEFAULT_EXPORTERS = ("prometheus",)
+CARBON = "carbon"
+"""The collector that tells what electricity emits."""
 PEERS = "peers"
 """The collector that `rack.members` switches on."""
 
@@ -200,6 +204,11 @@ def _bind(root: yaml.Node | None, name: str, path: Path | None) -> Config:
     exporters = _plugins(entries.get("exporters"), plugins.EXPORTERS, DEFAULT_EXPORTERS, name, general)
     _refuse_same_path(exporters, f"{where_of(name, entries.get('exporters'))}: exporters")
     _give_members(collectors, general, name, entries.get("collectors"))
+    if CARBON in collectors and general.site.grams_co2e_per_kwh is not None:
+        where = where_of(name, entries.get("site"))
+        raise ConfigError(
+            f"{where}: site.grams_co2e_per_kwh: collectors.{CARBON} tells it; leave one of them out"
+        )
     return Config(path, general, collectors, exporters)
 
 

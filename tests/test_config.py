@@ -77,7 +77,7 @@ def test_sizes_have_units(text, size):
 def test_an_unknown_key_names_line_key_and_choices():
     assert refusal("listen: 127.0.0.1:1\nintervall: 1s\n") == (
         "rackwatt.yaml:2: intervall: unknown key; there are: "
-        "collectors, exporters, interval, listen, node, rack, site, slo, state_dir, web, window"
+        "collectors, exporters, interval, listen, node, rack, recorder, site, slo, state_dir, web, window"
     )
 
 
@@ -171,12 +171,16 @@ def test_a_site_that_cannot_be_is_refused(site, error):
     assert refusal(f"listen: 127.0.0.1:1\nsite: {site}\n").startswith(f"rackwatt.yaml:2: {error}")
 
 
+def test_emissions_are_told_once():
+    text = "site: {pue: 1, grams_co2e_per_kwh: 400}\ncollectors: {carbon: {file: /x.json}}"
+
+    assert refusal(text).startswith("rackwatt.yaml:1: site.grams_co2e_per_kwh: collectors.carbon tells it")
+
+
 def test_an_unknown_collector_names_the_choices():
     message = refusal("collectors:\n  nvlm: {}\n")
 
-    assert message.startswith(
-        "rackwatt.yaml:2: collectors.nvlm: unknown key; there are: dcgm_exporter, engines,"
-    )
+    assert message.startswith("rackwatt.yaml:2: collectors.nvlm: unknown key; there are: carbon, dcgm,")
 
 
 def test_an_unknown_setting_of_a_collector_is_named_with_its_path():
@@ -308,4 +312,11 @@ def test_an_interval_of_its_own_is_not_the_daemons():
 def test_a_source_of_gpus_that_is_no_collector_is_named_with_the_choices():
     message = refusal("node: {gpu_sources: [nvml, dcgm-exporter]}\n")
 
-    assert "node.gpu_sources: no collector 'dcgm-exporter'; there are: dcgm_exporter," in message
+    assert "node.gpu_sources: no collector 'dcgm-exporter'; there are: carbon, dcgm," in message
+
+
+def test_the_flight_recorder_can_be_switched_off_and_holds_something_where_it_is_on():
+    off = config.parse("recorder: {memory: 0, retention_size: 0}\n", "rackwatt.yaml").general.recorder
+
+    assert (off.memory, off.retention_size) == (None, None)
+    assert "recorder: memory: must be 0, or at least 512KiB" in refusal("recorder: {memory: 1KiB}\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from agent.diagnose.host_signs import host_signs_of
+from agent.diagnose.host_signs import HostSigns, host_signs_of  # a recording reads its records here
 from agent.measure.engine import TokenKind
 from agent.measure.engine_work import OUTCOMES
 from agent.measure.gpu import GpuState, PowerScope, gpu_watts
@@ -14,7 +14,6 @@ from agent.measure.reading import Reason
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agent.diagnose.host_signs import HostSigns
     from agent.measure.rack_snapshot import DeploymentFigures
     from agent.measure.reading import Moment
     from agent.measure.series import Point

@@ -23,6 +23,10 @@ BOUNDARIES = {
     "module": "Superchips: both GPUs, the Grace CPU and regulators, integrated from the module's power; one "
     "reading for each board. By the sockets' own meters where NVML does not tell it (`hwmon`).",
     "node": "The whole node at its inlet, by a meter that the configuration names; absent without one.",
+    "rack": "The whole rack, with switches, shelves and losses, by a meter of the rack; absent without one. The sum of "
+    "its nodes is never taken for it.",
+    "facility": "The rack, or without a meter of it its nodes, times the stated PUE (source `pue`): modelled, never "
+    "measured, and never a base of cost.",
 }
 
 WORDS: Mapping[type[StrEnum], Mapping[StrEnum, str]] = {
@@ -35,6 +39,10 @@ WORDS: Mapping[type[StrEnum], Mapping[StrEnum, str]] = {
         Invalid.MEMBER_MISSING: "A known GPU, engine or node does not report: see gpu_up, engine_up and rack_member_up.",
         Invalid.COUNTER_POWER_MISMATCH: "A GPU's energy counter and its integrated power disagree: see "
         "gpu_energy_crosscheck.",
+        Invalid.METERS_DISAGREE: "Two meters of this boundary differ by more than 5 %: see power_crosscheck_watts and "
+        "the notes of /api/v1/node.",
+        Invalid.INNER_EXCEEDS_OUTER: "What is inside a boundary draws more than the boundary itself: one of the two "
+        "meters is wrong, or does not measure what its name says.",
         Invalid.LOW_COVERAGE: "Less than 95 % of the rack's member-seconds are valid: see rack_coverage_ratio.",
         Invalid.SPANS_NODES: "Tokens that count here are made with GPUs of other nodes too, or the other way round: "
         "only the rack's figure has both.",
@@ -55,6 +63,7 @@ WORDS: Mapping[type[StrEnum], Mapping[StrEnum, str]] = {
         Flag.ON_FINISH: "Tokens are counted when requests end, so the rate comes in steps.",
         Flag.UNVERIFIED: "Energy could not be checked against power.",
         Flag.INTEGRATED: "Energy is integrated from power; there is no counter.",
+        Flag.MODELLED: "Reckoned from another boundary with a factor that somebody stated: see site_pue_info.",
     },
     Loss: {
         Loss.OVERFLOW: "The receiver was away for longer than `buffer` holds: the oldest went.",

@@ -12,11 +12,25 @@ STATES = ("unsupported", "not_started", "in_progress", "completed")
 COMPLETED = 3
 HEALTHY = {1: True, 2: False, 3: False}
 """The summary of health: healthy, unhealthy, limited capacity; 0 is not supported."""
-DEGRADED = 1
-RIGHT_CONFIGURATIONS = {0, 1}
-"""Of the mask's 4-bit field incorrect_configuration: not supported, none."""
-HEALTH_MASK_FIELDS = (0, 2, 4, 6)
-"""Shifts of its 2-bit fields (1 true, 2 false): bandwidth, recovery, unhealthy route, access timeout."""
+HOLDS = 1
+TROUBLES = {
+    0: "degraded_bandwidth",
+    2: "route_recovery",
+    4: "route_unhealthy",
+    6: "access_timeout_recovery",
+}
+"""The mask's 2-bit fields by their shift: 1 true, 2 false, 0 not told."""
+CONFIGURATION_SHIFT = 8
+WRONG_CONFIGURATIONS = {
+    2: "wrong_system_guid",
+    3: "wrong_chassis_serial",
+    4: "no_partition",
+    5: "insufficient_nvlinks",
+    6: "incompatible_firmware",
+    7: "invalid_location",
+    8: "invalid_gpu_state",
+}
+"""Its 4-bit field incorrect_configuration; 0 is not told, 1 none."""
 
 
 def fabric_of(
@@ -29,16 +43,24 @@ def fabric_of(
         "clique": clique if many_nodes else None,
         "fabric_state": STATES[state] if state < len(STATES) else f"state_{state}",
         "fabric_healthy": HEALTHY.get(summary, _healthy(mask)),
+        "fabric_troubles": _troubles(mask),
     }
 
 
 def _healthy(mask: int) -> bool | None:
     """Judge the health mask; None when no field of it says anything."""
-    fields = [mask >> shift & 0b11 for shift in HEALTH_MASK_FIELDS]
-    configuration = mask >> 8 & 0b1111
-    if not any(fields) and not configuration:
+    if not any(mask >> shift & 0b11 for shift in TROUBLES) and not mask >> CONFIGURATION_SHIFT & 0b1111:
         return None
-    return DEGRADED not in fields and configuration in RIGHT_CONFIGURATIONS
+    return not _troubles(mask)
+
+
+def _troubles(mask: int) -> frozenset[str]:
+    """Name what a health mask says is wrong; a kind that is newer than this table keeps its number."""
+    configuration = mask >> CONFIGURATION_SHIFT & 0b1111
+    wrong = {name for shift, name in TROUBLES.items() if mask >> shift & 0b11 == HOLDS}
+    if configuration > 1:
+        wrong.add(WRONG_CONFIGURATIONS.get(configuration, f"configuration_{configuration}"))
+    return frozenset(wrong)
 
 
 def _dashed(digits: str) -> str:

@@ -26,6 +26,7 @@ GAUGES = (
     "thermal_margin_celsius",
     "pcie_replays",
     "recovery_action",
+    "nvlink_slowest_bytes_per_second",
 )
 MAPPINGS = (
     "active_ratio",
@@ -70,6 +71,9 @@ class GpuSources:
     def take(self, reading: Reading) -> tuple[GpuReading, ...]:
         """Note what a source tells; return the GPUs of which it is the one that is believed."""
         self._awaited.discard(reading.source)
+        if not reading.gpus:
+            self._told.pop(reading.source, None)
+            return ()
         self._told[reading.source] = {gpu.identity.uuid: gpu for gpu in reading.gpus}
         return tuple(gpu for gpu in reading.gpus if self._leads(reading.source, gpu.identity.uuid))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from agent.measure.deployment_rows import counted_rows, deployment_rows
@@ -16,13 +17,14 @@ from agent.measure.rack_rows import model_rows, rack_rows
 from agent.measure.reading import Reason
 from agent.measure.row import Row, count_rows, flag_rows, known, state_rows
 from agent.measure.service_rows import deployment_service_rows, service_rows
+from agent.measure.site_rows import site_rows
 from agent.measure.snapshot import Activity
 from agent.measure.validity import Flag, Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from agent.measure.gpu import GpuReading
+    from agent.measure.gpu import GpuReading, Placement
     from agent.measure.reading import Cost, Outcome
     from agent.measure.snapshot import EngineFigures, GpuFigures, Snapshot
 
@@ -50,6 +52,8 @@ ACTIVITIES, INVALIDS, FLAGS = (*Activity,), (*Invalid,), (*Flag,)
 VERDICTS, REASONS = (*Verdict,), (*Reason,)
 GPU_STATES = (*GpuState, "unknown")
 """Members of these enumerations: to walk an enumeration takes five times as long."""
+KEPT_PLACES = 64
+"""GPUs of which the rows of their place are kept."""
 
 
 def rows_of(snapshot: Snapshot) -> list[Row]:
@@ -91,6 +95,11 @@ def _node_rows(snapshot: Snapshot) -> Iterator[Row]:
     for at in snapshot.boundaries:
         yield from known("power_watts", (at.boundary, at.source), at.power_watts)
         yield from known("energy_joules_total", (at.boundary, at.source), at.energy_joules_total)
+    for rest in snapshot.remainders:
+        yield from known("power_remainder_watts", (rest.boundary, rest.inner), rest.power_watts)
+    for meter, up in snapshot.meters.items():
+        yield Row("meter_up", meter, up)
+    yield from site_rows(snapshot.site)
     for labels, watts in snapshot.crosschecks.items():
         yield Row("power_crosscheck_watts", labels, watts)
     for part in snapshot.parts:
@@ -142,6 +151,7 @@ def _gpu_count_rows(gpu: str, figures: GpuFigures) -> Iterator[Row]:
     for direction, size in figures.nvlink_bytes_total.items():
         yield Row("gpu_nvlink_bytes_total", (gpu, direction), size)
     yield from count_rows("gpu_nvlink_errors_total", (gpu,), tuple(figures.nvlink_errors_total.items()))
+    yield from known("gpu_pcie_replays_total", (gpu,), figures.pcie_replays_total)
 
 
 def _owner_rows(snapshot: Snapshot) -> Iterator[Row]:
@@ -158,13 +168,19 @@ def _power_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:
         yield from known("gpu_power_instant_watts", (gpu,), whole.instant_watts)
     if memory is not None:
         yield from known("gpu_memory_power_watts", (gpu,), memory.average_watts)
-    yield from known("gpu_power_limit_watts", (gpu,), reading.power_limit_watts.get(PowerScope.GPU))
+    limits = reading.power_limit_watts
+    yield from known("gpu_power_limit_watts", (gpu,), limits.get(PowerScope.GPU))
+    yield from known("gpu_module_power_limit_watts", (gpu,), limits.get(PowerScope.MODULE))
 
 
 def _device_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:
     yield from known("gpu_utilization_ratio", (gpu,), reading.utilization_ratio)
     yield from known("gpu_memory_used_bytes", (gpu,), reading.memory_used_bytes)
     yield from known("gpu_memory_total_bytes", (gpu,), reading.memory_total_bytes)
+    yield from known("gpu_memory_reserved_bytes", (gpu,), reading.memory_reserved_bytes)
+    yield from known("gpu_memory_busy_ratio", (gpu,), reading.memory_busy_ratio)
+    yield from known("gpu_video_engine_busy_ratio", (gpu, "encoder"), reading.encoder_busy_ratio)
+    yield from known("gpu_video_engine_busy_ratio", (gpu, "decoder"), reading.decoder_busy_ratio)
     for sensor, celsius in reading.temperature_celsius.items():
         yield Row("gpu_temperature_celsius", (gpu, sensor), celsius)
     yield from known("gpu_thermal_margin_celsius", (gpu,), reading.thermal_margin_celsius)
@@ -184,6 +200,8 @@ def _activity_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:
         link, _, direction = way.partition("_")
         yield Row("gpu_link_bytes_per_second", (gpu, link, direction), rate)
     yield from count_rows("gpu_nvlinks", (gpu,), tuple(reading.nvlinks.items()))
+    slowest = reading.nvlink_slowest_bytes_per_second
+    yield from known("gpu_nvlink_slowest_bytes_per_second", (gpu,), slowest)
     if reading.nvlink_worst is not None:
         worst, recoveries = reading.nvlink_worst
         yield Row("gpu_nvlink_worst_recoveries", (gpu, str(worst)), recoveries)
@@ -197,12 +215,24 @@ def _health_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:
     if reading.recovery_action is not None:
         actions = tuple(dict.fromkeys((*RECOVERY_ACTIONS, reading.recovery_action)))
         yield from state_rows("gpu_recovery_action", (gpu,), actions, reading.recovery_action)
-    placed = reading.placement
-    if placed is not None and placed.fabric_state is not None:
+    if reading.placement is not None:
+        yield from _placement_rows(gpu, reading.placement)
+
+
+@functools.lru_cache(KEPT_PLACES)
+def _placement_rows(gpu: str, placed: Placement) -> tuple[Row, ...]:
+    """Return where a GPU stands and what its fabric is in: the same rows from page to page."""
+    where = (placed.chassis_serial, placed.slot, placed.tray, placed.host, placed.module)
+    rows = []
+    if any(each is not None for each in where):
+        texts = ("" if each is None else str(each) for each in where)
+        rows.append(Row("gpu_placement_info", (gpu, *texts), 1))
+    if placed.fabric_state is not None:
         clique = "" if placed.clique is None else str(placed.clique)
-        yield Row("gpu_fabric_info", (gpu, placed.cluster_uuid or "", clique, placed.fabric_state), 1)
-        if placed.fabric_healthy is not None:
-            yield Row("gpu_fabric_healthy", (gpu,), placed.fabric_healthy)
+        rows.append(Row("gpu_fabric_info", (gpu, placed.cluster_uuid or "", clique, placed.fabric_state), 1))
+    rows += known("gpu_fabric_healthy", (gpu,), placed.fabric_healthy)
+    rows += [Row("gpu_fabric_trouble", (gpu, trouble), 1) for trouble in sorted(placed.fabric_troubles)]
+    return tuple(rows)
 
 
 def _engine_rows(figures: EngineFigures) -> Iterator[Row]:

@@ -10,6 +10,7 @@ from agent.measure.counting import NONE
 from agent.measure.engine import TokenKind
 from agent.measure.gpu import GpuState, PowerScope, gpu_watts
 from agent.measure.incident import told_to_rack
+from agent.measure.meter import PUE
 from agent.measure.model_figures import served_by
 from agent.measure.rack_snapshot import MemberGpu
 from agent.measure.validity import Invalid
@@ -153,7 +154,11 @@ def totals_of(snapshot: Snapshot, now: Moment) -> NodeTotals:
             for kind, total in model.tokens_total.items()
         },
         engines=tuple(_engine(each, places.get(each.instance)) for each in snapshot.engines if each.counted),
-        boundaries=tuple(told for at in snapshot.boundaries if (told := _boundary(at)) is not None),
+        boundaries=tuple(
+            told
+            for at in snapshot.boundaries
+            if at.source != PUE and (told := _boundary(at)) is not None  # a rack models its own
+        ),
         gpus=tuple(gpu_of(gpu) for gpu in snapshot.gpus),
         zeros=snapshot.zeros,
         spans_nodes=snapshot.spans_nodes,

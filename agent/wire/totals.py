@@ -13,7 +13,8 @@ row; what is appended is not read. Moments are on the node's own monotonic clock
     boundaries  [boundary, source, joules, moment, hole's end, cadence, watts, [reason, ...], [flag, ...]]
     gpus        [gpu, uuid, up, watts, limit watts, celsius, utilization ratio, sm hertz, [reason, ...]]
     incidents   [id, kind, cause, severity, gpu, engine instance, model, started, detected, ended (Unix),
-                lost tokens, lost joules, confidence, [[metric, gpu, before, during, text], ...], summary]
+                lost tokens, lost joules, confidence, [[metric, gpu, before, during, text], ...], summary,
+                [lost GPU seconds, bounds of tokens, bounds of joules, lost cost, bounds of cost, currency]]
     deployments [deployment, model, gpus, whole, since, [reason, ...], [boundary row, ...],
                 [limiter, share, text] or null]
 """
@@ -197,7 +198,7 @@ def _totals(plain: dict[str, Any]) -> NodeTotals:
         deployments=tuple(
             _deployment(row, latest) for row in _rows(plain.get("deployments", []), "deployments", 7, (None,))
         ),
-        incidents=_incidents(_rows(plain.get("incidents", []), "incidents", 15), name),
+        incidents=_incidents(_rows(plain.get("incidents", []), "incidents", 15, (None,)), name),
     )
 
 

@@ -437,6 +437,16 @@ async def test_an_engine_restarted_between_two_readings_costs_none(watched, engi
     assert (len(engine.leftovers), engine.connections, len(handles)) == (5, 1, 1)
 
 
+async def test_the_bindings_keep_no_groups_of_dead_engines(watched, engine):
+    collector = watched.make()
+    await read(collector)
+    engine.restart()
+    engine._last = 100
+    await read(collector)
+
+    assert len(sys.modules["pydcgm"].DcgmFieldGroup.groups) == 4
+
+
 async def test_groups_are_removed_after_an_engine_gave_its_numbers_again(watched, engine):
     collector = watched.make()
     await read(collector)

@@ -5,7 +5,7 @@ import pytest
 from agent.measure.engine import TokenKind
 from agent.measure.ledger import Ledger
 from agent.measure.meter import MeterReading
-from agent.measure.node_meters import RACK_MAX_WATTS, NodeMeters
+from agent.measure.node_meters import NodeMeters
 from agent.measure.reading import Moment, Reading
 from agent.measure.series import Horizon
 from agent.measure.validity import Flag, Invalid
@@ -164,7 +164,7 @@ def shelf(seconds, unit, power, reading, readings=("redfish/a", "redfish/b"), **
 @pytest.fixture
 def rack():
     """Meters of a rack, which two readings tell of."""
-    meters = NodeMeters(Ledger(), Horizon(120.0), ("rack",), RACK_MAX_WATTS)
+    meters = NodeMeters(Ledger(), Horizon(120.0))
     meters.expect(["redfish/a", "redfish/b"])
     return meters
 
@@ -216,14 +216,14 @@ def test_a_meter_of_the_rack_is_nothing_of_the_node(metered):
 def test_the_meters_of_a_rack_are_added_over_readings(rack):
     rack.take(shelf(0.0, "a", 66_000.0, "redfish/a"), 5.0, ())
     rack.take(shelf(0.1, "b", 65_000.0, "redfish/b"), 5.0, ())
-    (figures,) = rack.figures(())
+    figures = rack.rack().figures
 
     assert (figures.source, figures.power_watts, figures.reasons) == ("redfish", 131_000.0, frozenset())
 
 
 def test_t7_a_rack_of_which_one_reading_never_came_has_no_power(rack):
     rack.take(shelf(0.0, "a", 66_000.0, "redfish/a"), 5.0, ())
-    (figures,) = rack.figures(())
+    figures = rack.rack().figures
 
     assert (figures.power_watts, figures.reasons) == (None, {Invalid.MEMBER_MISSING})
 
@@ -233,12 +233,12 @@ def test_t7_a_rack_of_which_one_reading_failed_has_no_power(rack):
     rack.take(shelf(0.1, "b", 65_000.0, "redfish/b"), 5.0, ())
     rack.miss("redfish/b")
 
-    assert rack.figures(())[0].power_watts is None
+    assert rack.rack().figures.power_watts is None
 
 
 def test_a_counter_of_a_rack_may_grow_faster_than_any_nodes(rack):
     for second, energy in ((0.0, 0.0), (5.0, 330_000.0)):
         rack.take(shelf(second, "a", None, "redfish/a", ("redfish/a",), energy_joules=energy), 5.0, ())
-    (figures,) = rack.figures(())
+    figures = rack.rack().figures
 
     assert (figures.power_watts, figures.energy_joules_total) == (66_000.0, 330_000.0)

@@ -239,7 +239,7 @@ def objects_in(value, path=()):
 
 
 FREE = {"tokens_per_second", "tokens_total", "backfilled_tokens_total", "power_watts", "power_sources"}
-FREE |= {"energy_joules_total", "tokens_per_joule", "figures", "latency_seconds"}
+FREE |= {"energy_joules_total", "tokens_per_joule", "figures", "latency_seconds", "power_coverage"}
 """Objects whose keys are kinds, boundaries, figures or latencies."""
 PLAIN_RACK = json.loads(rack_codec.to_json(RACK))
 FIXED = [path for path in objects_in(PLAIN_RACK) if FREE.isdisjoint(path)]

@@ -319,8 +319,8 @@ class Engine:
 def forget(watch: Watch) -> None:
     """Have the bindings forget a field group, without a word to the host engine.
 
-    Bindings from 4.5 on keep them by number, which a new host engine gives again: a group of the new one
-    would neither be kept nor, later, be deleted there. And a destructor would delete it once more.
+    Bindings from 4.5 on keep them for ever, by number. And a destructor would delete it once more: by a
+    number that a new host engine may have given again.
     """
     fields = watch.fields
     known = getattr(type(fields), "groups", None)

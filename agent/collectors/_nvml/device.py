@@ -148,16 +148,21 @@ class Device:
         self.once.read()
         self._probe_fast()
         self.medium.probe_features(features.MEDIUM)
-        self.detail.probe_fields((*fields.detail(self._driver), *TRAFFIC))
         self._gpm.free()
         self._gpm = Gpm(self._nvml, self.detail.pace)
-        counters = (features.gpm(self._gpm),) if self._rates.gpm else ()
+        counters = [features.gpm(self._gpm)] if self._rates.gpm else []
         self.detail.probe_features((*features.DETAIL, *counters))
+        # Without GPM the rate of now is reckoned from counters of traffic, which may not go in steps then.
+        rated = bool(counters) and counters[0].name not in self.detail.refused
+        self.medium.probe_fields(() if rated else TRAFFIC)
+        self.detail.probe_fields((*fields.detail(self._driver), *(TRAFFIC if rated else ())))
         if not self.detail.has("power_limit_watts", PowerScope.GPU):
             self.detail.probe_features((features.LIMIT,))
         self.slow.probe_fields(fields.SLOW)
         self.slow.probe_features((*features.SLOW, *((features.PROCESSES,) if self._rates.processes else ())))
-        self._nvlinks = NvLinks(self._nvml, traffic=not self.detail.has("nvlink_bytes"))
+        self._nvlinks = NvLinks(
+            self._nvml, traffic=not any(group.has("nvlink_bytes") for group in (self.medium, self.detail))
+        )
         self.denied = self._denied()
         self._open = True
 
