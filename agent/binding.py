@@ -140,8 +140,8 @@ def _value(hint: Any, node: yaml.Node, name: str, key: str) -> Any:
     """Convert one node to the type its setting declares."""
     if get_origin(hint) in {typing.Union, types.UnionType}:
         hint = next(option for option in get_args(hint) if option is not type(None))
-        if hint is Seconds and node.value in {"0", "0s"}:
-            return None  # a duration that may be absent is so at 0
+        if hint in (Seconds, Bytes) and node.value in {"0", "0s", "0B"}:
+            return None  # a duration or size that may be absent is so at 0
     if get_origin(hint) is tuple:
         if not isinstance(node, yaml.SequenceNode):
             raise ConfigError(f"{where_of(name, node)}: {key}: must be a list")

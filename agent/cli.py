@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     metrics = commands.add_parser("metrics", help="list every metric")
     metrics.set_defaults(command=_metrics)
     _add_top(commands)
+    _add_explain(commands)
     _add_twin(commands)
     _add_demo(commands)
     _add_dashboards(commands)
@@ -141,6 +142,22 @@ def _add_top(commands: Any) -> None:
 
 def _top(options: argparse.Namespace) -> int:
     from agent.top.command import run  # noqa: PLC0415  (the HTTP client and Textual load only for this one)
+
+    return run(options)
+
+
+def _add_explain(commands: Any) -> None:
+    """Add the story of an incident; its options are declared where they are understood."""
+    from agent.explain import options  # noqa: PLC0415
+
+    text = "tell why throughput dropped: from a recording, or of a running node or rack"
+    explain = commands.add_parser("explain", help=text, description=options.DESCRIPTION)
+    options.declare(explain)
+    explain.set_defaults(command=_explain)
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from agent.explain.command import run  # noqa: PLC0415  (diagnosis and the HTTP client load only for this one)
 
     return run(options)
 

@@ -8,12 +8,15 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from agent import plugins
 from agent.binding import ConfigError, compose, entries_of, fill, read_text, where_of
 from agent.measure.gpu_sources import PREFERENCE
+from agent.measure.recorder_settings import RecorderSettings
 from agent.measure.records import BY_NAME as RECORDS
 from agent.measure.settings import Seconds, setting
+from agent.measure.site import NO_SITE, Site
 from agent.measure.slo import Slo
 from agent.wire.member_settings import Member, MembersFrom  # noqa: TC001  (settings are read by their types)
 
@@ -122,9 +125,11 @@ class General:
     )
     node: NodeSettings = setting(NodeSettings(), "Who this machine is.")
     rack: RackSettings = setting(RackSettings(), "Which rack it belongs to.")
+    recorder: RecorderSettings = setting(RecorderSettings(), "What is kept of the time around an incident.")
     slo: Slo = setting(
         Slo(), "Limits of latency that clients were promised: how much is kept of it becomes metrics."
     )
+    site: Site = setting(NO_SITE, "What energy and GPUs cost here, and what electricity emits.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +176,8 @@ class Config:
 DEFAULT_COLLECTORS = ("nvml", "host", "engines")
 """What runs without any configuration: each costs next to nothing where there is nothing to read."""
 DEFAULT_EXPORTERS = ("prometheus",)
+CARBON = "carbon"
+"""The collector that tells what electricity emits."""
 PEERS = "peers"
 """The collector that `rack.members` switches on."""
 
@@ -197,6 +204,11 @@ def _bind(root: yaml.Node | None, name: str, path: Path | None) -> Config:
     exporters = _plugins(entries.get("exporters"), plugins.EXPORTERS, DEFAULT_EXPORTERS, name, general)
     _refuse_same_path(exporters, f"{where_of(name, entries.get('exporters'))}: exporters")
     _give_members(collectors, general, name, entries.get("collectors"))
+    if CARBON in collectors and general.site.grams_co2e_per_kwh is not None:
+        where = where_of(name, entries.get("site"))
+        raise ConfigError(
+            f"{where}: site.grams_co2e_per_kwh: collectors.{CARBON} tells it; leave one of them out"
+        )
     return Config(path, general, collectors, exporters)
 
 
@@ -226,6 +238,7 @@ def _give_members(collectors: dict[str, Any], general: General, name: str, node:
 def _check(general: General, name: str, entries: dict[str, yaml.Node]) -> None:
     """Refuse values that no type forbids."""
     address_of(general.listen, f"{where_of(name, entries.get('listen'))}: listen")
+    zone_of(general.site, f"{where_of(name, entries.get('site'))}: site")
     known = plugins.names(plugins.COLLECTORS)
     for source in general.node.gpu_sources:
         if source not in known:
@@ -242,6 +255,18 @@ def address_of(listen: str, what: str) -> tuple[str, int]:
     if not colon or not host or not digits or int(port) > 65535:  # noqa: PLR2004  (ports are 16 bits)
         raise ConfigError(f"{what}: {listen!r} is not ADDRESS:PORT, e.g. 127.0.0.1:9744")
     return host.strip("[]"), int(port)
+
+
+def zone_of(site: Site, what: str = "site") -> ZoneInfo | None:
+    """Return whose clock the hours of the tariff are of. Raises ConfigError, which begins with `what`."""
+    name = site.tariff.timezone
+    try:
+        return ZoneInfo(name) if name else None
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ConfigError(
+            f"{what}.tariff.timezone: this machine has no time zone {name!a}; names are such as "
+            "Europe/Berlin, and come with the package tzdata"
+        ) from None
 
 
 def _plugins(

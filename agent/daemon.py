@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import gc
 import logging
 import signal
 import time
-import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent import __version__, config, garbage, plugins, systemd
 from agent.binding import ConfigError
+from agent.flight import Flight
 from agent.gather import Gatherer
 from agent.incident_desk import IncidentDesk
 from agent.listener import Listener, ListenError
 from agent.measure.history import History
-from agent.measure.node import NodeReckoner
+from agent.measure.incident_cost import Pricing
 from agent.measure.ports import Pusher, Renderer
-from agent.measure.rack import RackPlan, RackReckoner
-from agent.measure.rack_of_one import point_of
+from agent.measure.rack import RackReckoner
+from agent.measure.rack_of_one import beside_of, point_of
 from agent.measure.reading import Moment
-from agent.measure.records import BY_NAME as RECORDS
 from agent.push import Pushes
 from agent.rack_desk import QUIET_SECONDS, RackDesk, burst_over
+from agent.reckoners import plan_of, reckoner_of
 from agent.store import RACK_FILE_NAME, Saver, Store, StoreError
 from agent.web.api import Drains
 
@@ -46,7 +44,6 @@ FLUSH_SECONDS = 2.0
 """A disk that hangs delays a stop by at most this much."""
 BASELINES = "baselines"
 """Where the kept state says what deployments usually give."""
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class StartError(Exception):
@@ -67,7 +64,9 @@ class Daemon:
         self._reckoner = reckoner_of(settings)
         plan = plan_of(settings)
         rack = RackReckoner(plan, settings.general.window)
-        self._incidents = IncidentDesk()
+        who = {"rackwatt": __version__, "node": settings.node_name, "rack": settings.general.rack.name}
+        self._flight = Flight(settings.general.recorder, settings.state_dir, who)
+        self._incidents = IncidentDesk(self._flight.take, pricing=_pricing_of(settings))
         kept = Store(settings.state_dir, RACK_FILE_NAME)
         self._desk = RackDesk(rack, plan, kept, self._incidents.examined_rack)
         self._gatherer = Gatherer(
@@ -116,6 +115,10 @@ class Daemon:
                 return rack
             await self._desk.made()
 
+    async def recording(self, incident: str) -> bytes | None:
+        """Return what was recorded around an incident; None when nothing was."""
+        return await self._flight.recording(incident)
+
     @property
     def drains(self) -> Drains:
         """Who was taken out on purpose."""
@@ -148,7 +151,6 @@ class Daemon:
         await self._listen()
         async with self._changing:
             await self._gatherer.set_collectors(collectors_of(self._config))
-        gc.freeze()
         garbage.make_room(0)
         tasks = self._start_jobs()
         await self._pushes.set(_pushers(self._exporters), FLUSH_SECONDS)
@@ -160,7 +162,8 @@ class Daemon:
             task.cancel()
         await asyncio.sleep(0)  # a reckoning that was under way books what came in meanwhile
         self._save()
-        await asyncio.gather(self._gatherer.close(), self._pushes.close(FLUSH_SECONDS))
+        flushed = self._pushes.close(FLUSH_SECONDS), self._flight.close(FLUSH_SECONDS)
+        await asyncio.gather(self._gatherer.close(), *flushed)
         if not (self._saver.flush(FLUSH_SECONDS) and self._desk.flush(FLUSH_SECONDS)):
             log.warning("state_dir did not take the totals in time")
         await self._listener.close()
@@ -178,6 +181,7 @@ class Daemon:
                 ("access", self._listener.keep_access),
                 ("mismatch", self._stop_on_mismatch),
                 ("broken", self._stop_on_broken_loop),
+                ("settle", garbage.settle),
             )
         ]
         for task in tasks:
@@ -230,7 +234,9 @@ class Daemon:
             node, began = self.snapshot, time.monotonic()
             if node is not None and self._config.general.rack.has_members:
                 garbage.make_room(len(self._desk.reckoner.members))
-                rack = await self._desk.reckon(Moment(time.monotonic(), time.time()), node.node.rack)
+                beside = beside_of(node, self._reckoner.rack_meter)
+                now = Moment(time.monotonic(), time.time())
+                rack = await self._desk.reckon(now, node.node.rack, beside)
                 self._gatherer.show_rack(rack)
                 self.history.take(rack)
             elif not self._config.general.rack.has_members:  # a reload took them away
@@ -322,9 +328,11 @@ class Daemon:
             log.error("configuration refused, the old one stays", extra={"detail": str(error)})  # noqa: TRY400  (no traceback: it is the operator's typo)
         else:
             if _fixed(fresh, exporters) != self._fixed:
-                log.warning("only collectors, pushes and the rack are reloaded; the rest needs a restart")
+                log.warning("only collectors, pushes, site and rack are reloaded; the rest needs a restart")
             self._config, self._exporters, self._reload_success = fresh, exporters, True
             self._desk.replan(plan_of(fresh))
+            self._reckoner.account_for(fresh.general.site)
+            self._incidents.price(_pricing_of(fresh))
             if fresh.general.rack.has_members:
                 self._membered.set()
             await self._gatherer.set_collectors(collectors)
@@ -333,40 +341,16 @@ class Daemon:
         systemd.notify("READY=1")
 
 
-def reckoner_of(settings: Config) -> NodeReckoner:
-    """Make the reckoner of this node."""
-    reckoner = NodeReckoner(
-        settings.node_name,
-        settings.general.rack.name,
-        settings.general.window,
-        epoch=f"boot:{_boot_id()}",
-        run=f"run:{uuid.uuid4()}",
-        version=__version__,
-        ledger=str(uuid.uuid4()),
-        slo=settings.general.slo,
-    )
-    reckoner.begin(time.time())
-    reckoner.prefer(settings.general.node.gpu_sources)
-    return reckoner
-
-
-def plan_of(settings: Config) -> RackPlan:
-    """Return what was configured of the rack."""
-    rack = settings.general.rack
-    return RackPlan(
-        rack.name,
-        rack.expected.nodes,
-        rack.expected.gpus,
-        RECORDS.get(rack.record),
-        frozenset(node.rstrip("/") for node in rack.drained),
-    )
+def _pricing_of(settings: Config) -> Pricing:
+    """Return what incidents cost at the site."""
+    return Pricing(settings.general.site, config.zone_of(settings.general.site))
 
 
 def _fixed(settings: Config, exporters: Mapping[str, Any]) -> tuple[General, dict[str, Any]]:
-    """Return what only a restart can change: of the rack its name, and exporters that answer on a path."""
-    rack = config.RackSettings(name=settings.general.rack.name)
+    """Return what only a restart can change: not the site, of the rack its name, exporters with a path."""
+    rack, site = config.RackSettings(name=settings.general.rack.name), config.General().site
     pages = {name: s for name, s in settings.exporters.items() if name not in _pushers(exporters)}
-    return dataclasses.replace(settings.general, rack=rack), pages
+    return dataclasses.replace(settings.general, rack=rack, site=site), pages
 
 
 def collectors_of(settings: Config) -> dict[str, Collector]:
@@ -389,10 +373,3 @@ async def sample(settings: Config, seconds: float) -> Snapshot:
         return gatherer.reckon({})
     finally:
         await gatherer.close()
-
-
-def _boot_id() -> str:
-    try:
-        return BOOT_ID.read_text(encoding="ascii").strip()
-    except OSError:
-        return "unknown"

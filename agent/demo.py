@@ -37,6 +37,13 @@ ANSWER_SECONDS = 5.0
 POLL_SECONDS = 0.05
 TAIL_BYTES = 2000
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+SITE = {
+    "pue": {"value": 1.2, "source": "the demo: made up"},
+    "currency": "USD",
+    "price_per_kwh": 0.08,
+    "price_per_gpu_hour": 3.30,
+    "grams_co2e_per_kwh": {"value": 400.0, "source": "the demo: made up"},
+}
 NODE_DOWN = "node_down"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
@@ -144,7 +151,8 @@ class Demo:
 
     def _start(self, folder: Path) -> None:
         urls = [f"http://{LOOPBACK}:{port.port}" for port in self._ports]
-        whole = rack_settings(self._scenario, self._listen, urls)
+        metered = self._twin_url if self._scenario.rack.meters else ""
+        whole = rack_settings(self._scenario, self._listen, urls, metered)
         _import_for(whole, node_settings(0, 0, self._twin_url, ()))
         gc.freeze()  # so that the collector does not copy what the children share
         twin = self._child("twin", folder, ["twin", "--scenario", self._scenario_name, "--listen"])
@@ -247,8 +255,10 @@ def node_settings(
     }
 
 
-def rack_settings(scenario: Scenario, listen: str, members: Sequence[str]) -> dict[str, Any]:
-    """Return the configuration of the daemon that reckons the rack."""
+def rack_settings(
+    scenario: Scenario, listen: str, members: Sequence[str], twin_url: str = ""
+) -> dict[str, Any]:
+    """Return the configuration of the daemon that reckons the rack and, with `twin_url`, reads its meter."""
     rack: dict[str, Any] = {"name": scenario.rack.name, "members": list(members)}
     if scenario.record:
         rack["record"] = scenario.record
@@ -256,7 +266,8 @@ def rack_settings(scenario: Scenario, listen: str, members: Sequence[str]) -> di
         "listen": listen,
         "node": {"name": "rack"},
         "rack": rack,
-        "collectors": {},
+        "collectors": {"twin": {"url": twin_url, "rack": True}} if twin_url else {},
+        **({"site": SITE} if twin_url else {}),
         "exporters": {"prometheus": {}},
     }
 

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from agent import plugins
 from agent.measure.finding import Finding, Level
+from agent.measure.gpu_sources import DEFAULT
 from agent.measure.node import NodeReckoner
 from agent.measure.reading import Moment, SourceError
 from agent.store import FILE_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 
     from agent.config import Config
-    from agent.measure.snapshot import Snapshot
+    from agent.measure.snapshot import GpuFigures, Snapshot
 
 EXAMINE_SECONDS = 30.0
 """An examination that takes longer has met something that hangs."""
@@ -38,7 +39,7 @@ SANE_FROM_UNIX_SECONDS = 1_735_689_600.0
 async def examine(settings: Config) -> list[Finding]:
     """Look at the machine and at everything that is configured."""
     findings = [_state(settings), _listen(settings), await _clock()]
-    seen = await _seen(settings)
+    seen, tellers = await _seen(settings)
     for name, examine_plugin, plugin_settings in _examined(settings):
         told = {SEEN: seen} if SEEN in inspect.signature(examine_plugin).parameters else {}
         try:
@@ -48,6 +49,7 @@ async def examine(settings: Config) -> list[Finding]:
             text = f"did not end within {EXAMINE_SECONDS:g} s: something it asks hangs"
             remedy = "look for tasks in state D (ps -eo pid,stat,wchan:30,comm) and Xid lines in dmesg"
             findings.append(Finding(Level.PROBLEM, name, text, remedy))
+    findings.extend(shared_gpus(seen.gpus, tellers))
     if "engines" not in settings.collectors:
         remedy = "collectors: {engines: {}} finds those of this node; or name them under its targets"
         findings.append(Finding(Level.NOTE, "engines", "no serving engine is configured", remedy))
@@ -66,8 +68,27 @@ def _examined(settings: Config) -> Iterator[tuple[str, Callable[..., Awaitable[S
                 yield name, examine_plugin, plugin_settings
 
 
-async def _seen(settings: Config) -> Snapshot:
-    """Read the GPUs once, for plug-ins that find things by them; failures are told by their own plug-in."""
+def shared_gpus(gpus: Sequence[GpuFigures], tellers: Collection[str]) -> Iterator[Finding]:
+    """Say who tells what of GPUs that several collectors read: nothing should be polled twice for nothing."""
+    if len(tellers) < 2:  # noqa: PLR2004 - two tell the same only when there are two
+        return
+    led = {gpu.sources[DEFAULT]: None for gpu in gpus if DEFAULT in gpu.sources}
+    for teller in sorted(set(tellers) - led.keys()):
+        filled = sorted({name for gpu in gpus for name, source in gpu.sources.items() if source == teller})
+        if filled:
+            text = f"{teller} fills what {', '.join(led)} does not tell: {', '.join(filled)}"
+            yield Finding(Level.OK, "gpu_sources", text)
+        else:
+            text = f"{teller} tells nothing of these GPUs that {', '.join(led)} does not"
+            remedy = "leave it out, unless it is there to take over; node.gpu_sources says who is believed"
+            yield Finding(Level.NOTE, "gpu_sources", text, remedy)
+
+
+async def _seen(settings: Config) -> tuple[Snapshot, frozenset[str]]:
+    """Read the GPUs once, for plug-ins that find things by them; return also which collectors told of any.
+
+    Failures are told by their own plug-in.
+    """
     collectors = [
         plugins.load(plugins.COLLECTORS, name).build(plugin_settings)
         for name, plugin_settings in settings.collectors.items()
@@ -76,13 +97,16 @@ async def _seen(settings: Config) -> Snapshot:
     sources = [source for collector in collectors for source in collector.sources(None)]
     reckoner = NodeReckoner(settings.node_name, "", settings.general.window, "", "")
     reckoner.expect(source.name for source in sources)
+    tellers = set()
     for source in sources:
         with contextlib.suppress(SourceError, TimeoutError):
             async with asyncio.timeout(source.timeout_seconds):
-                reckoner.take(await source.collect(_now(), None), source.interval_seconds)
+                reading = await source.collect(_now(), None)
+                tellers |= {reading.source} if reading.gpus else set()
+                reckoner.take(reading, source.interval_seconds)
     for collector in collectors:
         await collector.close()
-    return reckoner.snapshot(_now(), (), {})
+    return reckoner.snapshot(_now(), (), {}), frozenset(tellers)
 
 
 def _now() -> Moment:

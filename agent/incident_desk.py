@@ -7,16 +7,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agent.diagnose.diagnosis import Memory, baselines_of, diagnosed, with_baselines
+from agent.diagnose.limiter import Limits, looked
 from agent.diagnose.rack_diagnosis import RackMemory, rack_diagnosed
 from agent.diagnose.signs import signs_of
 from agent.measure.incident import Severity
+from agent.measure.incident_cost import Pricing
+from agent.measure.site import NO_SITE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from agent.diagnose.signs import NodeSigns
     from agent.measure.incident import Incident
     from agent.measure.rack_snapshot import RackSnapshot
     from agent.measure.snapshot import Snapshot
+
+    Record = Callable[[Memory, NodeSigns, tuple[Incident, ...]], None]
 
 log = logging.getLogger("rackwatt.incidents")
 
@@ -32,27 +38,45 @@ LEVELS = {
 class IncidentDesk:
     """Holds what diagnosis remembers from one snapshot to the next."""
 
-    def __init__(self) -> None:
+    def __init__(self, record: Record = lambda *_: None, *, pricing: Pricing | None = None) -> None:
+        """`record` takes what was remembered, what was seen, and what is told of it; `pricing` tells cost."""
+        self._record = record
+        self.price(pricing or Pricing(NO_SITE))
         self._memory = Memory()
+        self._limits = Limits()
         self._counts = Counts()
         self._rack_memory = RackMemory()
         self._rack_counts = Counts()
         self._looked_seconds = float("-inf")
+
+    def price(self, pricing: Pricing) -> None:
+        """Tell costs at these prices from now on."""
+        self._pricing, self._rack_pricing = pricing, pricing.another()
 
     def examined(self, snapshot: Snapshot) -> Snapshot:
         """Return the snapshot with the incidents that stand, and those that ended lately."""
         now = snapshot.at.monotonic_seconds
         if now - self._looked_seconds >= LEAST_SPACING_SECONDS:
             self._looked_seconds = now
-            self._memory = diagnosed(self._memory, signs_of(snapshot))
+            before, signs = self._memory, signs_of(snapshot)
+            self._memory = diagnosed(before, signs)
+            self._record(before, signs, self._pricing.priced(self._memory.incidents))
             self._counts.take(self._memory.incidents)
-        return replace(snapshot, incidents=self._memory.incidents, incident_counts=self._counts.totals)
+            baselines = {name: watch.gap.baseline for name, watch in self._memory.watches.items()}
+            self._limits = looked(self._limits, snapshot, baselines)
+        return replace(
+            snapshot,
+            incidents=self._pricing.priced(self._memory.incidents),
+            incident_counts=self._counts.totals,
+            limiters=self._limits.told,
+        )
 
     def examined_rack(self, rack: RackSnapshot) -> RackSnapshot:
         """Return the rack with what its members told, and what only a rack can see."""
         self._rack_memory = rack_diagnosed(self._rack_memory, rack)
         self._rack_counts.take(self._rack_memory.incidents)
-        return replace(rack, incidents=self._rack_memory.incidents, incident_counts=self._rack_counts.totals)
+        incidents = self._rack_pricing.priced(self._rack_memory.incidents)
+        return replace(rack, incidents=incidents, incident_counts=self._rack_counts.totals)
 
     def dump(self) -> dict[str, Any]:
         """Return what deployments usually give, to be kept over a restart."""

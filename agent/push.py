@@ -115,6 +115,13 @@ class PushLoop:
         except Exception as error:  # noqa: BLE001  (a bug of one exporter: counted, logged, survived)
             self._fail(self._bug(error))
             return
+        if batch is None:
+            return
+        if batch.lost:
+            self._lose(Loss.OVERFLOW, batch.lost)
+        if batch.replaces:
+            self._bytes -= sum(len(each.body) for each in self._waiting)
+            self._waiting.clear()
         self._waiting.append(batch)
         self._bytes += len(batch.body)
         self._trim()
@@ -161,7 +168,7 @@ class PushLoop:
         except Exception as error:  # noqa: BLE001  (as above)
             done = self._fail(self._bug(error), batch)
         finally:  # also when the loop is stopped in the middle: the batch is there for the last flush
-            if done:
+            if done or (self._waiting and self._waiting[-1].replaces):
                 self._bytes -= len(batch.body)
             else:
                 self._waiting.appendleft(batch)

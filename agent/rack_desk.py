@@ -9,12 +9,14 @@ import time
 from typing import TYPE_CHECKING, TypeVar
 
 from agent.measure.rack_of_one import rack_of_one
+from agent.measure.rack_site import NOTHING
 from agent.store import Saver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from agent.measure.rack import RackPlan, RackReckoner
+    from agent.measure.rack_site import Beside
     from agent.measure.rack_snapshot import RackSnapshot
     from agent.measure.reading import Moment
     from agent.measure.snapshot import Snapshot
@@ -84,10 +86,10 @@ class RackDesk:
             detail = self._store.set_aside(f"is not understood ({error!r})")
             log.warning("the rack's totals of an earlier run are lost", extra={"detail": detail})
 
-    async def reckon(self, now: Moment, own_rack: str) -> RackSnapshot:
+    async def reckon(self, now: Moment, own_rack: str, beside: Beside = NOTHING) -> RackSnapshot:
         """Reckon the members, a slice at a time; what they told is kept before anybody is told of it."""
         try:
-            rack = self._examine(await _in_slices(self.reckoner.steps(now, own_rack)))
+            rack = self._examine(await _in_slices(self.reckoner.steps(now, own_rack, beside)))
             await self._keep(now.monotonic_seconds)
             self.snapshot = rack
             self.wake()

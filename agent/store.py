@@ -1,4 +1,4 @@
-"""The only file that touches `state_dir`: totals that must survive a restart (T1)."""
+"""Totals that must survive a restart (T1): beside `incident_files` the only file that touches `state_dir`."""
 
 from __future__ import annotations
 

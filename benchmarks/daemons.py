@@ -32,6 +32,8 @@ PROMETHEUS_ACCEPT = (
 )
 """What Prometheus 2.42 sends."""
 AS_PROMETHEUS = {"Accept": PROMETHEUS_ACCEPT, "Accept-Encoding": "gzip"}
+BYTECODE = Path(__file__).parents[1] / ".cache" / "bytecode"
+"""Installed packages have theirs; a checkout, or an environment that forbids writing it, may have none."""
 AS_RACKWATT = {"Accept": "text/plain;version=0.0.4", "Accept-Encoding": "identity"}
 
 
@@ -110,6 +112,11 @@ def engines(count: int) -> Iterator[list[TruthEngine]]:
         yield [stack.enter_context(TruthEngine()) for _ in range(count)]
 
 
+def with_bytecode(env: Mapping[str, str] | None) -> dict[str, str]:
+    """Return an environment in which Python keeps what it compiles, so that only the first start compiles."""
+    return {**(env or {}), "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(BYTECODE)}
+
+
 def rackwatt(
     folder: Path,
     driver: FakeDriver | None,
@@ -125,7 +132,8 @@ def rackwatt(
         collectors["engines"] = {"targets": [{"url": f"{url}/metrics"} for url in urls]}
     exporters = {"prometheus": {}} | ({} if otlp is None else {"otlp": dict(otlp)})
     settings = {"collectors": collectors, "exporters": exporters}
-    return RunningAgent(folder, settings, driver.env if driver is not None else None)
+    env = with_bytecode(driver.env if driver is not None else None)
+    return RunningAgent(folder, settings, env)
 
 
 class Peer:
@@ -137,7 +145,7 @@ class Peer:
             raise MissingPeerError(f"{PEER} is not installed beside {sys.executable}: pip install {PEER}")
         self.port = free_port()
         command = [found, "--hostname", "bench", "--port", str(self.port), "--interval", "1"]
-        self.program = Program(command, log=folder / "nvitop-exporter.log", env=driver.env)
+        self.program = Program(command, log=folder / "nvitop-exporter.log", env=with_bytecode(driver.env))
 
     def __enter__(self) -> Self:
         """Start, and wait for the first page that has every GPU: before, it grows from scrape to scrape."""

@@ -19,6 +19,7 @@ from agent.measure.engine import Latency, TokenKind
 from agent.measure.glossary import BOUNDARIES, WORDS
 from agent.measure.gpu import GpuState
 from agent.measure.incident import Cause, Kind, Severity
+from agent.measure.limiter import Limit
 from agent.measure.push import Loss
 from agent.measure.reading import Reason
 from agent.measure.settings import Bytes, Seconds, documented
@@ -44,6 +45,7 @@ TITLES = {
     Loss: "Why points never reached a receiver (`exporter_lost_points_total`)",
     Kind: "What is wrong: kinds of incidents (`incidents_total`, [incidents.md](incidents.md))",
     Cause: "Why: causes of incidents",
+    Limit: "What bounds a deployment (`deployment_limiter`, [limiter.md](limiter.md))",
     Severity: "Who must know of an incident",
     Verdict: "Energy counter against integrated power (`gpu_energy_crosscheck`)",
     Activity: "What a node or an engine is doing (`node_state`, `engine_state`)",
@@ -109,8 +111,9 @@ DCGM_DIFFERENCES = """\
 - What is unknown is absent, as there; it is never one of DCGM's large blank numbers.
 - A GPU that answers no more is absent, but for its last Xid: an alert on Xid 79 holds when it is needed.
   On `/metrics`, `rackwatt_gpu_up` is 0 for it.
-- Values are as old as `collectors.nvml.interval` (power, energy), 1 s (clocks, load, temperature, memory) or
-  `slow_interval` (errors, rows, replays, video engines); dcgm-exporter's are up to 30 s old by default.
+- Values are as old as `collectors.nvml.interval` (power, energy), 1 s (load, temperature, clock of the SMs),
+  `detail_interval` (memory, its temperature, other clocks, throttling, hardware counters) or `slow_interval`
+  (errors, rows, replays, video engines); dcgm-exporter's are up to 30 s old by default.
 - ECC errors, remapped rows and PCIe replays are the driver's own counts, because alerts compare them with 0.
 - `gpu` is the number first given to a UUID, as on `/metrics`; there it is the driver's index. `device` is the
   driver's file, `/dev/nvidia3`; there it repeats the index.
@@ -119,8 +122,8 @@ DCGM_DIFFERENCES = """\
 - `err_msg` of an Xid is in our words.
 """
 DCGM_PROFILING = """\
-`DCGM_FI_PROF_*` come from hardware counters: from Hopper on by NVML (GPM: two samples of a GPU, one second
-apart, and what came between), without DCGM and beside Nsight. Older GPUs need DCGM's profiling module: there
+`DCGM_FI_PROF_*` come from hardware counters: from Hopper on by NVML (GPM: the mean between two samples of a
+GPU, `detail_interval` apart), without DCGM and beside Nsight. Older GPUs need DCGM's profiling module: there
 they are absent, unless dcgm-exporter runs and `collectors.dcgm_exporter` reads it.
 """
 HERE = Path(__file__).parent
@@ -169,8 +172,8 @@ def configuration_page() -> str:
         "`rackwatt check FILE` tells the same without starting anything.",
         "",
         "A plug-in is switched on by naming it: `collectors: {nvml: {}}`; one that is not named is not even",
-        "imported. `SIGHUP` reloads collectors, exporters that push (`otlp`) and the rack, except its",
-        "name; the rest needs a restart.",
+        "imported. `SIGHUP` reloads collectors, exporters that push (`otlp`, `alertmanager`,",
+        "`webhook`) and the rack, except its name; the rest needs a restart.",
         "",
         "## Top level",
         "",

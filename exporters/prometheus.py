@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 EOF = b"# EOF\n"
 OPENMETRICS = "application/openmetrics-text"
+GO_BEGINS_EXPONENTS = 1e6
+"""Go writes larger numbers with an exponent, and Python does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class PrometheusRenderer:
     def _page(self, snapshot: Snapshot, encode: Callable[[_Registry], bytes], content_type: str) -> bytes:
         by_metric: dict[str, list[Row]] = {metric.name: [] for metric in CATALOGUE}
         for row in rows_of(snapshot):
-            by_metric[row.metric].append(row)
+            by_metric[row[0]].append(row)  # not `row.metric`: there are a thousand
         bodies = [
             self._family(name, rows, _One(BY_NAME[name], rows), encode, content_type)
             for name, rows in by_metric.items()
@@ -135,12 +137,19 @@ def _learned(rows: list[Row], encoded: bytes) -> _Rendered:
 
 def _take_values(kept: _Rendered, rows: list[Row]) -> None:
     """Write those lines anew whose value is another one."""
-    text: Callable[[float], str] = floatToGoString
     kept.lines = [
-        line if row.value == before.value else f"{series} {text(row.value)}\n"
+        line if row is before or row.value == before.value else f"{series} {_text(row.value)}\n"
         for series, line, before, row in zip(kept.series, kept.lines, kept.rows, rows, strict=True)
     ]
     kept.rows, kept.body = rows, (kept.head + "".join(kept.lines)).encode()
+
+
+def _text(value: float) -> str:
+    """Write a number as prometheus_client does; where Go and Python agree without asking it."""
+    if -GO_BEGINS_EXPONENTS < value < GO_BEGINS_EXPONENTS:
+        return repr(float(value))
+    text: Callable[[float], str] = floatToGoString
+    return text(value)
 
 
 class _Registry(Protocol):

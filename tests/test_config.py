@@ -7,6 +7,7 @@ import pytest
 
 from agent import binding, config
 from agent.measure.engine import Latency
+from agent.measure.site import Stated
 
 
 def refusal(text):
@@ -76,7 +77,7 @@ def test_sizes_have_units(text, size):
 def test_an_unknown_key_names_line_key_and_choices():
     assert refusal("listen: 127.0.0.1:1\nintervall: 1s\n") == (
         "rackwatt.yaml:2: intervall: unknown key; there are: "
-        "collectors, exporters, interval, listen, node, rack, slo, state_dir, web, window"
+        "collectors, exporters, interval, listen, node, rack, recorder, site, slo, state_dir, web, window"
     )
 
 
@@ -107,12 +108,79 @@ def test_an_unknown_latency_names_the_choices():
     )
 
 
+def test_what_the_site_pays_may_stand_alone_or_say_who_stated_it():
+    prices = "currency: USD, price_per_kwh: 0.08, price_per_gpu_hour: 3.30"
+    plain = config.parse(f"site: {{pue: 1.2, {prices}, grams_co2e_per_kwh: 400}}", "x").general.site
+    stated = config.parse(
+        "site: {pue: {value: 1.2, source: 'report of 2026, category 2', date: 2026-06-30}}", "x"
+    )
+
+    assert (plain.pue, plain.price_per_kwh, plain.grams_co2e_per_kwh) == (Stated(1.2), 0.08, Stated(400.0))
+    assert stated.general.site.pue == Stated(1.2, "report of 2026, category 2", "2026-06-30")
+
+
+def test_a_tariff_names_its_clock():
+    settings = config.parse(
+        "site:\n"
+        "  {pue: 1.1, currency: EUR, price_per_kwh: 0.1, tariff: {timezone: Europe/Berlin, periods: [\n"
+        "    {hours: 08:00-20:00, days: [mon, fri], price_per_kwh: 0.3}]}}\n",
+        "x",
+    )
+
+    assert str(config.zone_of(settings.general.site)) == "Europe/Berlin"
+    assert settings.general.site.tariff.periods[0].hours == "08:00-20:00"
+
+
+SITE_ERRORS = [
+    ("{pue: 0.9}", "site: pue: 0.9 is not between 1 and 5"),
+    ("{pue: {value: 1.2, date: July}}", "site.pue: date: 'July' is not a date such as 2026-06-30"),
+    ("{pue: {source: x}}", "site.pue: needs value"),
+    ("{price_per_gpu_hour: 3}", "site: currency: is needed beside a price, e.g. USD"),
+    ("{currency: usd}", "site: currency: 'usd' is not three capital letters such as USD"),
+    ("{currency: USD, price_per_kwh: 0.1}", "site: price_per_kwh: needs pue; 1 where"),
+    ("{grams_co2e_per_kwh: 400}", "site: grams_co2e_per_kwh: needs pue; 1 where"),
+    ("{pue: 1, grams_co2e_per_kwh: -1}", "site: grams_co2e_per_kwh: must not be negative"),
+    ("{currency: USD, price_per_gpu_hour: -1}", "site: price_per_gpu_hour: must not be negative"),
+    ("{price: 1}", "site.price: unknown key; there are: currency, grams_co2e_per_kwh, price_per_gpu_hour, "),
+    (
+        "{tariff: {periods: [{price_per_kwh: 1}]}}",
+        "site.tariff: timezone: is needed beside periods, e.g. Europe/Berlin or UTC",
+    ),
+    (
+        "{tariff: {timezone: UTC, periods: [{price_per_kwh: 1}]}}",
+        "site: tariff: needs price_per_kwh, which holds where no period does",
+    ),
+    (
+        "{tariff: {timezone: Europe/Berlln}}",
+        "site.tariff.timezone: this machine has no time zone 'Europe/Berlln'; names are such as",
+    ),
+    ("{tariff: {periods: [{hours: 08:00-20:00}]}}", "site.tariff.periods[0]: needs price_per_kwh"),
+    (
+        "{tariff: {timezone: UTC, periods: [{price_per_kwh: 1, hours: 8-20}]}}",
+        "site.tariff.periods[0]: hours: '8-20' is not two times of a day such as 08:00-20:00",
+    ),
+    (
+        "{tariff: {timezone: UTC, periods: [{price_per_kwh: 1, days: [Mo]}]}}",
+        "site.tariff.periods[0]: days: no day 'Mo'; there are: mon, tue, wed, thu, fri, sat, sun",
+    ),
+]
+
+
+@pytest.mark.parametrize(("site", "error"), SITE_ERRORS)
+def test_a_site_that_cannot_be_is_refused(site, error):
+    assert refusal(f"listen: 127.0.0.1:1\nsite: {site}\n").startswith(f"rackwatt.yaml:2: {error}")
+
+
+def test_emissions_are_told_once():
+    text = "site: {pue: 1, grams_co2e_per_kwh: 400}\ncollectors: {carbon: {file: /x.json}}"
+
+    assert refusal(text).startswith("rackwatt.yaml:1: site.grams_co2e_per_kwh: collectors.carbon tells it")
+
+
 def test_an_unknown_collector_names_the_choices():
     message = refusal("collectors:\n  nvlm: {}\n")
 
-    assert message.startswith(
-        "rackwatt.yaml:2: collectors.nvlm: unknown key; there are: dcgm_exporter, engines,"
-    )
+    assert message.startswith("rackwatt.yaml:2: collectors.nvlm: unknown key; there are: carbon, dcgm,")
 
 
 def test_an_unknown_setting_of_a_collector_is_named_with_its_path():
@@ -244,4 +312,11 @@ def test_an_interval_of_its_own_is_not_the_daemons():
 def test_a_source_of_gpus_that_is_no_collector_is_named_with_the_choices():
     message = refusal("node: {gpu_sources: [nvml, dcgm-exporter]}\n")
 
-    assert "node.gpu_sources: no collector 'dcgm-exporter'; there are: dcgm_exporter," in message
+    assert "node.gpu_sources: no collector 'dcgm-exporter'; there are: carbon, dcgm," in message
+
+
+def test_the_flight_recorder_can_be_switched_off_and_holds_something_where_it_is_on():
+    off = config.parse("recorder: {memory: 0, retention_size: 0}\n", "rackwatt.yaml").general.recorder
+
+    assert (off.memory, off.retention_size) == (None, None)
+    assert "recorder: memory: must be 0, or at least 512KiB" in refusal("recorder: {memory: 1KiB}\n")

@@ -161,7 +161,9 @@ def scene(tmp_path_factory):
     bare = tmp_path_factory.mktemp("bare")
     settings = {
         "node": {"name": "tray-07"},
-        "collectors": {"nvml": {"interval": "200ms", "slow_interval": "500ms", "kmsg": ""}},
+        "collectors": {
+            "nvml": {"interval": "200ms", "slow_interval": "500ms", "detail_interval": "200ms", "kmsg": ""}
+        },
         "exporters": {"prometheus": {}, "dcgm_names": {}},
     }
     with (

@@ -282,3 +282,35 @@ async def test_one_that_stays_is_not_touched(quick):
 
     assert pusher.closed == 0
     await pushes.close(1.0)
+
+
+class Telling(FakePusher):
+    """Each batch tells everything; there is one only when something is new."""
+
+    def encode(self, snapshot):
+        if snapshot.sequence % 3:
+            return None
+        return Batch(b"%09d|" % snapshot.sequence, 1, replaces=True, lost=2 * (snapshot.sequence == 9))
+
+
+async def test_where_each_batch_tells_everything_only_the_newest_is_sent_and_none_is_lost(running):
+    pusher = Telling(fault=AWAY)
+    loop = running(pusher)
+    await until(lambda: loop.figures.pushes.get("unreachable", 0) > 3)
+    most = loop.figures.waiting_bytes
+    pusher.fault = None
+    await until(lambda: len(pusher.sent) > 3)
+
+    assert most <= 20
+    assert pusher.sent[0] >= 6
+    assert all(number % 3 == 0 for number in pusher.sent)
+    assert loop.figures.lost_points.get(Loss.OVERFLOW, 0) in {0, 2}
+    assert Loss.REFUSED not in loop.figures.lost_points
+
+
+async def test_what_could_not_be_kept_until_there_was_a_batch_is_counted(running):
+    pusher = Telling()
+    loop = running(pusher)
+    await until(lambda: len(pusher.sent) > 4)
+
+    assert loop.figures.lost_points == {Loss.OVERFLOW: 2}

@@ -7,9 +7,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.collectors._dcgm_exporter.fields import BY_NAME
 from agent.collectors._dcgm_exporter.gpu import identity_of, reading_of, told_of
 from agent.collectors._dcgm_exporter.past import GpuPast
+from agent.measure.dcgm_fields import BY_NAME
 from agent.measure.finding import Finding, Level, problem_of
 from agent.measure.gpu import GpuReading, GpuState
 from agent.measure.reading import Moment, Reading, Reason, SourceError

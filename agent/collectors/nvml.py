@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from agent.measure.snapshot import Snapshot
 
 MEDIUM_SECONDS = 1.0
-"""Utilisation, clocks and temperatures are not asked more often: the driver renews them about so often."""
+"""Utilisation, temperatures and throttling are not asked more often: the driver renews them that often."""
 
 MARGIN = 0.9
 """Share of the deadline after which we give up ourselves, with a better explanation."""
@@ -42,6 +42,12 @@ class Settings:
     timeout: Seconds = setting(Seconds(3.0), "Deadline of one collection of all GPUs.")
     call_timeout: Seconds = setting(
         Seconds(1.0), "How long the calls for one GPU may take before it counts as wedged and is left aside."
+    )
+    detail_interval: Seconds = setting(
+        Seconds(5.0),
+        "How often hardware counters (GPM), counters of throttling and NVLink traffic, power limits, "
+        "memory in use and its temperature, the thermal margin and clocks other than that of the SMs "
+        "are read.",
     )
     slow_interval: Seconds = setting(
         Seconds(15.0),
@@ -68,7 +74,14 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse durations and shares that mean nothing."""
-        for key in ("interval", "timeout", "call_timeout", "slow_interval", "release_timeout"):
+        for key in (
+            "interval",
+            "timeout",
+            "call_timeout",
+            "detail_interval",
+            "slow_interval",
+            "release_timeout",
+        ):
             if not 0 < getattr(self, key) < math.inf:
                 raise ValueError(f"{key}: must be longer than 0")
         if not 0 < self.max_load <= 1:
@@ -91,6 +104,7 @@ def _rates(settings: Settings) -> Rates:
     return Rates(
         fast_seconds=settings.interval,
         medium_seconds=max(MEDIUM_SECONDS, settings.interval),
+        detail_seconds=max(settings.detail_interval, settings.interval),
         slow_seconds=max(settings.slow_interval, settings.interval),
         share=settings.max_load,
         processes=settings.processes,

@@ -17,6 +17,7 @@ from agent.measure.gpu import (
     Power,
     PowerScope,
 )
+from agent.measure.meter import MeterReading
 from agent.measure.reading import Moment, Reading, Reason, SourceError
 from agent.measure.settings import Bytes, Seconds, setting
 from agent.wire import address, json_page
@@ -41,6 +42,9 @@ class Settings:
 
     url: str = setting("http://127.0.0.1:9745", "Where `rackwatt twin` answers.")
     tray: int = setting(0, "Number of the tray that this node stands for, from 0.")
+    rack: bool = setting(
+        default=False, doc="Read the meter of the whole rack, and no tray: on the rack's daemon."
+    )
     interval: Seconds = setting(Seconds(1.0), "How often the GPUs are read.")
     timeout: Seconds = setting(Seconds(3.0), "Deadline of one collection.")
     max_bytes: Bytes = setting(Bytes(1024 * 1024), "Largest page; a larger one is not read to its end.")
@@ -56,7 +60,9 @@ class Settings:
 
     @property
     def page_url(self) -> str:
-        """Address of the tray's page."""
+        """Address of the tray's page, or of the rack's."""
+        if self.rack:
+            return f"{self.url.rstrip('/')}/rack"
         return f"{self.url.rstrip('/')}/gpus/{self.tray}"
 
 
@@ -75,6 +81,8 @@ async def examine(settings: Settings) -> tuple[Finding, ...]:
     finally:
         await collector.close()
     text = f"{len(reading.gpus)} simulated GPUs of tray {settings.tray}"
+    if settings.rack:
+        text = f"{len(reading.meters)} simulated meters of the rack"
     return (Finding(Level.OK, collector.name, text, ""),)
 
 
@@ -126,9 +134,10 @@ class TwinCollector:
             if self._began_ns is None:
                 self._began_ns = at_ns
             gpus = tuple(self._gpu(told, at) for told in page["gpus"])
+            meters = tuple(_meter(told, at) for told in page.get("meters", ()))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SourceError(Reason.MALFORMED, f"{url}: is no page of a twin's GPUs: {error!r}") from error
-        return Reading(self.name, at, gpus=gpus)
+        return Reading(self.name, at, gpus=gpus, meters=meters)
 
     def _gpu(self, told: Mapping[str, Any], at: Moment) -> GpuReading:
         uuid = told["uuid"]
@@ -196,6 +205,12 @@ def _schema_checked(page: Any) -> Mapping[str, Any]:
 def _identity(told: Mapping[str, Any]) -> tuple[GpuIdentity, Placement]:
     keys = ("uuid", "product", "pci", "driver", "serial", "minor")
     return GpuIdentity(**{key: told[key] for key in keys}), Placement(**told["placement"])
+
+
+def _meter(told: Mapping[str, Any], at: Moment) -> MeterReading:
+    joules = told.get("energy_millijoules")
+    watts, counted = told["power_milliwatts"] / MILLI, None if joules is None else joules / MILLI
+    return MeterReading(told["part"], told["unit"], at, watts, counted)
 
 
 def _power(milliwatts: Mapping[str, int]) -> Power:

@@ -36,6 +36,8 @@ class Case:
     """Output tokens per second that should be made."""
     missing: float
     """Share of them that is not made, 0 to 1."""
+    wall_seconds: float | None = None
+    """What must be added to a monotonic moment to have Unix seconds; None is unknown."""
 
     @property
     def latest(self) -> tuple[Sample, ...]:
@@ -88,6 +90,19 @@ def share_of(samples: Iterable[Sample], number: int, holds: Callable[[GpuSigns],
     """Return the share of samples in which something holds for one GPU."""
     told = [holds(gpu) for sample in samples for gpu in sample.gpus if gpu.gpu == number]
     return sum(told) / len(told) if told else 0.0
+
+
+def came(case: Case, number: int, read: Callable[[GpuSigns], float], within: float) -> float | None:
+    """Return when a count of one GPU first grew since so long before the gap; None when it did not."""
+    last = None
+    for sample in (*case.before, *case.during):
+        for gpu in sample.gpus:
+            if gpu.gpu == number:
+                value = read(gpu)
+                if last is not None and value > last and sample.seconds >= case.since - within:
+                    return sample.seconds
+                last = value
+    return None
 
 
 def grown(case: Case, number: int, read: Callable[[GpuSigns], float]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from agent.diagnose import blindness, hardware
+from agent.diagnose import blindness, hardware, saturation
 from agent.diagnose.baseline import dumped, recalled
 from agent.diagnose.gap import Gap
 from agent.diagnose.watch import Watch, watched
@@ -29,6 +29,8 @@ class Memory:
 
     watches: Mapping[str, Watch] = field(default_factory=dict)
     """By deployment."""
+    crowds: Mapping[str, saturation.Crowd] = field(default_factory=dict)
+    """Full caches, by deployment."""
     blind: blindness.Blind = blindness.Blind()
     gpus: hardware.Known = hardware.Known()
     incidents: tuple[Incident, ...] = ()
@@ -42,7 +44,7 @@ def diagnosed(memory: Memory, signs: NodeSigns) -> Memory:
         return replace(
             with_baselines(Memory(), baselines_of(memory)), incidents=_with(memory.incidents, (), signs)
         )
-    watches, told, down = dict(memory.watches), [], set[str]()
+    watches, crowds, told, down = dict(memory.watches), {}, [], set[str]()
     for name in watches.keys() - {unit.deployment for unit in signs.units}:
         watches[name] = Watch(gap=Gap(baseline=watches[name].gap.baseline))
     for unit in signs.units:
@@ -53,12 +55,16 @@ def diagnosed(memory: Memory, signs: NodeSigns) -> Memory:
             told.append(incident)
             if incident.cause is Cause.ENGINE_DOWN and incident.ended is None:
                 down |= set(watches[unit.deployment].samples[-1].gone)
+        crowd = memory.crowds.get(unit.deployment, saturation.Crowd())
+        crowds[unit.deployment], full = saturation.watched(crowd, watches[unit.deployment], unit, signs)
+        if full is not None:
+            told.append(full)
     blind, gap = blindness.watched(memory.blind, signs, frozenset(down))
     if gap is not None:
         told.append(gap)
     gpus, faults = hardware.watched(memory.gpus, signs, [each for each in told if each.ended is None])
     told.extend(faults)
-    return Memory(watches, blind, gpus, _with(memory.incidents, tuple(told), signs))
+    return Memory(watches, crowds, blind, gpus, _with(memory.incidents, tuple(told), signs))
 
 
 def baselines_of(memory: Memory) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def watched(
 
 def _errors(gpu: GpuSigns) -> Iterator[tuple[str, Cause, float, str]]:
     for xid, count in gpu.xids.items():
-        cause = cause_of(xid)
+        cause = cause_of(xid) if count else None  # most never come
         if cause is not None:
             yield f"xid {xid}", cause, count, f"GPU {gpu.gpu} reported Xid {xid}"
     if gpu.uncorrected:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from agent.diagnose.stragglers import likes_of, suspected
+from agent.diagnose.stragglers import likes_of, suspected, wasting
 from agent.measure.incident import Cause, Evidence, Incident, Kind, Severity
 
 if TYPE_CHECKING:
@@ -30,6 +30,10 @@ class Place:
     behind_since: float | None = None
     ahead_since: float | None = None
     reported: bool = False
+    wasteful_since: float | None = None
+    """Since when it takes more joules for its tokens than its like …"""
+    thrifty_since: float | None = None
+    """… and, after that, since when it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ def rack_diagnosed(memory: RackMemory, rack: RackSnapshot) -> RackMemory:
     told = {each.id: each for member in rack.members for each in _of_member(rack, member)}
     troubled = {each.node for each in told.values() if each.ended is None and each.kind is not Kind.FAULT}
     like = likes_of(rack)
+    well = {node: each for node, each in like.items() if node not in troubled}
     places = {}
     known = {each.id: each for each in memory.incidents if each.ended is None}
     for member in rack.members:
@@ -56,6 +61,7 @@ def rack_diagnosed(memory: RackMemory, rack: RackSnapshot) -> RackMemory:
             now,
             member.node in troubled,
         )
+        place = _weighed(place, memory.places.get(member.node, Place()), well.get(member.node), now)
         places[member.node] = place
         for incident in _own(rack, member, place, like.get(member.node), now):
             before = known.get(incident.id)
@@ -96,6 +102,22 @@ def _seen(place: Place, member: MemberFigures, like: Like | None, now: float, tr
     )
 
 
+def _weighed(place: Place, before: Place, like: Like | None, now: float) -> Place:
+    """Note since when a member is wasteful; one that was is thrifty again after a while."""
+    if like is not None and like.wasteful:
+        since = now if before.wasteful_since is None else before.wasteful_since
+        return replace(place, wasteful_since=since, thrifty_since=None)
+    if before.wasteful_since is None:
+        return replace(place, wasteful_since=None, thrifty_since=None)
+    thrifty = now if before.thrifty_since is None else before.thrifty_since
+    over = now - thrifty >= AHEAD_SECONDS or like is None or like.behind
+    return replace(
+        place,
+        wasteful_since=None if over else before.wasteful_since,
+        thrifty_since=None if over else thrifty,
+    )
+
+
 def _own(
     rack: RackSnapshot, member: MemberFigures, place: Place, like: Like | None, now: float
 ) -> Iterator[Incident]:
@@ -106,9 +128,23 @@ def _own(
         yield _incident(
             rack, member, Kind.GAP, Cause.TELEMETRY_GAP, None, place.missing_since, evidence, summary
         )
-    if place.behind_since is None or now - place.behind_since < BEHIND_SECONDS or like is None:
+    if like is None:
         return
-    yield _straggler(rack, member, place.behind_since, like)
+    if place.behind_since is not None and now - place.behind_since >= BEHIND_SECONDS:
+        yield _straggler(rack, member, place.behind_since, like)
+    elif place.wasteful_since is not None and now - place.wasteful_since >= BEHIND_SECONDS:
+        yield _wasteful(rack, member, place.wasteful_since, like)
+
+
+def _wasteful(rack: RackSnapshot, member: MemberFigures, since: float, like: Like) -> Incident:
+    gpu, cause, why = wasting(member, like.like)
+    ratio, usual = like.ratio or 0.0, like.usual_ratio or 0.0
+    text = f"{member.node} makes {ratio:.3g} tokens/J, {usual:.3g} is the median of {len(like.like)}"
+    less = Evidence("node_tokens_per_joule", member.node, None, usual, ratio, text)
+    summary = f"{member.node} makes as many tokens as its like, and takes more for each: {text}"
+    if why:
+        summary += f"; {why[0].text}"
+    return _incident(rack, member, Kind.EFFICIENCY, cause, gpu, since, (less, *why), summary)
 
 
 def _straggler(rack: RackSnapshot, member: MemberFigures, since: float, like: Like) -> Incident:

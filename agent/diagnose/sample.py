@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from agent.diagnose.host_signs import HostSigns
     from agent.diagnose.signs import EngineSigns, GpuSigns, UnitSigns
     from agent.measure.series import Point
 
@@ -46,6 +47,8 @@ class Sample:
     """Requests that wait, as far as it is told."""
     in_flight: float | None
     """Requests in work or waiting."""
+    host: HostSigns | None = None
+    """The machine around it; None while nothing tells of it."""
 
     @property
     def prompt_rate(self) -> float | None:
@@ -80,15 +83,21 @@ class Sample:
         return tuple(name for name, each in self.engines.items() if not each.up and not each.gone)
 
 
-def sample_of(signs: UnitSigns, earlier: tuple[Sample, ...], seconds: float) -> Sample:
+def sample_of(
+    signs: UnitSigns, earlier: tuple[Sample, ...], seconds: float, host: HostSigns | None = None
+) -> Sample:
     """Reckon a sample from the signs and those before, the newest last."""
     engines = {each.instance: each for each in signs.engines}
     rates = {name: _rates(each, name, earlier) for name, each in engines.items()}
-    return sampled(seconds, engines, rates, signs.gpus)
+    return sampled(seconds, engines, rates, signs.gpus, host)
 
 
 def sampled(
-    seconds: float, engines: Mapping[str, EngineSigns], rates: Mapping[str, Rates], gpus: tuple[GpuSigns, ...]
+    seconds: float,
+    engines: Mapping[str, EngineSigns],
+    rates: Mapping[str, Rates],
+    gpus: tuple[GpuSigns, ...],
+    host: HostSigns | None = None,
 ) -> Sample:
     """Return a sample of these instances and rates."""
     running = _sum(each.running for each in engines.values())
@@ -102,6 +111,7 @@ def sampled(
         running=running,
         waiting=waiting,
         in_flight=None if running is None else running + waiting,
+        host=host,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from agent.diagnose.host_signs import HostSigns, host_signs_of  # a recording reads its records here
 from agent.measure.engine import TokenKind
 from agent.measure.engine_work import OUTCOMES
 from agent.measure.gpu import GpuState, PowerScope, gpu_watts
@@ -99,6 +100,8 @@ class NodeSigns:
     units: tuple[UnitSigns, ...]
     gpus: tuple[GpuSigns, ...]
     """All of them, also those that nobody works on."""
+    host: HostSigns | None = None
+    """The machine around them; None while nothing tells of it."""
 
 
 def are_idle(gpus: tuple[GpuSigns, ...]) -> bool:
@@ -124,7 +127,9 @@ def signs_of(snapshot: Snapshot) -> NodeSigns:
     }
     here = [each for each in snapshot.deployments if set(each.instances) & engines.keys()]
     units = tuple(_unit(each, engines, gpus, alone=len(here) == 1) for each in here)
-    return NodeSigns(snapshot.at, snapshot.node.name, snapshot.drained is not None, units, gpus)
+    return NodeSigns(
+        snapshot.at, snapshot.node.name, snapshot.drained is not None, units, gpus, host_signs_of(snapshot)
+    )
 
 
 def _unit(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from agent.measure.incident import Cause, Evidence, Incident, Kind, Severity
+from agent.diagnose.toll import joules_of, tokens_of
+from agent.measure.incident import Bounds, Cause, Evidence, Incident, Kind, Severity
 
 if TYPE_CHECKING:
     from agent.diagnose.case import Case
     from agent.diagnose.gap import Gap
     from agent.diagnose.signs import NodeSigns, UnitSigns
+    from agent.diagnose.toll import Toll
     from agent.diagnose.verdict import Verdict
 
 CRITICAL_RATIO = 0.5
@@ -23,10 +25,11 @@ def told_of(
     case: Case,
     verdict: Verdict,
     gap: Gap,
+    toll: Toll,
     unit: UnitSigns,
     node: NodeSigns,
     before: Incident | None,
-    restarting: bool,  # noqa: FBT001  # one of seven things it needs
+    restarting: bool,  # noqa: FBT001  # one of eight things it needs
 ) -> Incident:
     """Return the incident as it stands now; what it was before keeps its name and moments."""
     best = verdict.best
@@ -48,15 +51,26 @@ def told_of(
         started=started,
         detected=node.at.unix_seconds if before is None else before.detected,
         ended=None,
-        lost_tokens=gap.lost_tokens,
-        lost_joules=None,
         confidence=verdict.confidence,
         evidence=_evidence(case, verdict, gap, node, before),
         summary=(
             f"{node.node}: {unit.model} {makes} {missing * PERCENT:.0f} % fewer tokens than it should: "
             f"{best.text}"
         ),
+        **_lost(gap, toll),
     )
+
+
+def _lost(gap: Gap, toll: Toll) -> dict[str, Any]:
+    """Return what it cost so far, with bounds."""
+    tokens, joules = tokens_of(gap), joules_of(toll, gap.baseline.noise)
+    return {
+        "lost_tokens": tokens.amount,
+        "lost_tokens_bounds": Bounds(tokens.lower, tokens.upper),
+        "lost_joules": None if joules is None else joules.amount,
+        "lost_joules_bounds": None if joules is None else Bounds(joules.lower, joules.upper),
+        "lost_gpu_seconds": toll.gpu_seconds,
+    }
 
 
 def _evidence(

@@ -20,6 +20,9 @@ LEAST_LIKE = 4
 """So many members that serve the same make a median."""
 LOAD_RATIO = 0.9
 """One that has fewer requests than this share of the median's is not behind: it is asked for less."""
+WASTEFUL_RATIO = 0.93
+"""Power of like GPUs differs by some percent from one to the next; a node sums several of them."""
+MORE_RATIO = 1.05
 GPU_RATIO = 0.97
 HOTTER_CELSIUS = 8.0
 MEGAHERTZ = 1e6
@@ -34,6 +37,12 @@ class Like:
     """Output tokens per second of the median among them."""
     like: Sequence[MemberFigures]
     behind: bool
+    ratio: float | None = None
+    """Its output tokens per joule of its GPUs …"""
+    usual_ratio: float | None = None
+    """… and the median's; None while too few tell."""
+    wasteful: bool = False
+    """It makes as many tokens as its like, and takes more joules for them (T18: with as much to do)."""
 
 
 def likes_of(rack: RackSnapshot) -> dict[str, Like]:
@@ -50,11 +59,48 @@ def likes_of(rack: RackSnapshot) -> dict[str, Like]:
         middle = median(rate for rate, _ in group)
         loads = [member.in_flight for _, member in group if member.in_flight is not None]
         load = median(loads) if loads else None
+        ratios = [told for _, member in group if (told := _ratio(member)) is not None]
+        usual = median(ratios) if len(ratios) >= LEAST_LIKE else None
         for rate, member in group:
             asked = load is None or member.in_flight is None or member.in_flight >= LOAD_RATIO * load
             behind = asked and rate < BEHIND_RATIO * middle
-            found[member.node] = Like(rate, middle, [each for _, each in group], behind)
+            ratio = _ratio(member)
+            wasteful = usual is not None and ratio is not None and ratio < WASTEFUL_RATIO * usual
+            like = [each for _, each in group]
+            found[member.node] = Like(
+                rate, middle, like, behind, ratio, usual, wasteful and asked and not behind
+            )
     return found
+
+
+def _ratio(member: MemberFigures) -> float | None:
+    return member.tokens_per_joule.get((TokenKind.OUTPUT, "gpu"))
+
+
+def wasting(
+    member: MemberFigures, like: Sequence[MemberFigures]
+) -> tuple[int | None, Cause, tuple[Evidence, ...]]:
+    """Return the GPU that takes more than its like, and why: limit, heat, clock, or only more power."""
+    gpu, cause, why = suspected(member, like)
+    others = [each for one in like for each in one.gpus if each.up]
+    watts, heat = (
+        _middle([each.power_watts for each in others]),
+        _middle([each.temperature_celsius for each in others]),
+    )
+    drawn = [each for each in member.gpus if each.power_watts is not None]
+    if why or not watts or not drawn:
+        return gpu, cause, why
+    worst = max(drawn, key=lambda each: each.power_watts or 0.0)
+    power = worst.power_watts or 0.0
+    if power < MORE_RATIO * watts:
+        return None, Cause.UNKNOWN, ()
+    text = f"GPU {worst.gpu} draws {power:.0f} W, the others {watts:.0f} W"
+    evidence = _evidence(member, worst, "gpu_power_watts", watts, text)
+    if heat is None or (worst.temperature_celsius or 0.0) <= heat + HOTTER_CELSIUS:
+        return worst.gpu, Cause.UNKNOWN, (evidence,)
+    text = f"GPU {worst.gpu} is at {worst.temperature_celsius:.0f} °C, the others at {heat:.0f} °C"
+    hot = _evidence(member, worst, "gpu_temperature_celsius", heat, text)
+    return worst.gpu, Cause.THERMAL, (hot, evidence)
 
 
 def suspected(
@@ -89,6 +135,7 @@ def _evidence(member: MemberFigures, gpu: MemberGpu, metric: str, usual: float, 
     values = {
         "gpu_power_limit_watts": gpu.power_limit_watts,
         "gpu_clock_hertz": gpu.clock_hertz,
+        "gpu_power_watts": gpu.power_watts,
         "gpu_temperature_celsius": gpu.temperature_celsius,
     }
     return Evidence(metric, member.node, gpu.gpu, usual, values[metric], text)

@@ -10,6 +10,7 @@ from agent.diagnose.gap import Gap, ended, finished, is_over, stepped
 from agent.diagnose.sample import Sample, sample_of
 from agent.diagnose.signs import are_idle
 from agent.diagnose.story import told_of
+from agent.diagnose.toll import Toll, begun, paid
 from agent.diagnose.verdict import verdict_of
 from agent.measure.incident import Cause, Incident, Kind
 
@@ -43,6 +44,8 @@ class Watch:
     gap: Gap = Gap()
     case_before: tuple[Sample, ...] = ()
     """Samples before the gap that stands."""
+    toll: Toll = Toll()
+    """What that gap has cost so far."""
     verdict: Verdict | None = None
     incident: Incident | None = None
     vanished: tuple[tuple[float, EngineSigns], ...] = ()
@@ -53,26 +56,29 @@ def watched(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
     """Take one moment more; return what is remembered, and the incident if one stands or just ended."""
     now = node.at.monotonic_seconds
     engines, vanished = _with_vanished(watch, unit, now)
-    sample = sample_of(replace(unit, engines=engines), watch.samples, now)
+    sample = sample_of(replace(unit, engines=engines), watch.samples, now, node.host)
     gap = stepped(watch.gap, watch.samples, sample)
     samples = (*(each for each in watch.samples if each.seconds > now - KEPT_SECONDS), sample)
     watch = replace(watch, samples=samples, vanished=vanished)
     if gap.since is None:
-        return replace(watch, gap=gap, case_before=(), verdict=None, incident=None), None
+        return replace(watch, gap=gap, case_before=(), toll=Toll(), verdict=None, incident=None), None
     if watch.gap.since is None:
-        watch = replace(watch, case_before=_before(samples, gap.since))
+        before = _before(samples, gap.since)
+        watch = replace(watch, case_before=before, toll=begun(before))
     if gap.sure and not watch.gap.sure:  # only now is it known since when
         watch = replace(watch, case_before=_before(samples, gap.since) or watch.case_before)
-    watch = replace(watch, gap=finished(gap, samples) if is_over(gap, now) else gap)
+    toll = paid(watch.toll, samples[-2], sample, gap)
+    watch = replace(watch, gap=finished(gap, samples) if is_over(gap, now) else gap, toll=toll)
     if not gap.sure or not watch.case_before:
         return watch, None
     return _judged(watch, unit, node)
 
 
-def _judged(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Incident | None]:
+def case_of(watch: Watch, node: NodeSigns) -> Case:
+    """Return what is before a judge now; the watch has a gap, and samples before it."""
     now, gap = node.at.monotonic_seconds, watch.gap
     during = tuple(each for each in watch.samples if each.seconds >= (gap.since or now))
-    case = Case(
+    return Case(
         node=node.node,
         since=gap.since or now,
         before=watch.case_before,
@@ -80,16 +86,24 @@ def _judged(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
         baseline=gap.baseline,
         expected=gap.expected or 0.0,
         missing=max(0.0, gap.missing),
+        wall_seconds=node.at.unix_seconds - now,
     )
+
+
+def _judged(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Incident | None]:
+    now, gap = node.at.monotonic_seconds, watch.gap
+    case = case_of(watch, node)
     verdict = watch.verdict
     young = now - case.since < JUDGED_SECONDS
-    if verdict is None or (gap.healthy_since is None and (young or len(during) % SELDOM == 0)):
+    if verdict is None or (gap.healthy_since is None and (young or len(case.during) % SELDOM == 0)):
         verdict = _kept(verdict, verdict_of(case), watch.incident)
     if watch.incident is None and _is_early(verdict, gap, now - case.since):
         if is_over(gap, now) or gap.sum_seconds <= 0.0:  # it has come back before anybody was told
             return Watch(samples=watch.samples, gap=ended(gap), vanished=watch.vanished), None
         return replace(watch, verdict=verdict), None
-    incident = told_of(case, verdict, gap, unit, node, watch.incident, _restarting(case, verdict, now))
+    incident = told_of(
+        case, verdict, gap, watch.toll, unit, node, watch.incident, _restarting(case, verdict, now)
+    )
     if is_over(gap, now):
         over = replace(incident, ended=node.at.unix_seconds - (now - (gap.healthy_since or now)))
         return Watch(samples=watch.samples, gap=ended(gap), vanished=watch.vanished), over

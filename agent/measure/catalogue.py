@@ -77,6 +77,23 @@ CATALOGUE: tuple[Metric, ...] = (
         "Power at a boundary by a meter that is not its source: to compare with power_watts, never to add.",
     ),
     Metric(
+        "power_remainder_watts",
+        _G,
+        ("boundary", "inner"),
+        "What a boundary draws beside the next one inside it that is measured, over figure_window_seconds of "
+        "node_power_remainder_<boundary>. Less than 0: one of the two meters is wrong.",
+    ),
+    Metric(
+        "meter_up",
+        _G,
+        ("source", "part", "unit"),
+        "1 while a power meter beside the GPUs answers; 0 names the one that does not.",
+    ),
+    Metric(
+        "site_pue_ratio", _G, (), "Energy of the facility over that of its IT equipment, as it was stated."
+    ),
+    Metric("site_pue_info", _G, ("source", "date"), "1; who stated the PUE, and of when it is."),
+    Metric(
         "part_power_watts",
         _G,
         ("part", "unit", "source"),
@@ -136,6 +153,12 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("gpu_memory_power_watts", _G, ("gpu",), "Mean power of the memory: a part of gpu_power_watts."),
     Metric("gpu_power_limit_watts", _G, ("gpu",), "Enforced power limit."),
     Metric(
+        "gpu_module_power_limit_watts",
+        _G,
+        ("gpu",),
+        "Enforced power limit of the superchip that a GPU sits on; both of its GPUs tell the same one.",
+    ),
+    Metric(
         "gpu_energy_joules_total",
         _C,
         ("gpu",),
@@ -177,6 +200,16 @@ CATALOGUE: tuple[Metric, ...] = (
         "gpu_memory_used_bytes", _G, ("gpu",), "Memory in use, without what the driver reserves if it tells."
     ),
     Metric("gpu_memory_total_bytes", _G, ("gpu",), "Memory size."),
+    Metric("gpu_memory_reserved_bytes", _G, ("gpu",), "Memory that the driver keeps for itself."),
+    Metric(
+        "gpu_memory_busy_ratio", _G, ("gpu",), "Share of time in which the memory was read or written at all."
+    ),
+    Metric(
+        "gpu_video_engine_busy_ratio",
+        _G,
+        ("gpu", "engine"),
+        "Load of the video engines: encoder, decoder (of models that see).",
+    ),
     Metric("gpu_temperature_celsius", _G, ("gpu", "sensor"), "Temperature by sensor: gpu, memory."),
     Metric("gpu_thermal_margin_celsius", _G, ("gpu",), "Degrees left to the nearest slowdown threshold."),
     Metric("gpu_clock_hertz", _G, ("gpu", "clock"), "Clock by domain: graphics, sm, memory, video."),
@@ -206,6 +239,12 @@ CATALOGUE: tuple[Metric, ...] = (
         _G,
         ("gpu", "state"),
         "NVLinks of a GPU by state: active, sleep, inactive, traffic_disabled.",
+    ),
+    Metric(
+        "gpu_nvlink_slowest_bytes_per_second",
+        _G,
+        ("gpu",),
+        "Speed of the slowest NVLink that is active, in one direction (53.125e9 is NVLink 5).",
     ),
     Metric(
         "gpu_nvlink_worst_recoveries",
@@ -240,6 +279,25 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     Metric(
         "gpu_fabric_healthy", _G, ("gpu",), "1 while the fabric manager reports this GPU's links healthy."
+    ),
+    Metric(
+        "gpu_fabric_trouble",
+        _G,
+        ("gpu", "trouble"),
+        "1 for what the fabric's health mask says is wrong: degraded_bandwidth, route_unhealthy, "
+        "insufficient_nvlinks, wrong_chassis_serial, …; absent while nothing is.",
+    ),
+    Metric(
+        "gpu_placement_info",
+        _G,
+        ("gpu", "chassis", "slot", "tray", "host", "module"),
+        "1; where a GPU sits, as the driver tells it: the module number is the one on the board, not `gpu`.",
+    ),
+    Metric(
+        "gpu_pcie_replays_total",
+        _C,
+        ("gpu",),
+        "PCIe packets sent again, since the GPU was first seen: a link that is bad, or badly seated.",
     ),
     Metric("gpu_processes", _G, ("gpu",), "Processes with a compute context on a GPU."),
     Metric(
@@ -489,6 +547,13 @@ CATALOGUE: tuple[Metric, ...] = (
         "instance among many empty ones is what is to be seen.",
     ),
     Metric(
+        "deployment_limiter",
+        _G,
+        (*_DEPLOYMENT, "limiter"),
+        "1 for what bounds the throughput of the deployment now, wrong or not: demand, kv_memory, "
+        "memory_bandwidth, compute, nvlink, power_limit, thermal, host or unknown (docs/limiter.md).",
+    ),
+    Metric(
         "deployment_requests_finished_total",
         _C,
         (*_DEPLOYMENT, "outcome"),
@@ -644,6 +709,63 @@ CATALOGUE: tuple[Metric, ...] = (
         _C,
         ("rack", "boundary", "source"),
         "Sum of the members' energy at one boundary, also of members that are away or were removed.",
+    ),
+    Metric(
+        "rack_power_remainder_watts",
+        _G,
+        ("rack", "boundary", "inner"),
+        "What a boundary draws beside the next one inside it, over figure_window_seconds of "
+        "rack_power_remainder_<boundary>: of members that tell both, or of the whole rack. Less than 0: a "
+        "meter is wrong.",
+    ),
+    Metric(
+        "rack_power_coverage_ratio",
+        _G,
+        ("rack", "boundary"),
+        "Share of the expected nodes whose energy at a boundary is known over the window.",
+    ),
+    Metric(
+        "rack_power_crosscheck_watts",
+        _G,
+        ("rack", "boundary", "source"),
+        "Power at a boundary by what is not its source, such as all nodes together (`nodes`) beside the "
+        "rack's meter.",
+    ),
+    Metric(
+        "rack_cost_total",
+        _C,
+        ("rack", "component", "boundary", "currency"),
+        "What the rack has cost while its daemon saw it: energy, measured at a boundary, times PUE and the "
+        "price of its moment; capacity, by the hours of the GPUs that should be there. Never add boundaries.",
+    ),
+    Metric(
+        "rack_co2e_grams_total",
+        _C,
+        ("rack", "boundary"),
+        "Grams of CO2 equivalent of the rack's energy, measured at a boundary, times PUE and what "
+        "electricity emitted at its moment.",
+    ),
+    Metric(
+        "rack_cost_per_million_tokens",
+        _G,
+        ("rack", "kind", "component", "boundary", "currency"),
+        "What a million tokens cost now: energy from rack_tokens_per_joule, capacity from the rate per "
+        "expected GPU; absent at zero tokens.",
+    ),
+    Metric(
+        "rack_co2e_grams_per_million_tokens",
+        _G,
+        ("rack", "kind", "boundary"),
+        "Grams of CO2 equivalent that a million tokens emit now, from rack_tokens_per_joule.",
+    ),
+    Metric(
+        "site_price_per_kwh", _G, ("currency",), "What a kilowatt hour costs at this moment, by the tariff."
+    ),
+    Metric(
+        "site_co2e_grams_per_kwh",
+        _G,
+        (),
+        "Grams of CO2 equivalent that a kilowatt hour emits now, as stated or as a feed tells it.",
     ),
     Metric(
         "rack_tokens_per_joule",

@@ -11,7 +11,7 @@ from agent.measure.deployment_books import board_holders, whole_groups
 from agent.measure.gpu import gpu_watts
 from agent.measure.model_figures import rates_of, sum_known
 from agent.measure.node_boundaries import GPU, MODULE, boundary_of, gpu_flags, gpu_reasons, missing
-from agent.measure.node_figures import NodeFigures, figures_of
+from agent.measure.node_figures import NodeFigures, figures_of, rungs_of
 from agent.measure.rack_snapshot import DeploymentFigures
 from agent.measure.series import max_gap_seconds
 from agent.measure.validity import Flag, Invalid
@@ -163,9 +163,8 @@ def _of_part(part: _Part, view: NodeView) -> NodeFigures:
     if part.reasons:
         rates = view.node.tokens_per_second if part.every_engine else rates_of(part.engines, view.node)
         return NodeFigures(rates, {}, ())
-    return figures_of(
-        part.engines, part.gpus, part.modules, view.gpus.cadence_seconds, view.window_seconds, view.now
-    )
+    rungs = rungs_of(part.gpus, part.modules, view.gpus.cadence_seconds)
+    return figures_of(part.engines, rungs, view.window_seconds, view.now)
 
 
 def _steady(part: _Part, figures: NodeFigures, view: NodeView) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.measure.attribution import Claim
-from agent.measure.row import Row, known
+from agent.measure.attribution import Claim, Group
+from agent.measure.limiter import limiter_rows
+from agent.measure.row import Row, flag_rows, known, state_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,20 +22,21 @@ def counted_rows(engines: Iterable[EngineFigures]) -> Iterator[Row]:
     """Yield of each kind that an instance shows whether it enters other figures."""
     for engine in engines:
         who = (engine.engine, engine.instance, engine.model)
-        for kind in engine.live:
-            yield Row("engine_counted", (*who, kind), kind in engine.counted)
+        yield from flag_rows("engine_counted", who, tuple(engine.live), engine.counted)
 
 
 def deployment_rows(snapshot: Snapshot) -> Iterator[Row]:
     """Yield the rows of each deployment of a node, and whose each of its GPUs is."""
     for gpu in snapshot.gpus:
         claim = snapshot.claims.get(gpu.gpu, Claim.UNKNOWN)
-        for state in CLAIMS:
-            yield Row("gpu_attribution", (str(gpu.gpu), state), state is claim)
+        yield from state_rows("gpu_attribution", (str(gpu.gpu),), CLAIMS, claim)
     for (model, boundary), joules in snapshot.model_energy.items():
         yield Row("model_energy_joules_total", (model, boundary), joules)
     for each in snapshot.deployments:
         yield from _rows_of(each)
+        if each.nodes:
+            group = Group(each.deployment, each.model)
+            yield from limiter_rows(group, snapshot.limiters.get(group))
 
 
 def rack_deployment_rows(rack: str, deployments: Iterable[DeploymentFigures]) -> Iterator[Row]:

@@ -8,6 +8,7 @@ from agent.measure.attribution import Claim
 from agent.measure.energy import Verdict
 from agent.measure.gpu import GpuState
 from agent.measure.incident import Cause, Kind, Severity
+from agent.measure.limiter import Limit
 from agent.measure.push import Loss
 from agent.measure.reading import Reason
 from agent.measure.snapshot import Activity
@@ -22,6 +23,10 @@ BOUNDARIES = {
     "module": "Superchips: both GPUs, the Grace CPU and regulators, integrated from the module's power; one "
     "reading for each board. By the sockets' own meters where NVML does not tell it (`hwmon`).",
     "node": "The whole node at its inlet, by a meter that the configuration names; absent without one.",
+    "rack": "The whole rack, with switches, shelves and losses, by a meter of the rack; absent without one. The sum of "
+    "its nodes is never taken for it.",
+    "facility": "The rack, or without a meter of it its nodes, times the stated PUE (source `pue`): modelled, never "
+    "measured, and never a base of cost.",
 }
 
 WORDS: Mapping[type[StrEnum], Mapping[StrEnum, str]] = {
@@ -34,6 +39,10 @@ WORDS: Mapping[type[StrEnum], Mapping[StrEnum, str]] = {
         Invalid.MEMBER_MISSING: "A known GPU, engine or node does not report: see gpu_up, engine_up and rack_member_up.",
         Invalid.COUNTER_POWER_MISMATCH: "A GPU's energy counter and its integrated power disagree: see "
         "gpu_energy_crosscheck.",
+        Invalid.METERS_DISAGREE: "Two meters of this boundary differ by more than 5 %: see power_crosscheck_watts and "
+        "the notes of /api/v1/node.",
+        Invalid.INNER_EXCEEDS_OUTER: "What is inside a boundary draws more than the boundary itself: one of the two "
+        "meters is wrong, or does not measure what its name says.",
         Invalid.LOW_COVERAGE: "Less than 95 % of the rack's member-seconds are valid: see rack_coverage_ratio.",
         Invalid.SPANS_NODES: "Tokens that count here are made with GPUs of other nodes too, or the other way round: "
         "only the rack's figure has both.",
@@ -54,6 +63,7 @@ WORDS: Mapping[type[StrEnum], Mapping[StrEnum, str]] = {
         Flag.ON_FINISH: "Tokens are counted when requests end, so the rate comes in steps.",
         Flag.UNVERIFIED: "Energy could not be checked against power.",
         Flag.INTEGRATED: "Energy is integrated from power; there is no counter.",
+        Flag.MODELLED: "Reckoned from another boundary with a factor that somebody stated: see site_pue_info.",
     },
     Loss: {
         Loss.OVERFLOW: "The receiver was away for longer than `buffer` holds: the oldest went.",
@@ -115,12 +125,23 @@ WORDS: Mapping[type[StrEnum], Mapping[StrEnum, str]] = {
         Cause.GPU_FAULT: "A GPU reported an error of its hardware: see gpu_xid_errors_total.",
         Cause.ECC: "A GPU had a memory error that could not be corrected.",
         Cause.NVLINK: "NVLink or its fabric reported an error.",
-        Cause.HOST_PRESSURE: "GPUs are worked less at full clocks: something before them is slow, such as the host.",
+        Cause.HOST_PRESSURE: "GPUs are worked less at full clocks: something before them is slow; see host_pressure_stalled_seconds_total.",
         Cause.NODE_DOWN: "The node itself is down.",
         Cause.TELEMETRY_GAP: "It cannot be read: its page, its driver, or the way to it.",
         Cause.WORKLOAD_SHIFT: "Prompts grew against outputs: nothing is broken.",
         Cause.DEMAND: "Clients ask for less: nothing is broken.",
         Cause.UNKNOWN: "Nothing that is measured explains it.",
+    },
+    Limit: {
+        Limit.DEMAND: "Requests: all that are there are in work, and more would give more tokens.",
+        Limit.KV_MEMORY: "Room in the KV cache: requests wait for it, or are put off.",
+        Limit.MEMORY_BANDWIDTH: "The GPUs' own memory: decoding reads all weights for each token of a batch.",
+        Limit.COMPUTE: "Tensor cores: large batches, or many prompts.",
+        Limit.NVLINK: "Traffic between GPUs.",
+        Limit.POWER_LIMIT: "Watts: the power limit, or a power brake, holds clocks down.",
+        Limit.THERMAL: "Cooling: heat holds clocks down.",
+        Limit.HOST: "What is before the GPUs: requests are there, and the GPUs wait.",
+        Limit.UNKNOWN: "Nothing that is measured says; the evidence says what is missing.",
     },
     Severity: {
         Severity.INFO: "Nobody must act.",

@@ -86,6 +86,8 @@ class Placement:
     fabric_state: str | None = None
     """unsupported, not_started, in_progress or completed."""
     fabric_healthy: bool | None = None
+    fabric_troubles: frozenset[str] = frozenset()
+    """What its health mask says is wrong: degraded_bandwidth, route_unhealthy, insufficient_nvlinks, …"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,8 @@ class GpuReading:
     """Raw over all links, by kind."""
     nvlinks: Mapping[str, int] = field(default_factory=dict)
     """Links by state: active, sleep, inactive, traffic_disabled."""
+    nvlink_slowest_bytes_per_second: float | None = None
+    """Speed of the slowest link that is active, in one direction."""
     nvlink_worst: tuple[int, int] | None = None
     """The link that had to recover most often since the driver was loaded, and how often."""
     pcie_replays: int | None = None

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from agent.measure.gpu import GpuReading
     from agent.measure.reading import Reading
 
-PREFERENCE = ("nvml", "twin", "dcgm_exporter")
+PREFERENCE = ("nvml", "twin", "dcgm", "dcgm_exporter")
 """Sources of GPUs, the most direct first. One that is not named comes after those that are."""
 GAUGES = (
     "utilization_ratio",
@@ -26,6 +26,7 @@ GAUGES = (
     "thermal_margin_celsius",
     "pcie_replays",
     "recovery_action",
+    "nvlink_slowest_bytes_per_second",
 )
 MAPPINGS = (
     "active_ratio",
@@ -70,6 +71,9 @@ class GpuSources:
     def take(self, reading: Reading) -> tuple[GpuReading, ...]:
         """Note what a source tells; return the GPUs of which it is the one that is believed."""
         self._awaited.discard(reading.source)
+        if not reading.gpus:
+            self._told.pop(reading.source, None)
+            return ()
         self._told[reading.source] = {gpu.identity.uuid: gpu for gpu in reading.gpus}
         return tuple(gpu for gpu in reading.gpus if self._leads(reading.source, gpu.identity.uuid))
 

@@ -73,6 +73,14 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """What an amount that is estimated lies between."""
+
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True, slots=True)
 class Incident:
     """One incident as it stands now; moments are Unix seconds."""
 
@@ -93,12 +101,20 @@ class Incident:
     """None while it goes on."""
     lost_tokens: float
     lost_joules: float | None
+    """Energy of the GPUs that made no tokens; None is unknown."""
     confidence: float
     """How well the cause explains what is missing, 0 to 1."""
     evidence: tuple[Evidence, ...]
     summary: str
     lost_cost: float | None = None
     """In the currency of the site; None without a price."""
+    lost_tokens_bounds: Bounds | None = None
+    lost_joules_bounds: Bounds | None = None
+    lost_cost_bounds: Bounds | None = None
+    lost_gpu_seconds: float | None = None
+    """Time of GPUs that was asked for and made nothing: what capacity is lost by it."""
+    currency: str = ""
+    """Of the cost; empty without one."""
 
 
 _HARDWARE = (
@@ -125,6 +141,8 @@ CAUSES_OF: dict[Kind, tuple[Cause, ...]] = {
     Kind.STRAGGLER: (Cause.POWER_CAP, Cause.THERMAL, Cause.CLOCKS_LOW, Cause.UNKNOWN),
     Kind.FAULT: (Cause.GPU_LOST, Cause.GPU_FAULT, Cause.ECC, Cause.NVLINK),
     Kind.GAP: (Cause.TELEMETRY_GAP,),
+    Kind.EFFICIENCY: (Cause.POWER_CAP, Cause.THERMAL, Cause.CLOCKS_LOW, Cause.UNKNOWN),
+    Kind.SATURATION: (Cause.KV_SATURATION,),
     Kind.RESTART: (Cause.ENGINE_DOWN, Cause.ENGINE_RESTART),
 }
 """What is told of each kind: its counters exist at 0 from the start."""

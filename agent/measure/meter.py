@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from agent.measure.reading import Moment
 
-BOUNDARIES = ("module", "node")
-"""Boundaries that a meter outside of the GPUs may measure; anything else is a part of one."""
+GPU, MODULE, NODE, RACK, FACILITY = LADDER = ("gpu", "module", "node", "rack", "facility")
+"""Boundaries from the inside out: each contains the one before it, so they are never added (T7)."""
+BOUNDARIES = (MODULE, NODE)
+"""Boundaries of a node that a meter outside of the GPUs may measure. One of the RACK is the rack's alone, and
+anything else is a part of a node."""
+PUE = "pue"
+"""The source of the boundary FACILITY: it is modelled, never measured."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,26 +17,31 @@ from agent.measure.latency_book import ModelLatencies
 from agent.measure.ledger import Ledger
 from agent.measure.model_figures import models_of
 from agent.measure.model_tokens import ModelTokens
-from agent.measure.node_boundaries import boundaries_of
+from agent.measure.node_boundaries import boundaries_of, doubted
 from agent.measure.node_counting import NodeCounting, recalled
-from agent.measure.node_figures import figures_of
+from agent.measure.node_figures import figures_of, rungs_of
 from agent.measure.node_gpus import NodeGpus
+from agent.measure.node_ladder import with_ladder
 from agent.measure.node_meters import NodeMeters
 from agent.measure.series import Horizon
 from agent.measure.service import ServiceBook
+from agent.measure.site import NO_SITE
 from agent.measure.slo import NO_PROMISES
 from agent.measure.snapshot import Activity, NodeIdentity, Origin, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from agent.measure.carbon import CarbonReading
     from agent.measure.gpu import Placement
     from agent.measure.node_figures import NodeFigures
     from agent.measure.node_gpus import Added
+    from agent.measure.node_meters import RackMeter
     from agent.measure.owner import GpuOwner
     from agent.measure.push import PushFigures
     from agent.measure.rack_snapshot import DeploymentFigures, RackSnapshot
     from agent.measure.reading import Cost, Moment, Outcome, Reading
+    from agent.measure.site import Site
     from agent.measure.slo import Slo
 
 ENGINES_PREFIX = "engines/"
@@ -74,7 +79,7 @@ class NodeReckoner:
         self._ledger = Ledger()
         self._gpus = NodeGpus(self._ledger, self._horizon, epoch, run)
         self._host = HostBook(self._ledger, epoch)
-        self._meters = NodeMeters(self._ledger, self._horizon)
+        self._meters, self._site = NodeMeters(self._ledger, self._horizon), NO_SITE
         self._models = ModelTokens(self._ledger)
         self._counting = NodeCounting()
         self._deployments, self._work = DeploymentBooks(self._ledger), DeploymentWork(self._ledger)
@@ -84,6 +89,7 @@ class NodeReckoner:
         self._costs: dict[str, Mapping[str, Cost]] = {}
         self._notes: dict[str, tuple[str, ...]] = {}
         self._owners: dict[str, tuple[GpuOwner, ...]] = {}
+        self._carbon: dict[str, CarbonReading] = {}
         self._found: Mapping[str, str] = {}
         self._placed: Placement | None = None
         """Where the driver last said that the node stands: a rack does not lose it with its driver."""
@@ -98,6 +104,16 @@ class NodeReckoner:
     def prefer(self, gpu_sources: Sequence[str]) -> None:
         """Say whom to believe of a GPU that several sources tell of, the first before the others."""
         self._gpus.prefer(gpu_sources)
+
+    @property
+    def rack_meter(self) -> RackMeter | None:
+        """What a meter of the whole rack says, which is no figure of this node; None without one."""
+        return self._meters.rack()
+
+    def account_for(self, site: Site) -> None:
+        """Say with which PUE the facility is modelled; what was reckoned with another one stays."""
+        self._site = site
+        self._meters.pue = None if site.pue is None else site.pue.value
 
     def dump(self) -> dict[str, Any]:
         """Return what must survive a restart, as plain values; what is too old is forgotten first."""
@@ -162,13 +178,15 @@ class NodeReckoner:
             {name: book.model for name, book in self._engines.items()}, offered, self._gpus.computing
         )
         self._count()
-        for told in (self._costs, self._notes, self._owners):
+        for told in (self._costs, self._notes, self._owners, self._carbon):
             for source in told.keys() - offered:
                 del told[source]
 
     def take(self, reading: Reading, cadence_seconds: float) -> bool:
         """Book one reading of a source that is read at this cadence; tell whether an engine began a count."""
         self._host.take(reading.source, reading.host)
+        if reading.carbon is not None:
+            self._carbon[reading.source] = reading.carbon
         cadence_seconds = max(cadence_seconds, reading.renewed_seconds)
         added = self._gpus.take(reading, cadence_seconds)
         self._meters.take(reading, cadence_seconds, self._gpus.boundaries)
@@ -191,6 +209,7 @@ class NodeReckoner:
     def miss(self, source: str) -> None:
         """Note that a source failed: what it told is no longer known (T15)."""
         self._notes.pop(source, None)
+        self._carbon.pop(source, None)
         self._owners.pop(source, None)
         if source.startswith(ENGINES_PREFIX):
             book = self._engines.get(source.removeprefix(ENGINES_PREFIX))
@@ -213,9 +232,9 @@ class NodeReckoner:
         """Reckon everything that is known now; the rack, if there is one, and pushes are shown beside it."""
         self._sequence += 1
         self._gpus.forget(now)
-        elsewhere = self._gpus.boundaries
+        disagreeing = self._meters.check(self._gpus.measured)
         engines = self._in_order()
-        figures = self._figures(engines, now)
+        figures = self._figures(engines, now, disagreeing)
         deployments = self._deployments_of(figures, now)
         told = tuple(book.figures(now, self._window_seconds) for book in engines)
         return Snapshot(
@@ -224,9 +243,7 @@ class NodeReckoner:
             activity=self._activity(),
             gpus=self._gpus.figures(),
             engines=told,
-            boundaries=boundaries_of(self._gpus, self._ledger) + self._meters.figures(elsewhere),
-            crosschecks=self._meters.crosschecks(elsewhere),
-            parts=self._meters.parts(),
+            remainders=figures.remainders,
             tokens_per_second=figures.tokens_per_second,
             tokens_per_joule=figures.tokens_per_joule,
             validity=figures.validity,
@@ -239,9 +256,21 @@ class NodeReckoner:
             claims=self._claims(),
             model_energy=dict(self._deployments.model_energy),
             rack=rack,
+            **self._metered(disagreeing),
             **self._served(engines, now),
             **self._facts(),
         )
+
+    def _metered(self, disagreeing: frozenset[str]) -> dict[str, Any]:
+        """Return power and energy at each boundary, and what meters tell beside."""
+        elsewhere = self._gpus.boundaries
+        found = boundaries_of(self._gpus, self._ledger) + self._meters.figures(elsewhere)
+        return {
+            "boundaries": tuple(doubted(at) if at.boundary in disagreeing else at for at in found),
+            "crosschecks": self._meters.crosschecks(elsewhere),
+            "meters": self._meters.up,
+            "parts": self._meters.parts(),
+        }
 
     def _served(self, engines: list[EngineBook], now: Moment) -> dict[str, Any]:
         """Return how well models are served, and deployments."""
@@ -261,6 +290,8 @@ class NodeReckoner:
             "version": self._version,
             "origin": self._origin,
             "drained": self.drained,
+            "site": self._site,
+            "carbon": next(iter(self._carbon.values()), None),
             "zeros": self._counting.now.zeros,
             "found": self._found,
             "spans_nodes": self._counting.now.spans_nodes,
@@ -282,22 +313,19 @@ class NodeReckoner:
             if instance in self._counting.fresh:
                 book.begin_counting()
 
-    def _figures(self, engines: list[EngineBook], now: Moment) -> NodeFigures:
-        return figures_of(
-            engines,
-            self._gpus.books,
-            self._gpus.modules,
-            self._gpus.cadence_seconds,
-            self._window_seconds,
-            now.monotonic_seconds,
-            spans_nodes=self._counting.now.spans_nodes,
-            others=self._meters.meters(self._gpus.boundaries),
-        )
+    def _figures(self, engines: list[EngineBook], now: Moment, disagreeing: frozenset[str]) -> NodeFigures:
+        gpus, pue = self._gpus, self._meters.pue
+        others = self._meters.meters(gpus.boundaries)
+        rungs = rungs_of(gpus.books, gpus.modules, gpus.cadence_seconds, others, disagreeing)
+        spans, seconds = self._counting.now.spans_nodes, now.monotonic_seconds
+        figures = figures_of(engines, rungs, self._window_seconds, seconds, spans_nodes=spans)
+        return with_ladder(figures, rungs, self._window_seconds, seconds, pue)
 
     def _in_order(self) -> list[EngineBook]:
         """Return every engine by name, and keep series for as long as the slowest of them needs."""
         books = sorted(self._engines.values(), key=lambda book: book.instance)
-        self._horizon.follow(max([self._gpus.cadence_seconds, *(book.cadence_seconds for book in books)]))
+        slowest = [self._gpus.cadence_seconds, self._meters.cadence_seconds]
+        self._horizon.follow(max([*slowest, *(book.cadence_seconds for book in books)]))
         return books
 
     def _claims(self) -> dict[int, Claim]:
@@ -321,7 +349,7 @@ class NodeReckoner:
     def _all_notes(self) -> tuple[str, ...]:
         of_sources = [note for notes in self._notes.values() for note in notes]
         of_engines = [book.note for book in self._engines.values() if book.note]
-        return (*of_sources, *of_engines, *self._counting.now.notes)
+        return (*of_sources, *of_engines, *self._counting.now.notes, *self._meters.notes)
 
     def _activity(self) -> Activity:
         counted = [book for book in self._engines.values() if book.counted]

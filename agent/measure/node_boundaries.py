@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agent.measure.energy import Verdict
@@ -38,6 +39,11 @@ def boundaries_of(gpus: NodeGpus, ledger: Ledger) -> tuple[BoundaryFigures, ...]
         joules, flags = ledger.total(f"boundary/{MODULE}"), frozenset({Flag.INTEGRATED})
         found.append(boundary_of(MODULE, gpus, joules, sum(module_watts), (told, told), reasons, flags))
     return tuple(found)
+
+
+def doubted(figures: BoundaryFigures) -> BoundaryFigures:
+    """Return a boundary on which two meters disagree."""
+    return replace(figures, reasons=figures.reasons | {Invalid.METERS_DISAGREE})
 
 
 def gpu_reasons(gpus: Sequence[GpuBook]) -> frozenset[Invalid]:

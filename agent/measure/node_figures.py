@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from agent.measure.engine_book import EngineBook
     from agent.measure.gpu_book import GpuBook, ModuleBook
+    from agent.measure.ladder import Remainder
     from agent.measure.node_meters import BoundaryMeter
 
 RATE = "node_tokens_per_second"
@@ -30,10 +31,11 @@ class NodeFigures:
     validity: tuple[Validity, ...]
     windows: dict[TokenKind, Window | None] = field(default_factory=dict)
     """The interval of each rate."""
+    remainders: tuple[Remainder, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class _Sums:
+class Sums:
     """What some members gave, by window: kinds of token and boundaries ask for the same ones."""
 
     members: list[Member]
@@ -49,38 +51,38 @@ class _Sums:
 
 
 @dataclass(frozen=True, slots=True)
-class _Meter:
+class Rung:
     """One boundary's energy, and what is known against it."""
 
     boundary: str
-    energy: _Sums
+    energy: Sums
     reasons: frozenset[Invalid]
     flags: frozenset[Flag]
+
+    def doubted(self, reason: Invalid) -> Rung:
+        """Return the same with one more reason against it."""
+        return replace(self, reasons=self.reasons | {reason})
 
 
 def figures_of(
     engines: Sequence[EngineBook],
-    gpus: Sequence[GpuBook],
-    modules: Sequence[ModuleBook],
-    gpu_cadence_seconds: float,
+    meters: Sequence[Rung],
     window_seconds: float,
     now: float,
     *,
     spans_nodes: bool = False,
-    others: Sequence[BoundaryMeter] = (),
 ) -> NodeFigures:
     """Reckon the node's rate and its efficiency at every boundary that is measured."""
     engines = [book for book in engines if book.counted]
     kinds = [kind for kind in TokenKind if kind is TokenKind.OUTPUT or _any_counts(engines, kind)]
-    meters = _meters(gpus, modules, gpu_cadence_seconds, others)
     if spans_nodes:
-        meters = [replace(meter, reasons=meter.reasons | {Invalid.SPANS_NODES}) for meter in meters]
+        meters = [meter.doubted(Invalid.SPANS_NODES) for meter in meters]
     rates: dict[TokenKind, float] = {}
     ratios: dict[tuple[TokenKind, str], float] = {}
     windows: dict[TokenKind, Window | None] = {}
     standing: list[Validity] = []
     for kind in kinds:
-        counted = _Sums(_token_members(engines, kind), Invalid.NO_ENGINES)
+        counted = Sums(_token_members(engines, kind), Invalid.NO_ENGINES)
         windows[kind] = window = window_of(counted.members, window_seconds, now)
         tokens = counted.over(window)
         if tokens.amount is not None and window is not None:
@@ -100,24 +102,26 @@ def figures_of(
     return NodeFigures(rates, ratios, tuple(standing), windows)
 
 
-def _meters(
+def rungs_of(
     gpus: Sequence[GpuBook],
     modules: Sequence[ModuleBook],
     cadence: float,
-    others: Sequence[BoundaryMeter],
-) -> list[_Meter]:
-    of_gpus = _Sums(_gpu_members(gpus, cadence), Invalid.NO_METER)
-    meters = [_Meter("gpu", of_gpus, gpu_reasons(gpus), gpu_flags(gpus))]
+    others: Sequence[BoundaryMeter] = (),
+    disagreeing: frozenset[str] = frozenset(),
+) -> list[Rung]:
+    """Return every boundary that something measures; the GPUs' even when there is none."""
+    of_gpus = Sums(_gpu_members(gpus, cadence), Invalid.NO_METER)
+    meters = [Rung("gpu", of_gpus, gpu_reasons(gpus), gpu_flags(gpus))]
     if modules:
         told = [Member(m.energy if m.power_watts is not None else None, cadence) for m in modules]
-        of_modules = _Sums(told, Invalid.NO_METER)
+        of_modules = Sums(told, Invalid.NO_METER)
         reasons = module_reasons(gpus, modules)
-        meters.append(_Meter("module", of_modules, reasons, frozenset({Flag.INTEGRATED})))
-    meters += [_Meter(m.boundary, _Sums(m.members, Invalid.NO_METER), m.reasons, m.flags) for m in others]
-    return meters
+        meters.append(Rung("module", of_modules, reasons, frozenset({Flag.INTEGRATED})))
+    meters += [Rung(m.boundary, Sums(m.members, Invalid.NO_METER), m.reasons, m.flags) for m in others]
+    return [m.doubted(Invalid.METERS_DISAGREE) if m.boundary in disagreeing else m for m in meters]
 
 
-def _efficiency(counted: _Sums, meter: _Meter, window: Window | None) -> tuple[float | None, Sum]:
+def _efficiency(counted: Sums, meter: Rung, window: Window | None) -> tuple[float | None, Sum]:
     """Divide two sums over the same window and the same node; any reason makes the ratio absent."""
     tokens, joules = counted.over(window), meter.energy.over(window)
     reasons = tokens.reasons | joules.reasons | meter.reasons

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from agent.measure.efficiency import Member
 from agent.measure.gpu import GpuState, PowerScope
 from agent.measure.gpu_book import GpuBook, ModuleBook
 from agent.measure.gpu_sources import GpuSources
+from agent.measure.meter import MODULE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -79,6 +81,16 @@ class NodeGpus:
     def boundaries(self) -> frozenset[str]:
         """The boundaries that these measure themselves."""
         return frozenset(("gpu", "module") if self._modules else ("gpu",))
+
+    @property
+    def measured(self) -> dict[str, tuple[list[Member], float | None]]:
+        """Energy and power of the superchips, to compare other meters with; empty where nobody tells them."""
+        if not self._modules:
+            return {}
+        cadence, books = self.cadence_seconds, self._modules.values()
+        members = [Member(book.energy if book.power_watts is not None else None, cadence) for book in books]
+        watts = [book.power_watts for book in books if book.power_watts is not None]
+        return {MODULE: (members, sum(watts) if len(watts) == len(books) else None)}
 
     @property
     def source(self) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.measure.efficiency import Member
-from agent.measure.energy import PowerIntegral
-from agent.measure.meter import BOUNDARIES, MeterReading, PartFigures
-from agent.measure.series import Point, Series
+from agent.measure.energy import CHECK_SECONDS
+from agent.measure.meter import BOUNDARIES, FACILITY, NODE, PUE, RACK, PartFigures
+from agent.measure.meter_book import MAX_RACK_WATTS, MAX_WATTS, MeterBook
+from agent.measure.meter_check import MeterCheck
 from agent.measure.snapshot import BoundaryFigures
 from agent.measure.validity import Flag, Invalid
 
@@ -15,13 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from agent.measure.ledger import Ledger
+    from agent.measure.meter import MeterReading
     from agent.measure.reading import Reading
     from agent.measure.series import Horizon
 
 PREFERENCE = ("redfish", "hwmon")
 """Of several sources of one boundary, the one that measures further out and for longer comes first."""
-MAX_WATTS = 20_000.0
-"""No part of a node draws this much: a counter that grows faster is not believed."""
+
+
+METERED = (*BOUNDARIES, RACK)
 
 
 class BoundaryMeter(NamedTuple):
@@ -33,57 +37,14 @@ class BoundaryMeter(NamedTuple):
     flags: frozenset[Flag]
 
 
-class MeterBook:
-    """What is remembered of one meter between readings."""
+class RackMeter(NamedTuple):
+    """A meter of the whole rack, which the daemon that reckons the rack reads."""
 
-    def __init__(self, key: str, ledger: Ledger, horizon: Horizon) -> None:
-        self.energy = Series(horizon)
-        self.reading: MeterReading | None = None
-        self.power_watts: float | None = None
-        self.counts = False
-        """It has a counter of its own."""
-        self._key, self._ledger, self._horizon = key, ledger, horizon
-        self._integral = PowerIntegral()
-        self._counted_seconds: float | None = None
-
-    @property
-    def total(self) -> float | None:
-        """Joules since the meter was first seen, while rackwatt ran."""
-        return self._ledger.total(self._key)
-
-    def take(self, reading: MeterReading) -> float:
-        """Book one reading; return the joules that it adds."""
-        self.reading = reading
-        if reading.energy_joules is not None:
-            return self._extend(reading, self._count(reading, reading.energy_joules))
-        self.power_watts = reading.power_watts
-        if reading.power_watts is None:
-            return 0.0
-        joules = self._integral.add(reading.at.monotonic_seconds, reading.power_watts)
-        if joules is None:
-            self.energy = Series(self._horizon)
-        self._ledger.add(self._key, joules or 0.0, reading.at)
-        return self._extend(reading, joules or 0.0)
-
-    def miss(self) -> None:
-        """Note that its source failed, or does not name it any more."""
-        self.reading, self.power_watts = None, None
-
-    def _count(self, reading: MeterReading, raw: float) -> float:
-        """Book a counter; power is what it grew by since the last reading."""
-        at = reading.at
-        step = self._ledger.observe(
-            self._key, raw, at, adopted=not self.counts and self.total is not None, max_rate=MAX_WATTS
-        )
-        since, self._counted_seconds, self.counts = self._counted_seconds, at.monotonic_seconds, True
-        elapsed = 0.0 if since is None else at.monotonic_seconds - since
-        self.power_watts = step.delta / elapsed if elapsed > 0.0 else reading.power_watts
-        return step.delta
-
-    def _extend(self, reading: MeterReading, joules: float) -> float:
-        last = self.energy.last
-        self.energy.add(Point(reading.at.monotonic_seconds, (0.0 if last is None else last.value) + joules))
-        return joules
+    source: str
+    figures: BoundaryFigures | None
+    """None while none of its units answers."""
+    members: tuple[Member, ...]
+    """Energy of its units, on this machine's clock."""
 
 
 class NodeMeters:
@@ -93,6 +54,12 @@ class NodeMeters:
         self._ledger, self._horizon = ledger, horizon
         self._books: dict[tuple[str, str, str], MeterBook] = {}
         self._cadences: dict[str, float] = {}
+        self._checks: dict[tuple[str, str], MeterCheck] = {}
+        """By boundary, and the source that is compared with the boundary's own."""
+        self._failed: set[str] = set()
+        """Sources that told nothing when they were last asked: that is said elsewhere."""
+        self.pue: float | None = None
+        """Energy of the facility over that of this node, as somebody stated it."""
 
     def expect(self, sources: Collection[str]) -> None:
         """Know the meters of the sources that are offered, and only those."""
@@ -100,6 +67,7 @@ class NodeMeters:
             del self._books[key]
         for source in self._cadences.keys() - set(sources):
             del self._cadences[source]
+        self._checks = {pair: check for pair, check in self._checks.items() if pair[1] in sources}
 
     def take(self, reading: Reading, cadence_seconds: float, elsewhere: Collection[str]) -> None:
         """Book what one source says; boundaries that are measured `elsewhere` it only cross-checks."""
@@ -108,45 +76,68 @@ class NodeMeters:
         if not told and source not in self._cadences:
             return
         self._cadences[source] = cadence_seconds
+        self._failed.discard(source)
         self._horizon.stretch(cadence_seconds)
         self._miss(source, told)
         for meter in reading.meters:
             joules = self._book(source, meter).take(meter)
-            if meter.part in BOUNDARIES and self._leads(source, meter.part, elsewhere):
+            if meter.part in METERED and self._leads(source, meter.part, elsewhere):
                 self._ledger.add(f"boundary/{meter.part}", joules, meter.at)
+                if meter.part == NODE and self.pue is not None:
+                    self._ledger.add(f"boundary/{FACILITY}", joules * self.pue, meter.at)
 
     def miss(self, source: str) -> None:
         """Note that a source failed."""
+        self._failed.add(source)
         self._miss(source, set())
 
     def figures(self, elsewhere: Collection[str]) -> tuple[BoundaryFigures, ...]:
         """Return each boundary whose source is one of these meters, and that any of them tells."""
         found = []
         for boundary, source in self._sources(elsewhere).items():
-            books = self._of(source, boundary)
-            told = [book for book in books if book.power_watts is not None]
-            if told:
-                found.append(self._figures(boundary, source, books, told))
+            figures = None if boundary == RACK else self._figures(boundary, source)
+            if figures is not None:
+                found.append(figures)
+            if figures is not None and boundary == NODE and self.pue is not None:
+                found.append(self._facility(figures, self.pue))
         return tuple(found)
+
+    def rack(self) -> RackMeter | None:
+        """Return what a meter of the whole rack says; None where there is none."""
+        source = self._sources(()).get(RACK)
+        if source is None:
+            return None
+        return RackMeter(source, self._figures(RACK, source), tuple(self._members(RACK, source)))
+
+    def _facility(self, node: BoundaryFigures, pue: float) -> BoundaryFigures:
+        """Model the facility's part in this node."""
+        return replace(
+            node,
+            boundary=FACILITY,
+            source=PUE,
+            power_watts=None if node.power_watts is None else node.power_watts * pue,
+            energy_joules_total=self._ledger.total(f"boundary/{FACILITY}"),
+            flags=node.flags | {Flag.MODELLED},
+        )
 
     def meters(self, elsewhere: Collection[str]) -> list[BoundaryMeter]:
         """Return the same boundaries as members of sums."""
         return [
             BoundaryMeter(
                 boundary,
-                [Member(book.energy if book.reading else None, self._cadences[source]) for book in books],
+                self._members(boundary, source),
                 _reasons(books),
                 _flags(books),
             )
             for boundary, source in self._sources(elsewhere).items()
-            if (books := self._of(source, boundary))
+            if boundary != RACK and (books := self._of(source, boundary))
         ]
 
     def crosschecks(self, elsewhere: Collection[str]) -> Mapping[tuple[str, str], float]:
         """Return the power of each boundary by every source that is not its own; whole ones only."""
         lead = self._sources(elsewhere)
         sums = {}
-        for boundary in BOUNDARIES:
+        for boundary in METERED:
             for source in self._cadences:
                 watts = [book.power_watts for book in self._of(source, boundary)]
                 if watts and None not in watts and lead.get(boundary) != source:
@@ -158,14 +149,67 @@ class NodeMeters:
         return tuple(
             PartFigures(part, unit, source, book.power_watts, book.total if book.reading else None)
             for (source, part, unit), book in sorted(self._books.items())
-            if part not in BOUNDARIES
+            if part not in METERED
         )
+
+    @property
+    def cadence_seconds(self) -> float:
+        """The slowest cadence at which they are read; 0 without any."""
+        return max(self._cadences.values(), default=0.0)
+
+    @property
+    def up(self) -> dict[tuple[str, str, str], bool]:
+        """Tell of each meter, by source, part and unit, whether it answered when it was last asked."""
+        return {key: book.up for key, book in sorted(self._books.items())}
+
+    def check(self, elsewhere: Mapping[str, tuple[Sequence[Member], float | None]]) -> frozenset[str]:
+        """Compare meters of one boundary; return the boundaries on which they disagree.
+
+        `elsewhere` has energy and power of those that are measured by something else.
+        """
+        if not self._cadences:
+            return frozenset()
+        lead = self._sources(elsewhere)
+        for boundary in METERED:
+            for source in self._cadences:
+                if boundary in elsewhere:
+                    own, watts = elsewhere[boundary]
+                elif lead.get(boundary) not in (None, source):
+                    own = self._members(boundary, lead[boundary])
+                    watts = _total(self._of(lead[boundary], boundary))
+                else:
+                    continue
+                other = self._members(boundary, source)
+                if other:
+                    self._checks.setdefault((boundary, source), MeterCheck()).look(own, other, watts)
+        return frozenset(boundary for (boundary, _), check in self._checks.items() if check.disagrees)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Say which meters of a boundary are dead, and which contradict each other."""
+        dead = [
+            f"{source}: the meter of {part} {unit} does not answer, so power at the boundary {part} lacks it"
+            for (source, part, unit), book in sorted(self._books.items())
+            if part in METERED and not book.up and source not in self._failed
+        ]
+        apart = [
+            f"{boundary}: its meters disagree, {check.watts[0]:.1f} W by its source and "
+            f"{check.watts[1]:.1f} W by {source}, over {CHECK_SECONDS:.0f} s: one does not measure what its "
+            "name says"
+            for (boundary, source), check in sorted(self._checks.items())
+            if check.disagrees and check.watts is not None
+        ]
+        return (*dead, *apart)
+
+    def _members(self, boundary: str, source: str) -> list[Member]:
+        cadence = self._cadences[source]
+        return [Member(book.energy if book.reading else None, cadence) for book in self._of(source, boundary)]
 
     def _sources(self, elsewhere: Collection[str]) -> dict[str, str]:
         """Return the source of each boundary that is one of ours."""
         ours: dict[str, str] = {}
         for source in sorted(self._cadences, key=_rank):
-            for boundary in BOUNDARIES:
+            for boundary in METERED:
                 if boundary not in elsewhere and self._of(source, boundary):
                     ours.setdefault(boundary, source)
         return ours
@@ -173,15 +217,18 @@ class NodeMeters:
     def _leads(self, source: str, boundary: str, elsewhere: Collection[str]) -> bool:
         return self._sources(elsewhere).get(boundary) == source
 
-    def _figures(
-        self, boundary: str, source: str, books: Sequence[MeterBook], told: Sequence[MeterBook]
-    ) -> BoundaryFigures:
+    def _figures(self, boundary: str, source: str) -> BoundaryFigures | None:
+        """Return one boundary; None when none of its meters answers."""
+        books = self._of(source, boundary)
+        told = [book for book in books if book.power_watts is not None]
+        if not told:
+            return None
         moments = [book.energy.last.seconds for book in told if book.energy.last is not None]
         holes = [book.energy.began for book in told if book.energy.began is not None]
         return BoundaryFigures(
             boundary=boundary,
             source=source,
-            power_watts=sum(book.power_watts for book in told if book.power_watts is not None),
+            power_watts=_total(told),
             energy_joules_total=self._ledger.total(f"boundary/{boundary}"),
             at_monotonic_seconds=sum(moments) / len(moments) if moments else None,
             since_monotonic_seconds=max(holes, default=None),
@@ -196,7 +243,8 @@ class NodeMeters:
     def _book(self, source: str, meter: MeterReading) -> MeterBook:
         key = (source, meter.part, meter.unit)
         if key not in self._books:
-            self._books[key] = MeterBook(f"meter/{'/'.join(key)}", self._ledger, self._horizon)
+            most = MAX_RACK_WATTS if meter.part == RACK else MAX_WATTS
+            self._books[key] = MeterBook(f"meter/{'/'.join(key)}", self._ledger, self._horizon, most)
         return self._books[key]
 
     def _miss(self, source: str, but: Collection[tuple[str, str, str]]) -> None:
@@ -206,7 +254,19 @@ class NodeMeters:
 
 
 def _reasons(books: Iterable[MeterBook]) -> frozenset[Invalid]:
-    return frozenset({Invalid.MEMBER_MISSING} if any(book.power_watts is None for book in books) else ())
+    books = list(books)
+    reasons = set()
+    if any(book.power_watts is None for book in books):
+        reasons.add(Invalid.MEMBER_MISSING)
+    if any(book.mismatch for book in books):
+        reasons.add(Invalid.COUNTER_POWER_MISMATCH)
+    return frozenset(reasons)
+
+
+def _total(books: Iterable[MeterBook]) -> float | None:
+    """Add the power of meters up; None when one does not tell it."""
+    watts = [book.power_watts for book in books]
+    return None if None in watts else sum(each for each in watts if each is not None)
 
 
 def _flags(books: Sequence[MeterBook]) -> frozenset[Flag]:

@@ -85,8 +85,8 @@ class Pusher(Protocol):
     def buffer_bytes(self) -> int:
         """How much may wait while the receiver is away; the oldest goes first."""
 
-    def encode(self, snapshot: Snapshot) -> Batch:
-        """Bring a snapshot into its form; runs in a thread, so that it delays nobody."""
+    def encode(self, snapshot: Snapshot) -> Batch | None:
+        """Bring a snapshot into its form, None if nothing is to be sent now; runs in a thread."""
 
     async def send(self, batch: Batch) -> int:
         """Send one batch; return how many of its points were refused. Raises PushError, SourceError."""

@@ -37,6 +37,10 @@ class Batch:
 
     body: bytes
     points: int
+    replaces: bool = False
+    """It tells all that earlier ones told: those that still wait need not be sent."""
+    lost: int = 0
+    """Points that could not be kept until this one was made."""
 
 
 class PushError(SourceError):

@@ -9,16 +9,23 @@ from typing import TYPE_CHECKING, Any
 from agent.measure.rack_figures import MEMBERS_PER_STEP, figures_in_steps
 from agent.measure.rack_ledger import RackLedger
 from agent.measure.rack_member import RackMember
+from agent.measure.rack_site import NOTHING, with_site
 from agent.measure.rack_view import Place, snapshot_in_steps
 from agent.measure.series import Horizon, max_gap_seconds
+from agent.measure.site import NO_SITE
+from agent.measure.site_book import SiteBook
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
 
+    from agent.measure.rack_figures import RackFigures
     from agent.measure.rack_ledger import Key
+    from agent.measure.rack_site import Beside
     from agent.measure.rack_snapshot import RackSnapshot
     from agent.measure.reading import Moment
     from agent.measure.records import Record
+    from agent.measure.site import Site
+    from agent.measure.tariff import Prices
     from agent.measure.totals import MemberReading
 
 HORIZON_WINDOWS = 2.0
@@ -43,6 +50,9 @@ class RackPlan:
     record: Record | None = None
     drained: frozenset[str] = frozenset()
     """Members that are out on purpose, by name or address."""
+    site: Site = NO_SITE
+    prices: Prices | None = None
+    """What a kilowatt hour costs, by the clock of the site."""
 
 
 class RackReckoner:
@@ -55,6 +65,7 @@ class RackReckoner:
         self._horizon = Horizon(HORIZON_WINDOWS * window_seconds)
         self._members: dict[str, RackMember] = {}
         self._ledger = RackLedger()
+        self._site = SiteBook()
         self._drained: dict[str, str] = {}
         """By name of the node, or by address while it has not told one: why it was drained here."""
         self._kept: dict[str, _KeptMember] = {}
@@ -142,9 +153,9 @@ class RackReckoner:
         for member in meant:  # one that has not told its name will be called otherwise when it has
             self._drained[member.url if member.key is None else node] = why or DRAINED_HERE
 
-    def snapshot(self, now: Moment, own_rack: str) -> RackSnapshot:
+    def snapshot(self, now: Moment, own_rack: str, beside: Beside = NOTHING) -> RackSnapshot:
         """Reckon the rack in one piece."""
-        steps = self.steps(now, own_rack)
+        steps = self.steps(now, own_rack, beside)
         try:
             while True:
                 next(steps)
@@ -153,14 +164,17 @@ class RackReckoner:
         self.finish()
         return rack
 
-    def steps(self, now: Moment, own_rack: str) -> Generator[None, None, RackSnapshot]:
+    def steps(
+        self, now: Moment, own_rack: str, beside: Beside = NOTHING
+    ) -> Generator[None, None, RackSnapshot]:
         """Reckon the rack in short steps, and give it at the end; `catch_up` or `finish` must follow.
 
         What members tell from here on waits until then, so the rack is that of one moment.
-        `own_rack` is its name if neither settings nor members tell one.
+        `own_rack` is its name if neither settings nor members tell one; `beside`: what its daemon reads.
         """
         self._held = deque()
-        return (yield from self._reckoned(now, own_rack))
+        rack, figures = yield from self._reckoned(now, own_rack, beside)
+        return with_site(rack, figures, beside, self.plan.site, self.plan.prices, self._site)
 
     def catch_up(self) -> Generator[None, None, None]:
         """Book in short steps what came in while the rack was being reckoned, in its order."""
@@ -179,7 +193,9 @@ class RackReckoner:
         for _ in self.catch_up():
             pass
 
-    def _reckoned(self, now: Moment, own_rack: str) -> Generator[None, None, RackSnapshot]:
+    def _reckoned(
+        self, now: Moment, own_rack: str, beside: Beside
+    ) -> Generator[None, None, tuple[RackSnapshot, RackFigures]]:
         self._sequence += 1
         for member in self._members.values():
             member.settle(now.monotonic_seconds)
@@ -190,12 +206,14 @@ class RackReckoner:
         # A rack that names more members than it expects would hide a missing one behind a surplus one.
         expected = max(counted, self.plan.nodes_expected or 0) - drained
         yield
-        figures = yield from figures_in_steps(duty, expected, self._window_seconds, now.monotonic_seconds)
-        return (
-            yield from snapshot_in_steps(
-                self._sequence, now, self.plan, own_rack, places, expected, figures, self._ledger
-            )
+        pue, seconds = self.plan.site.pue, now.monotonic_seconds
+        figures = yield from figures_in_steps(
+            duty, expected, self._window_seconds, seconds, beside.meter, None if pue is None else pue.value
         )
+        rack = yield from snapshot_in_steps(
+            self._sequence, now, self.plan, own_rack, places, expected, figures, self._ledger
+        )
+        return rack, figures
 
     def dump(self) -> dict[str, Any]:
         """Return what must survive a restart, as plain values."""
@@ -205,7 +223,8 @@ class RackReckoner:
             url: [list(kept.key), kept.most_gpus, [list(gpu) for gpu in kept.gpus]]
             for url, kept in self._kept.items()
         }
-        return {"accounts": self._ledger.dump(), "members": members, "drained": dict(self._drained)}
+        drained, site = dict(self._drained), self._site.dump()
+        return {"accounts": self._ledger.dump(), "members": members, "drained": drained, "site": site}
 
     def load(self, kept: Any) -> None:
         """Take what `dump` gave, all of it or nothing.
@@ -219,7 +238,11 @@ class RackReckoner:
             for url, (key, most, gpus) in dict(kept["members"]).items()
         }
         drained = {str(node): str(why) for node, why in dict(kept["drained"]).items()}
+        site = SiteBook()
+        if "site" in kept:
+            site.load(kept["site"])
         self._ledger.load(kept["accounts"])
+        self._site = site
         self._kept, self._drained = members, drained
 
     def _new(self, url: str) -> RackMember:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent.measure.efficiency import tokens_per_joule
+from agent.measure.limiter import NodeLimit, over_nodes
 from agent.measure.rack_member import PartSums
 from agent.measure.rack_snapshot import DeploymentFigures
 from agent.measure.validity import LEAST_COVERAGE
@@ -35,6 +36,7 @@ class _Sum:
     parts: list[MemberSums | PartSums] = field(default_factory=list)
     """Over the window of the ratios, a member each."""
     reasons: set[Invalid] = field(default_factory=set)
+    limits: list[NodeLimit] = field(default_factory=list)
 
     def figures(self, group: Group) -> DeploymentFigures:
         """Return what outputs may see."""
@@ -48,6 +50,7 @@ class _Sum:
             running=self.requests[0],
             waiting=self.requests[1],
             reasons=frozenset(self.reasons),
+            limiter=over_nodes(self.limits),
         )
 
     def _ratios(self) -> dict[tuple[TokenKind, str], float]:
@@ -94,6 +97,8 @@ def _add_now(added: _Sum, totals: NodeTotals, told: DeploymentTotals, place: int
     """Add what a member tells of now."""
     added.gpus += told.gpus
     added.nodes += 1
+    if told.limiter is not None:
+        added.limits.append(NodeLimit(totals.node.name, told.limiter))
     for at in totals.boundaries if told.whole else told.energies:
         if at.power_watts is not None:
             added.watts[at.boundary] = added.watts.get(at.boundary, 0.0) + at.power_watts

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from agent.measure.efficiency import CADENCES_PER_WINDOW, Window, tokens_per_joule
 from agent.measure.engine import TokenKind
 from agent.measure.rack_deployments import deployments_of
+from agent.measure.rack_ladder import ladder_of, meter_reach
 from agent.measure.rack_snapshot import EFFICIENCY, RATE
 from agent.measure.series import max_gap_seconds
 from agent.measure.validity import LEAST_COVERAGE, Flag, Invalid, Validity
@@ -17,6 +18,9 @@ from agent.measure.validity import LEAST_COVERAGE, Flag, Invalid, Validity
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
 
+    from agent.measure.ladder import Remainder
+    from agent.measure.node_meters import RackMeter
+    from agent.measure.rack_ladder import Ladder
     from agent.measure.rack_member import MemberSums, RackMember, Reach
     from agent.measure.rack_snapshot import DeploymentFigures
 
@@ -42,17 +46,26 @@ class RackFigures:
     validity: tuple[Validity, ...] = ()
     rates: dict[str, MemberSums] = field(default_factory=dict)
     """By address of the member: what it gave over the window of the rates."""
+    remainders: tuple[Remainder, ...] = ()
+    power_coverage: dict[str, float] = field(default_factory=dict)
+    """By boundary."""
     ratios: dict[str, MemberSums] = field(default_factory=dict)
     """The same over the window of the ratios, which also waits for meters."""
 
 
 def figures_in_steps(
-    members: Sequence[RackMember], expected: int, window_seconds: float, now: float
+    members: Sequence[RackMember],
+    expected: int,
+    window_seconds: float,
+    now: float,
+    meter: RackMeter | None = None,
+    pue: float | None = None,
 ) -> Generator[None, None, RackFigures]:
     """Reckon all members in duty over common edges; members must stand still between the steps."""
     reaches = [member.reach() for member in members]
     rate_window = rack_window((tokens for tokens, _ in reaches), window_seconds, now)
-    all_window = rack_window((part for both in reaches for part in both), window_seconds, now)
+    reached = [part for both in reaches for part in both]
+    all_window = rack_window([*reached, meter_reach(meter)], window_seconds, now)
     if all_window is not None and rate_window is not None and all_window.seconds <= rate_window.seconds:
         rate_window = all_window  # no meter is slower than the engines: one pass serves both
     figures = RackFigures(window_seconds)
@@ -70,11 +83,21 @@ def figures_in_steps(
         yield
         _model_ratios(figures, members, boundary)
     yield
+    ratios, sums = figures.tokens_per_joule, figures.ratios
+    ladder = ladder_of(sums, ratios, standing, expected, all_window, ratio_seconds, meter, pue)
+    _climb(figures, ladder)
+    yield
     figures.deployments = deployments_of(members, figures.rates, figures.ratios, figures.window_seconds)
     yield
-    figures.validity = tuple(standing)
+    figures.validity = (*standing, *ladder.validity)
     _model_rates(figures, members)
     return figures
+
+
+def _climb(figures: RackFigures, ladder: Ladder) -> None:
+    """Take what the boundaries give beside each other."""
+    figures.tokens_per_joule |= ladder.tokens_per_joule
+    figures.remainders, figures.power_coverage = ladder.remainders, ladder.coverage
 
 
 def rack_window(reaches: Iterable[Iterable[Reach]], window_seconds: float, now: float) -> Window | None:

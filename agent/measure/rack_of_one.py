@@ -9,13 +9,16 @@ from agent.measure.attribution import Group
 from agent.measure.engine import TokenKind
 from agent.measure.node_figures import EFFICIENCY as NODE_EFFICIENCY
 from agent.measure.node_figures import RATE as NODE_RATE
-from agent.measure.rack_snapshot import EFFICIENCY, RATE, MemberFigures, RackSnapshot
+from agent.measure.node_ladder import REMAINDER as NODE_REMAINDER
+from agent.measure.rack_site import Beside, grams_of, live_costs
+from agent.measure.rack_snapshot import EFFICIENCY, RATE, REMAINDER, MemberFigures, RackSnapshot
 from agent.measure.rack_view import record_of
 from agent.measure.totals import gpu_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from agent.measure.node_meters import RackMeter
     from agent.measure.rack import RackPlan
     from agent.measure.rack_snapshot import DeploymentFigures, ModelFigures
     from agent.measure.reading import Moment
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from agent.measure.validity import Validity
 
 DEFAULT_WINDOW_SECONDS = 10.0
+CARBON = "carbon"
+"""The collector that tells what electricity emits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,27 @@ def point_of(snapshot: Snapshot) -> Point:
 
 
 def rack_of_one(snapshot: Snapshot, plan: RackPlan) -> RackSnapshot:
-    """Return the rack that this node is by itself."""
+    """Return the rack that this node is by itself, with what it costs and emits now."""
+    ladder = replace(
+        _rack_of_one(snapshot, plan),
+        remainders=tuple(replace(each, standing=_of_rack(each.standing)) for each in snapshot.remainders),
+        power_coverage={at.boundary: float(not at.reasons) for at in snapshot.boundaries},
+        crosschecks=snapshot.crosschecks,
+    )
+    beside = beside_of(snapshot, None)
+    costs = live_costs(ladder, plan.site, plan.prices, grams_of(plan.site, beside))
+    return replace(ladder, site=replace(costs, why_no_grams=beside.why_no_grams))
+
+
+def beside_of(snapshot: Snapshot, meter: RackMeter | None) -> Beside:
+    """Return what this node reads that is its rack's: a meter, and what electricity emits, or why not."""
+    if snapshot.carbon is not None:
+        return Beside(meter, snapshot.carbon.grams_per_kwh)
+    failed = (each for each in snapshot.outcomes if each.source == CARBON and not each.ok)
+    return Beside(meter, None, next((each.detail or str(each.reason) for each in failed), ""))
+
+
+def _rack_of_one(snapshot: Snapshot, plan: RackPlan) -> RackSnapshot:
     validity = tuple(_of_rack(standing) for standing in snapshot.validity)
     rate = next((standing for standing in validity if standing.figure == RATE), None)
     in_duty = snapshot.drained is None
@@ -98,12 +123,11 @@ def models_of(snapshot: Snapshot) -> tuple[ModelFigures, ...]:
 
 
 def deployments_of(snapshot: Snapshot) -> tuple[DeploymentFigures, ...]:
-    """Return every deployment that a node serves now, and how well."""
-    served = snapshot.deployment_services
+    """Return every deployment that a node serves now, how well, and what bounds it."""
+    served, limiters = snapshot.deployment_services, snapshot.limiters
+    groups = [(Group(each.deployment, each.model), each) for each in snapshot.deployments if each.nodes]
     return tuple(
-        replace(each, service=served.get(Group(each.deployment, each.model)))
-        for each in snapshot.deployments
-        if each.nodes
+        replace(each, service=served.get(group), limiter=limiters.get(group)) for group, each in groups
     )
 
 
@@ -149,4 +173,5 @@ def _of_rack(standing: Validity) -> Validity:
     """Give a node's figure the name it has for the rack."""
     if standing.figure == NODE_RATE:
         return replace(standing, figure=RATE)
-    return replace(standing, figure=standing.figure.replace(NODE_EFFICIENCY, EFFICIENCY, 1))
+    name = standing.figure.replace(NODE_EFFICIENCY, EFFICIENCY, 1).replace(NODE_REMAINDER, REMAINDER, 1)
+    return replace(standing, figure=name)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from agent.measure.deployment_rows import rack_deployment_rows
 from agent.measure.incident_rows import incident_rows
 from agent.measure.row import Row, known
+from agent.measure.site_rows import rack_site_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +20,8 @@ def rack_rows(rack: RackSnapshot) -> Iterator[Row]:
     name = rack.rack
     yield from _token_rows(rack)
     yield from _energy_rows(rack)
+    yield from _ladder_rows(rack)
+    yield from rack_site_rows(rack.rack, rack.site)
     yield from known("rack_coverage_ratio", (name,), rack.coverage)
     yield Row("rack_nodes_expected", (name,), rack.nodes_expected)
     yield Row("rack_nodes_reporting", (name,), rack.nodes_reporting)
@@ -64,6 +67,16 @@ def _energy_rows(rack: RackSnapshot) -> Iterator[Row]:
         yield Row("rack_tokens_per_joule", (rack.rack, kind, boundary), ratio)
         if ratio > 0.0:
             yield Row("rack_joules_per_token", (rack.rack, kind, boundary), 1.0 / ratio)
+
+
+def _ladder_rows(rack: RackSnapshot) -> Iterator[Row]:
+    for rest in rack.remainders:
+        labels = (rack.rack, rest.boundary, rest.inner)
+        yield from known("rack_power_remainder_watts", labels, rest.power_watts)
+    for boundary, share in rack.power_coverage.items():
+        yield Row("rack_power_coverage_ratio", (rack.rack, boundary), share)
+    for pair, watts in rack.crosschecks.items():
+        yield Row("rack_power_crosscheck_watts", (rack.rack, *pair), watts)
 
 
 def _member_rows(rack: str, member: MemberFigures) -> Iterator[Row]:

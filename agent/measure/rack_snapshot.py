@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from agent.measure.costs import NO_FIGURES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from agent.measure.costs import SiteFigures
     from agent.measure.engine import TokenKind
     from agent.measure.incident import Incident
+    from agent.measure.ladder import Remainder
+    from agent.measure.limiter import Limiter
     from agent.measure.reading import Moment
     from agent.measure.service import ServiceFigures
     from agent.measure.snapshot import BoundaryFigures
@@ -132,6 +137,8 @@ class DeploymentFigures:
     """On a node: since when it has had these instances and GPUs."""
     energies: tuple[BoundaryFigures, ...] = ()
     """On a node of which it is a part: its energy as a rack reads it."""
+    limiter: Limiter | None = None
+    """What bounds it now; None while nobody has looked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +196,14 @@ class RackSnapshot:
     """What is wrong, and what was lately, the newest first."""
     incident_counts: Mapping[tuple[str, str, str], tuple[float, float]] = field(default_factory=dict)
     """Number of incidents and tokens lost by them, by scope, kind and cause."""
+    remainders: tuple[Remainder, ...] = ()
+    """What each boundary draws beside the one inside it."""
+    power_coverage: Mapping[str, float] = field(default_factory=dict)
+    """Share of the expected nodes whose energy is known over the window, by boundary."""
+    crosschecks: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """Power by boundary and source, of what is not a boundary's own source."""
+    site: SiteFigures = NO_FIGURES
+    """What all of this costs and emits."""
     window_end_monotonic_seconds: float | None = None
     """When the window of the rates ended, on the clock of `at`; None while there is none."""
 
@@ -200,3 +215,4 @@ class RackSnapshot:
 
 RATE = "rack_tokens_per_second"
 EFFICIENCY = "rack_tokens_per_joule"
+REMAINDER = "rack_power_remainder"

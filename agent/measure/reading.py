@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from agent.measure.carbon import CarbonReading
     from agent.measure.engine import EngineReading
     from agent.measure.gpu import GpuReading
     from agent.measure.host import HostReading
@@ -76,6 +77,8 @@ class Reading:
     """Who uses which GPU."""
     host: HostReading | None = None
     """The machine around the GPUs."""
+    carbon: CarbonReading | None = None
+    """What electricity emits here and now."""
     costs: Mapping[str, Cost] = field(default_factory=dict)
     renewed_seconds: float = 0.0
     """How often what it says is renewed, where that is less often than it is asked."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from agent.measure.deployment_rows import counted_rows, deployment_rows
@@ -13,25 +14,28 @@ from agent.measure.incident_rows import incident_rows
 from agent.measure.push import push_rows
 from agent.measure.rack_rows import model_rows, rack_rows
 from agent.measure.reading import Reason
-from agent.measure.row import Row, known
+from agent.measure.row import Row, count_rows, flag_rows, known, state_rows
 from agent.measure.service_rows import deployment_service_rows, service_rows
+from agent.measure.site_rows import site_rows
 from agent.measure.snapshot import Activity
 from agent.measure.validity import Flag, Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from agent.measure.gpu import GpuReading
+    from agent.measure.gpu import GpuReading, Placement
     from agent.measure.reading import Cost, Outcome
     from agent.measure.snapshot import EngineFigures, GpuFigures, Snapshot
 
-THROTTLE_REASONS = (
-    "sw_power_cap",
-    "hw_slowdown",
-    "sync_boost",
-    "sw_thermal_slowdown",
-    "hw_thermal_slowdown",
-    "hw_power_brake_slowdown",
+THROTTLE_REASONS = frozenset(
+    {
+        "sw_power_cap",
+        "hw_slowdown",
+        "sync_boost",
+        "sw_thermal_slowdown",
+        "hw_thermal_slowdown",
+        "hw_power_brake_slowdown",
+    }
 )
 """Reasons whose state is exported even before they first hold."""
 
@@ -47,6 +51,8 @@ ACTIVITIES, INVALIDS, FLAGS = (*Activity,), (*Invalid,), (*Flag,)
 VERDICTS, REASONS = (*Verdict,), (*Reason,)
 GPU_STATES = (*GpuState, "unknown")
 """Members of these enumerations: to walk an enumeration takes five times as long."""
+KEPT_PLACES = 64
+"""GPUs of which the rows of their place are kept."""
 
 
 def rows_of(snapshot: Snapshot) -> list[Row]:
@@ -79,7 +85,7 @@ def _node_rows(snapshot: Snapshot) -> Iterator[Row]:
     node = snapshot.node
     yield Row("node_info", (node.name, node.rack, node.chassis, node.tray, node.domain), 1)
     yield Row("node_drained", (), snapshot.drained is not None)
-    yield from _states("node_state", (), ACTIVITIES, snapshot.activity)
+    yield from state_rows("node_state", (), ACTIVITIES, snapshot.activity)
     for kind, rate in snapshot.tokens_per_second.items():
         yield Row("node_tokens_per_second", (kind,), rate)
     for (kind, boundary), ratio in snapshot.tokens_per_joule.items():
@@ -87,6 +93,11 @@ def _node_rows(snapshot: Snapshot) -> Iterator[Row]:
     for at in snapshot.boundaries:
         yield from known("power_watts", (at.boundary, at.source), at.power_watts)
         yield from known("energy_joules_total", (at.boundary, at.source), at.energy_joules_total)
+    for rest in snapshot.remainders:
+        yield from known("power_remainder_watts", (rest.boundary, rest.inner), rest.power_watts)
+    for meter, up in snapshot.meters.items():
+        yield Row("meter_up", meter, up)
+    yield from site_rows(snapshot.site)
     for labels, watts in snapshot.crosschecks.items():
         yield Row("power_crosscheck_watts", labels, watts)
     for part in snapshot.parts:
@@ -100,10 +111,8 @@ def _validity_rows(snapshot: Snapshot) -> Iterator[Row]:
     for standing in (*snapshot.validity, *of_rack):
         figure = standing.figure
         yield Row("figure_valid", (figure,), standing.valid)
-        for reason in INVALIDS:
-            yield Row("figure_invalid_reason", (figure, reason), reason in standing.reasons)
-        for flag in FLAGS:
-            yield Row("figure_flag", (figure, flag), flag in standing.flags)
+        yield from flag_rows("figure_invalid_reason", (figure,), INVALIDS, standing.reasons)
+        yield from flag_rows("figure_flag", (figure,), FLAGS, standing.flags)
         yield Row("figure_window_seconds", (figure,), standing.window_seconds)
         yield from known("figure_uncertainty_ratio", (figure,), standing.uncertainty_ratio)
 
@@ -112,7 +121,7 @@ def _gpu_rows(figures: GpuFigures) -> Iterator[Row]:
     gpu = str(figures.gpu)
     yield Row("gpu_up", (gpu,), figures.state is GpuState.OK)
     state = "unknown" if figures.state is None else figures.state
-    yield from _states("gpu_state", (gpu,), GPU_STATES, state)
+    yield from state_rows("gpu_state", (gpu,), GPU_STATES, state)
     yield from _gpu_count_rows(gpu, figures)
     reading = figures.reading
     if reading is None:
@@ -122,7 +131,7 @@ def _gpu_rows(figures: GpuFigures) -> Iterator[Row]:
     who = reading.identity
     yield Row("gpu_info", (gpu, who.uuid, who.product, who.serial or "", who.pci, who.driver), 1)
     if reading.state is GpuState.OK:
-        yield from _states("gpu_energy_crosscheck", (gpu,), VERDICTS, figures.verdict)
+        yield from state_rows("gpu_energy_crosscheck", (gpu,), VERDICTS, figures.verdict)
         yield from _power_rows(gpu, reading)
         yield from _device_rows(gpu, reading)
         yield from _activity_rows(gpu, reading)
@@ -130,18 +139,17 @@ def _gpu_rows(figures: GpuFigures) -> Iterator[Row]:
 
 
 def _gpu_count_rows(gpu: str, figures: GpuFigures) -> Iterator[Row]:
-    for xid, count in figures.xid_errors_total.items():
-        yield Row("gpu_xid_errors_total", (gpu, str(xid)), count)
+    xids = tuple([(str(xid), count) for xid, count in figures.xid_errors_total.items()])
+    yield from count_rows("gpu_xid_errors_total", (gpu,), xids)
     yield from known("gpu_energy_joules_total", (gpu,), figures.energy_joules_total)
     yield from known("gpu_energy_integrated_joules_total", (gpu,), figures.energy_integrated_joules_total)
     for reason, seconds in figures.throttled_seconds_total.items():
         yield Row("gpu_throttled_seconds_total", (gpu, reason), seconds)
-    for severity, count in figures.ecc_errors_total.items():
-        yield Row("gpu_ecc_errors_total", (gpu, severity), count)
+    yield from count_rows("gpu_ecc_errors_total", (gpu,), tuple(figures.ecc_errors_total.items()))
     for direction, size in figures.nvlink_bytes_total.items():
         yield Row("gpu_nvlink_bytes_total", (gpu, direction), size)
-    for error, count in figures.nvlink_errors_total.items():
-        yield Row("gpu_nvlink_errors_total", (gpu, error), count)
+    yield from count_rows("gpu_nvlink_errors_total", (gpu,), tuple(figures.nvlink_errors_total.items()))
+    yield from known("gpu_pcie_replays_total", (gpu,), figures.pcie_replays_total)
 
 
 def _owner_rows(snapshot: Snapshot) -> Iterator[Row]:
@@ -158,13 +166,19 @@ def _power_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:
         yield from known("gpu_power_instant_watts", (gpu,), whole.instant_watts)
     if memory is not None:
         yield from known("gpu_memory_power_watts", (gpu,), memory.average_watts)
-    yield from known("gpu_power_limit_watts", (gpu,), reading.power_limit_watts.get(PowerScope.GPU))
+    limits = reading.power_limit_watts
+    yield from known("gpu_power_limit_watts", (gpu,), limits.get(PowerScope.GPU))
+    yield from known("gpu_module_power_limit_watts", (gpu,), limits.get(PowerScope.MODULE))
 
 
 def _device_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:
     yield from known("gpu_utilization_ratio", (gpu,), reading.utilization_ratio)
     yield from known("gpu_memory_used_bytes", (gpu,), reading.memory_used_bytes)
     yield from known("gpu_memory_total_bytes", (gpu,), reading.memory_total_bytes)
+    yield from known("gpu_memory_reserved_bytes", (gpu,), reading.memory_reserved_bytes)
+    yield from known("gpu_memory_busy_ratio", (gpu,), reading.memory_busy_ratio)
+    yield from known("gpu_video_engine_busy_ratio", (gpu, "encoder"), reading.encoder_busy_ratio)
+    yield from known("gpu_video_engine_busy_ratio", (gpu, "decoder"), reading.decoder_busy_ratio)
     for sensor, celsius in reading.temperature_celsius.items():
         yield Row("gpu_temperature_celsius", (gpu, sensor), celsius)
     yield from known("gpu_thermal_margin_celsius", (gpu,), reading.thermal_margin_celsius)
@@ -183,8 +197,9 @@ def _activity_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:
     for way, rate in reading.link_bytes_per_second.items():
         link, _, direction = way.partition("_")
         yield Row("gpu_link_bytes_per_second", (gpu, link, direction), rate)
-    for state, links in reading.nvlinks.items():
-        yield Row("gpu_nvlinks", (gpu, state), links)
+    yield from count_rows("gpu_nvlinks", (gpu,), tuple(reading.nvlinks.items()))
+    slowest = reading.nvlink_slowest_bytes_per_second
+    yield from known("gpu_nvlink_slowest_bytes_per_second", (gpu,), slowest)
     if reading.nvlink_worst is not None:
         worst, recoveries = reading.nvlink_worst
         yield Row("gpu_nvlink_worst_recoveries", (gpu, str(worst)), recoveries)
@@ -192,25 +207,36 @@ def _activity_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:
 
 def _health_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:
     if reading.throttle_active is not None:
-        for reason in sorted({*THROTTLE_REASONS, *reading.throttle_active}):
-            yield Row("gpu_throttled", (gpu, reason), reason in reading.throttle_active)
-    for kind, count in reading.remapped_rows.items():
-        yield Row("gpu_remapped_rows", (gpu, kind), count)
+        reasons = tuple(sorted(THROTTLE_REASONS | reading.throttle_active))
+        yield from flag_rows("gpu_throttled", (gpu,), reasons, reading.throttle_active)
+    yield from count_rows("gpu_remapped_rows", (gpu,), tuple(reading.remapped_rows.items()))
     if reading.recovery_action is not None:
-        actions = dict.fromkeys((*RECOVERY_ACTIONS, reading.recovery_action))
-        yield from _states("gpu_recovery_action", (gpu,), actions, reading.recovery_action)
-    placed = reading.placement
-    if placed is not None and placed.fabric_state is not None:
+        actions = tuple(dict.fromkeys((*RECOVERY_ACTIONS, reading.recovery_action)))
+        yield from state_rows("gpu_recovery_action", (gpu,), actions, reading.recovery_action)
+    if reading.placement is not None:
+        yield from _placement_rows(gpu, reading.placement)
+
+
+@functools.lru_cache(KEPT_PLACES)
+def _placement_rows(gpu: str, placed: Placement) -> tuple[Row, ...]:
+    """Return where a GPU stands and what its fabric is in: the same rows from page to page."""
+    where = (placed.chassis_serial, placed.slot, placed.tray, placed.host, placed.module)
+    rows = []
+    if any(each is not None for each in where):
+        texts = ("" if each is None else str(each) for each in where)
+        rows.append(Row("gpu_placement_info", (gpu, *texts), 1))
+    if placed.fabric_state is not None:
         clique = "" if placed.clique is None else str(placed.clique)
-        yield Row("gpu_fabric_info", (gpu, placed.cluster_uuid or "", clique, placed.fabric_state), 1)
-        if placed.fabric_healthy is not None:
-            yield Row("gpu_fabric_healthy", (gpu,), placed.fabric_healthy)
+        rows.append(Row("gpu_fabric_info", (gpu, placed.cluster_uuid or "", clique, placed.fabric_state), 1))
+    rows += known("gpu_fabric_healthy", (gpu,), placed.fabric_healthy)
+    rows += [Row("gpu_fabric_trouble", (gpu, trouble), 1) for trouble in sorted(placed.fabric_troubles)]
+    return tuple(rows)
 
 
 def _engine_rows(figures: EngineFigures) -> Iterator[Row]:
     who = (figures.engine, figures.instance, figures.model)
     yield Row("engine_up", who, figures.up)
-    yield from _states("engine_state", who, ACTIVITIES, figures.activity)
+    yield from state_rows("engine_state", who, ACTIVITIES, figures.activity)
     yield Row("engine_restarts_total", who, figures.restarts)
     for tokens in figures.tokens:
         series = (figures.engine, figures.instance, tokens.model, tokens.kind)
@@ -248,9 +274,11 @@ def _collector_rows(outcomes: Iterable[Outcome]) -> Iterator[Row]:
         if None not in successes:
             oldest = min(moment for moment in successes if moment is not None)
             yield Row("collector_last_success_timestamp_seconds", (collector,), oldest)
-        for reason in REASONS:
-            count = sum(outcome.failures.get(reason, 0) for outcome in group)
-            yield Row("collector_failures_total", (collector, reason), count)
+        failures: dict[str, float] = dict.fromkeys(REASONS, 0)
+        for outcome in group:
+            for reason, count in outcome.failures.items():
+                failures[reason] += count
+        yield from count_rows("collector_failures_total", (collector,), tuple(failures.items()))
 
 
 def _cost_rows(by_source: Mapping[str, Mapping[str, Cost]]) -> Iterator[Row]:
@@ -269,7 +297,3 @@ def _cost_rows(by_source: Mapping[str, Mapping[str, Cost]]) -> Iterator[Row]:
 
 def _collector(source: str) -> str:
     return source.partition("/")[0]
-
-
-def _states(metric: str, labels: tuple[str, ...], states: Iterable[str], now: str) -> list[Row]:
-    return [Row(metric, (*labels, state), state == now) for state in states]

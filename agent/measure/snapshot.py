@@ -7,16 +7,20 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from agent.measure.counting import ALL, NONE
+from agent.measure.site import NO_SITE, Site
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent.measure.attribution import Claim, Group
+    from agent.measure.carbon import CarbonReading
     from agent.measure.energy import Verdict
     from agent.measure.engine import EngineReading, TokenKind
     from agent.measure.gpu import GpuReading, GpuState
     from agent.measure.host import HostFigures
     from agent.measure.incident import Incident
+    from agent.measure.ladder import Remainder
+    from agent.measure.limiter import Limiter
     from agent.measure.meter import PartFigures
     from agent.measure.owner import GpuOwner
     from agent.measure.push import PushFigures
@@ -82,6 +86,7 @@ class GpuFigures:
     nvlink_bytes_total: Mapping[str, float] = field(default_factory=dict)
     nvlink_errors_total: Mapping[str, float] = field(default_factory=dict)
     xid_errors_total: Mapping[int, float] = field(default_factory=dict)
+    pcie_replays_total: float | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
     """Who told a figure of `reading`, by its name; `gpu_sources.DEFAULT` for those not named."""
 
@@ -192,6 +197,14 @@ class Snapshot:
     """Its tokens and its joules belong together only over several nodes (T24)."""
     crosschecks: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """Power by boundary and source, of the meters that are not a boundary's own."""
+    remainders: tuple[Remainder, ...] = ()
+    """What each boundary draws beside the one inside it."""
+    meters: Mapping[tuple[str, str, str], bool] = field(default_factory=dict)
+    """Whether each power meter beside the GPUs answers, by source, part and unit."""
+    carbon: CarbonReading | None = None
+    """What electricity emits, as a feed tells it."""
+    site: Site = NO_SITE
+    """What energy costs here, and the PUE that `facility` is modelled with."""
     parts: tuple[PartFigures, ...] = ()
     """What meters tell of parts of the node; they contain each other."""
     services: tuple[ServiceFigures, ...] = ()
@@ -202,6 +215,8 @@ class Snapshot:
     """What is wrong here, and what was lately, the newest first."""
     incident_counts: Mapping[tuple[str, str, str], tuple[float, float]] = field(default_factory=dict)
     """Number of incidents and tokens lost by them, by scope, kind and cause."""
+    limiters: Mapping[Group, Limiter] = field(default_factory=dict)
+    """What bounds each deployment now."""
     host: HostFigures | None = None
     """The machine around the GPUs; None while nothing tells of it."""
     pushes: tuple[PushFigures, ...] = ()

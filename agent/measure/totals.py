@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from agent.measure.attribution import Group
 from agent.measure.counting import NONE
 from agent.measure.engine import TokenKind
 from agent.measure.gpu import GpuState, PowerScope, gpu_watts
 from agent.measure.incident import told_to_rack
+from agent.measure.meter import PUE
 from agent.measure.model_figures import served_by
 from agent.measure.rack_snapshot import MemberGpu
 from agent.measure.validity import Invalid
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent.measure.incident import Incident
+    from agent.measure.limiter import Limiter
     from agent.measure.rack_snapshot import DeploymentFigures
     from agent.measure.reading import Moment
     from agent.measure.series import Point
@@ -88,6 +91,8 @@ class DeploymentTotals:
     """Its energy where it is a part of the node's."""
     reasons: frozenset[Invalid] = frozenset()
     """What speaks against dividing its tokens by its joules here."""
+    limiter: Limiter | None = None
+    """What bounds it here; of the evidence only the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +154,15 @@ def totals_of(snapshot: Snapshot, now: Moment) -> NodeTotals:
             for kind, total in model.tokens_total.items()
         },
         engines=tuple(_engine(each, places.get(each.instance)) for each in snapshot.engines if each.counted),
-        boundaries=tuple(told for at in snapshot.boundaries if (told := _boundary(at)) is not None),
+        boundaries=tuple(
+            told
+            for at in snapshot.boundaries
+            if at.source != PUE and (told := _boundary(at)) is not None  # a rack models its own
+        ),
         gpus=tuple(gpu_of(gpu) for gpu in snapshot.gpus),
         zeros=snapshot.zeros,
         spans_nodes=snapshot.spans_nodes,
-        deployments=tuple(_deployment(each) for each in deployments),
+        deployments=tuple(_deployment(each, snapshot) for each in deployments),
         incidents=told_to_rack(snapshot.incidents, now.unix_seconds),
     )
 
@@ -176,7 +185,7 @@ def gpu_of(figures: GpuFigures) -> MemberGpu:
     )
 
 
-def _deployment(figures: DeploymentFigures) -> DeploymentTotals:
+def _deployment(figures: DeploymentFigures, snapshot: Snapshot) -> DeploymentTotals:
     return DeploymentTotals(
         deployment=figures.deployment,
         model=figures.model,
@@ -185,6 +194,7 @@ def _deployment(figures: DeploymentFigures) -> DeploymentTotals:
         since_seconds=figures.since_monotonic_seconds,
         energies=tuple(told for at in figures.energies if (told := _boundary(at)) is not None),
         reasons=figures.reasons - {Invalid.SPANS_NODES} if figures.split else figures.reasons,
+        limiter=snapshot.limiters.get(Group(figures.deployment, figures.model)),
     )
 
 

@@ -19,6 +19,8 @@ class Invalid(StrEnum):
     BELOW_RESOLUTION = "below_resolution"  # an engine prints too few digits to tell (T22)
     MEMBER_MISSING = "member_missing"  # a known GPU or engine does not report
     COUNTER_POWER_MISMATCH = "counter_power_mismatch"  # T9
+    METERS_DISAGREE = "meters_disagree"  # two meters of one boundary, over two minutes (T9)
+    INNER_EXCEEDS_OUTER = "inner_exceeds_outer"  # what is inside a boundary draws more than the boundary
     LOW_COVERAGE = "low_coverage"  # less than 95 % of the rack's member-seconds are valid (T10)
     SPANS_NODES = "spans_nodes"  # its tokens are made with GPUs of other nodes too: see the rack's (T24)
     UNATTRIBUTED = "unattributed"  # a deployment's GPUs are not known, or not its own
@@ -32,6 +34,7 @@ class Flag(StrEnum):
     ON_FINISH = "on_finish"  # tokens are counted when a request ends (T21)
     UNVERIFIED = "unverified"  # energy could not be cross-checked (T9)
     INTEGRATED = "integrated"  # energy is integrated from power, there is no counter
+    MODELLED = "modelled"  # reckoned from another boundary with a factor that somebody stated
 
 
 @dataclass(frozen=True, slots=True)

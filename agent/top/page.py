@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from agent.measure.engine import TokenKind
@@ -79,6 +79,8 @@ class RackPage:
     members: tuple[MemberFigures, ...]
     record: RecordFigures | None
     incidents: tuple[Trouble, ...] = ()
+    limiters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What bounds the deployments of each model, by name."""
 
 
 def read(body: bytes) -> RackPage:
@@ -125,7 +127,17 @@ def _page_of(plain: dict[str, Any]) -> RackPage:
         members=tuple(_member(each) for each in _dicts(plain.get("members"))),
         record=_record(plain.get("record")),
         incidents=tuple(_trouble(each) for each in _dicts(plain.get("incidents"))[:MAX_INCIDENTS]),
+        limiters=_limiters(_dicts(plain.get("deployments"))),
     )
+
+
+def _limiters(deployments: list[dict[str, Any]]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for each in deployments:
+        model, limit = _name(each.get("model")), _name(_dict(each.get("limiter")).get("name"))
+        if limit and limit not in found.get(model, ()):
+            found[model] = (*found.get(model, ()), limit)
+    return found
 
 
 def _member(plain: dict[str, Any]) -> MemberFigures:

@@ -43,6 +43,7 @@ class Effects:
     """Engines that are not there."""
     stalled: set[int] = field(default_factory=set)
     gap: bool = False
+    meter_dead: bool = False
     off: bool = False
 
 

@@ -40,6 +40,7 @@ class Kind(StrEnum):
     SLOW_NODE = "slow_node"
     NODE_DOWN = "node_down"
     TELEMETRY_GAP = "telemetry_gap"
+    METER_DEAD = "meter_dead"
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +208,10 @@ def _telemetry_gap(_: Event, effects: Effects) -> None:
     effects.gap = True
 
 
+def _meter_dead(_: Event, effects: Effects) -> None:
+    effects.meter_dead = True
+
+
 KINDS: dict[Kind, Entry] = {
     Kind.DEMAND: Entry(
         "Clients ask for `factor` of what the load says (0.3).", _demand, "factor", 0.3, (0.0, 10.0)
@@ -295,5 +300,6 @@ KINDS: dict[Kind, Entry] = {
         "The tray is off: no pages, no power. At the end it boots: all its counters start anew.", _node_down
     ),
     Kind.TELEMETRY_GAP: Entry("The pages of the tray hang while its work goes on.", _telemetry_gap),
+    Kind.METER_DEAD: Entry("The power meter of the tray tells nothing (with `rack.meters`).", _meter_dead),
 }
 """Every kind, in the order of the documentation."""

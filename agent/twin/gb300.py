@@ -29,6 +29,12 @@ SLOWDOWN_CELSIUS = 87.0
 BUSY_WATTS = 1_250.0
 BUSY_SPREAD = 0.015
 BUSY_REST_WATTS = 210.0
+NODE_REST_WATTS, NODE_BUSY_REST_WATTS = 330.0, 520.0
+"""What a tray draws beside its superchips: network cards, DPU, drives, fans, losses of its supplies."""
+SWITCH_TRAY_WATTS = 400.0
+SWITCH_TRAYS = 9
+SHELF_LOSS_SHARE_PERCENT = 3
+"""Of what the trays draw, lost in power shelves and busbar; the rack's meter is before them."""
 MEMORY_BUSY_WATTS = 190.0
 CLOCK_EXPONENT = 2.4
 """Power above idle goes with this power of the clock."""

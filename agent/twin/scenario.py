@@ -47,6 +47,7 @@ class RackShape:
     queue: int = setting(4_096, "Requests that wait at most, per tray; clients give up beyond.")
     output_tokens: int = setting(273, "Output tokens of a request.")
     prompt_tokens: int = setting(256, "Prompt tokens of a request.")
+    meters: bool = setting(default=False, doc="Whether trays and rack have power meters of their own.")
     cached_share: float = setting(0.0, "Share of the prompt tokens that come from the prefix cache.")
 
     def __post_init__(self) -> None:

@@ -136,6 +136,8 @@ class TwinServer:
         head, _, tail = request.path.lstrip("/").partition("/")
         if head == "gpus" and tail.isascii() and tail.isdigit() and int(tail) < len(self.world.rack):
             return await self._gpus(request, int(tail))
+        if request.path == "/rack" and self.world.scenario.rack.meters:
+            return web.Response(body=self.world.shelves(), content_type=JSON)
         if request.path == "/truth":
             try:
                 return web.Response(body=self.world.truth(request.query.get("at")), content_type=JSON)
@@ -143,7 +145,7 @@ class TwinServer:
                 return web.Response(status=400, text=f"{error}\n")
         if request.path == "/":
             return _json(self.index())
-        return web.Response(status=404, text="there are: / /truth /gpus/TRAY\n")
+        return web.Response(status=404, text="there are: / /truth /gpus/TRAY /rack\n")
 
     async def _gpus(self, request: web.BaseRequest, number: int) -> web.Response:
         await self._pass_gap(request, number)

@@ -36,7 +36,7 @@ class Plan:
 class Tray:
     """A tray at the beginning of a step."""
 
-    __slots__ = ("active", "effects", "engines", "gpus", "modules", "plan", "step")
+    __slots__ = ("active", "effects", "engines", "gpus", "modules", "plan", "rest", "step")
 
     def __init__(self, scenario: Scenario, number: int) -> None:
         """Begin at the start of the twin."""
@@ -45,7 +45,9 @@ class Tray:
         self.step = 0
         gpus = range(shape.gpus_per_tray)
         self.gpus = [Gpu(GpuTraits(scenario.seed, number, gpu, shape.busy_watts)) for gpu in gpus]
-        self.modules = [Module() for _ in gpus[:: gb300.GPUS_PER_MODULE]]
+        idle, busy = gb300.MODULE_REST_WATTS, gb300.BUSY_REST_WATTS
+        self.modules = [Rest(idle, busy) for _ in gpus[:: gb300.GPUS_PER_MODULE]]
+        self.rest = Rest(gb300.NODE_REST_WATTS, gb300.NODE_BUSY_REST_WATTS)
         self.engines = [Engine(EngineTraits(shape, number)) for _ in range(shape.engines_per_tray)]
         self.active: tuple[Event, ...] = ()
         self.effects: Effects = effects_of((), len(self.engines), len(self.gpus))
@@ -57,6 +59,7 @@ class Tray:
         twin.plan, twin.step, twin.active, twin.effects = self.plan, self.step, self.active, self.effects
         twin.gpus = [gpu.clone() for gpu in self.gpus]
         twin.modules = [module.clone() for module in self.modules]
+        twin.rest = self.rest.clone()
         twin.engines = [engine.clone() for engine in self.engines]
         return twin
 
@@ -67,6 +70,7 @@ class Tray:
                 gpu.integrate()
             for module in self.modules:
                 module.integrate()
+            self.rest.integrate()
             for engine in self.engines:
                 engine.integrate()
             self.step += 1
@@ -90,6 +94,7 @@ class Tray:
             self._run(place, engine, offered)
         for place, module in enumerate(self.modules):
             module.settle(self.gpus[place * gb300.GPUS_PER_MODULE : (place + 1) * gb300.GPUS_PER_MODULE])
+        self.rest.settle(self.gpus)
 
     def _change(self, effects: Effects) -> None:
         """Let events begin and end."""
@@ -107,6 +112,7 @@ class Tray:
             gpu.switch_off()
         for module in self.modules:
             module.rest_mw = 0
+        self.rest.rest_mw = 0
         for engine in self.engines:
             engine.crash(0.0)
 
@@ -140,20 +146,38 @@ class Tray:
                 share = slowest / gpu.speed if self.plan.tensor else 1.0
                 gpu.work(busy * waits * share, busy)
 
+    def energy_pj(self, rest_ns: int) -> int:
+        """Return what the whole tray has used since the start of the twin."""
+        beside = sum(each.energy_at_pj(rest_ns) for each in (*self.modules, self.rest))
+        return beside + sum(gpu.energy_at_pj(rest_ns) for gpu in self.gpus)
 
-class Module:
-    """What a superchip draws beside its GPUs."""
+    def mean_mw(self, rest_ns: int) -> int:
+        """Return what the whole tray drew in the last second."""
+        beside = sum(each.mean_mw(rest_ns) for each in (*self.modules, self.rest))
+        return beside + sum(gpu.mean_mw(rest_ns) for gpu in self.gpus)
 
-    __slots__ = ("recent_mw", "rest_mw", "rest_pj")
+    @property
+    def power_mw(self) -> int:
+        """What it draws at this moment."""
+        beside = sum(each.rest_mw for each in (*self.modules, self.rest))
+        return beside + sum(gpu.power_mw for gpu in self.gpus)
 
-    def __init__(self) -> None:
-        self.rest_mw = round(gb300.MODULE_REST_WATTS * MILLI)
+
+class Rest:
+    """What a superchip draws beside its GPUs, or a tray beside its superchips."""
+
+    __slots__ = ("idle_watts", "recent_mw", "rest_mw", "rest_pj", "swing_watts")
+
+    def __init__(self, idle_watts: float, busy_watts: float) -> None:
+        self.idle_watts, self.swing_watts = idle_watts, busy_watts - idle_watts
+        self.rest_mw = round(idle_watts * MILLI)
         self.rest_pj = 0
         self.recent_mw = (self.rest_mw,) * 10
 
-    def clone(self) -> Module:
+    def clone(self) -> Rest:
         """Return a copy that can go its own way."""
-        twin = Module.__new__(Module)
+        twin = Rest.__new__(Rest)
+        twin.idle_watts, twin.swing_watts = self.idle_watts, self.swing_watts
         twin.rest_mw, twin.rest_pj, twin.recent_mw = self.rest_mw, self.rest_pj, self.recent_mw
         return twin
 
@@ -163,10 +187,13 @@ class Module:
         self.recent_mw = (*self.recent_mw[1:], self.rest_mw)
 
     def settle(self, gpus: list[Gpu]) -> None:
-        """Follow the work of its GPUs: the Grace CPU feeds them."""
+        """Follow the work of its GPUs: what is around them feeds and cools them."""
         busy = sum(gpu.utilization for gpu in gpus) / len(gpus)
-        swing = gb300.BUSY_REST_WATTS - gb300.MODULE_REST_WATTS
-        self.rest_mw = round((gb300.MODULE_REST_WATTS + swing * busy) * MILLI)
+        self.rest_mw = round((self.idle_watts + self.swing_watts * busy) * MILLI)
+
+    def energy_at_pj(self, rest_ns: int) -> int:
+        """Return what it has used since the start of the twin."""
+        return self.rest_pj + self.rest_mw * rest_ns
 
     def mean_mw(self, rest_ns: int) -> int:
         """Return the mean of the last second."""

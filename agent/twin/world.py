@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from agent.twin import truth
-from agent.twin.gpu_page import GpuPage
+from agent.twin.gpu_page import PICOJOULES_PER_MILLIJOULE, GpuPage
 from agent.twin.grid import NANO, STEPS_PER_SECOND
 from agent.twin.rack import Rack, TooFarError
 from agent.twin.vllm_page import Page
@@ -56,19 +56,34 @@ class World:
     def gpus(self, number: int) -> bytes:
         """Return the GPUs of one tray."""
         tray, rest_ns, now_ns = self.tray(number)
-        return orjson.dumps(
-            {
-                "schema": SCHEMA,
-                "tray": number,
-                "monotonic_ns": now_ns,
-                "gpus": self._gpu_pages[number].plain(tray, rest_ns, self.epoch_ns),
-            }
-        )
+        told: dict[str, Any] = {
+            "schema": SCHEMA,
+            "tray": number,
+            "monotonic_ns": now_ns,
+            "gpus": self._gpu_pages[number].plain(tray, rest_ns, self.epoch_ns),
+        }
+        if self.scenario.rack.meters and not tray.effects.meter_dead:
+            told["meters"] = [{"part": "node", "unit": "0", "power_milliwatts": tray.mean_mw(rest_ns)}]
+        return orjson.dumps(told)
+
+    def shelves(self) -> bytes:
+        """Return the meter of the whole rack: with a counter, which those of the trays have not."""
+        now_ns = time.monotonic_ns()
+        trays = [self.rack.tray(number, now_ns - self.epoch_ns) for number in range(len(self.rack))]
+        told = truth.of_shelves(trays, now_ns - self.epoch_ns)
+        meter = {
+            "part": "rack",
+            "unit": "0",
+            "power_milliwatts": told.mean_mw,
+            "energy_millijoules": told.energy_pj // PICOJOULES_PER_MILLIJOULE,
+        }
+        page = {"schema": SCHEMA, "monotonic_ns": now_ns, "gpus": [], "meters": [meter]}
+        return orjson.dumps(page)
 
     def truth(self, at: str | None) -> bytes:
         """Return the ground truth of now, or of a moment of the monotonic clock. Raises TooFarError."""
         at_ns = time.monotonic_ns() if at is None else _nanoseconds(at)
-        trays = []
+        trays, states = [], []
         for number in range(len(self.rack)):
             if at is None:
                 tray, rest_ns = self.rack.tray(number, at_ns - self.epoch_ns)
@@ -76,12 +91,13 @@ class World:
                 self.tray(number)
                 tray, rest_ns = self.rack.recalled(number, at_ns - self.epoch_ns)
             trays.append(truth.of_tray(number, tray, rest_ns))
+            states.append((tray, rest_ns))
         told: dict[str, Any] = {
             "schema": SCHEMA,
             "monotonic_seconds": at_ns / NANO,
             "seconds": (at_ns - self.epoch_ns) / NANO,
             "scenario": self.scenario.name,
-            **truth.of_rack(trays),
+            **truth.of_rack(trays, truth.of_shelves(states, at_ns - self.epoch_ns)),
             "trays": trays,
         }
         return orjson.dumps(told)

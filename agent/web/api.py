@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 JSON = "application/json"
+GZIP = "application/gzip"
 MOST_BODY_BYTES = 4096
 BODY_SECONDS = 5.0
 DRAIN_KEYS = {"drained", "node", "reason"}
@@ -56,6 +57,9 @@ class JsonAgent(Protocol):
     async def next_rack(self, after_sequence: int) -> RackSnapshot:
         """Wait for a rack that is not the one of this sequence number."""
 
+    async def recording(self, incident: str) -> bytes | None:
+        """Return what was recorded around an incident; None when nothing was."""
+
     @property
     def drains(self) -> Drains:
         """Who was taken out on purpose."""
@@ -69,6 +73,7 @@ def add_routes(app: web.Application, agent: JsonAgent) -> None:
     app.router.add_get("/api/v1/node", _node(agent))
     app.router.add_get("/api/v1/rack", _rack(agent))
     app.router.add_get("/api/v1/incidents", _incidents(agent))
+    app.router.add_get("/api/v1/incidents/{incident:.+}/recording", _recording(agent))
     app.router.add_get("/api/v1/drain", _drains(agent))
     app.router.add_post("/api/v1/drain", _drain(agent))
 
@@ -107,6 +112,20 @@ def _incidents(agent: JsonAgent) -> Handler:
         if rack is None:
             return not_yet()
         return web.Response(body=incident_codec.to_json(rack.incidents), content_type=JSON)
+
+    return handle
+
+
+def _recording(agent: JsonAgent) -> Handler:
+    async def handle(request: web.Request) -> web.Response:
+        incident = request.match_info["incident"]
+        body = await agent.recording(incident)
+        if body is None:
+            return _refusal(
+                404, f"{printable(incident)!a}: nothing was recorded of it here; its node may have"
+            )
+        headers = {"Content-Disposition": 'attachment; filename="incident.jsonl.gz"'}
+        return web.Response(body=body, content_type=GZIP, headers=headers)
 
     return handle
 

@@ -9,6 +9,7 @@ import orjson
 
 from agent.measure.gpu import GpuState, PowerScope
 from agent.measure.rack_of_one import deployments_of, models_of
+from agent.wire.ladder_codec import crosscheck_rows, meter_rows, remainder_rows
 from agent.wire.model_codec import by_boundary, deployment_row, model_row
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ def to_plain(snapshot: Snapshot) -> dict[str, Any]:
         "tokens_per_joule": by_boundary(snapshot.tokens_per_joule),
         "power_watts": {at.boundary: at.power_watts for at in snapshot.boundaries},
         "energy_joules_total": {at.boundary: at.energy_joules_total for at in snapshot.boundaries},
+        "power_sources": {at.boundary: at.source for at in snapshot.boundaries},
+        "power_remainders": remainder_rows(snapshot.remainders),
+        "power_crosschecks": crosscheck_rows(snapshot.crosschecks),
+        "meters": meter_rows(snapshot.meters),
         "figures": {standing.figure: standing_row(standing) for standing in snapshot.validity},
         "incidents": [asdict(each) for each in snapshot.incidents if each.ended is None],
         "gpus": [_gpu(gpu) for gpu in snapshot.gpus],

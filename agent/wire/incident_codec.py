@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from agent.measure.incident import MOST_TOLD, Cause, Evidence, Incident, Kind, Severity
+from agent.measure.incident import MOST_TOLD, Bounds, Cause, Evidence, Incident, Kind, Severity
 from agent.wire.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MOST_EVIDENCE = 4
+MOST_PLAIN_EVIDENCE = 16
+ROW_LENGTH = 15
+"""Of a row as the first rackwatt wrote it; what is lost beside tokens was appended."""
 MOST_CHARACTERS = 400
 MOST = 2.0**53
 """Larger numbers are no moments, tokens or joules."""
 MOST_INDEX = 4096
+_ROW = (
+    "id",
+    "kind",
+    "cause",
+    "severity",
+    "gpu",
+    "engine_instance",
+    "model",
+    "started",
+    "detected",
+    "ended",
+    "lost_tokens",
+    "lost_joules",
+    "confidence",
+    "evidence",
+    "summary",
+)
+"""Fields of an incident in the order of its row."""
 _KINDS = {str(each): each for each in Kind}
 _CAUSES = {str(each): each for each in Cause}
 _SEVERITIES = {str(each): each for each in Severity}
@@ -55,6 +76,14 @@ def row_of(incident: Incident) -> list[Any]:
         incident.confidence,
         evidence,
         incident.summary,
+        [
+            incident.lost_gpu_seconds,
+            _pair(incident.lost_tokens_bounds),
+            _pair(incident.lost_joules_bounds),
+            incident.lost_cost,
+            _pair(incident.lost_cost_bounds),
+            incident.currency,
+        ],
     ]
 
 
@@ -84,7 +113,7 @@ def _of_row(row: list[Any], node: str) -> Incident:
         sure,
         told,
         text,
-    ) = row[:15]
+    ) = row[:ROW_LENGTH]
     return Incident(
         id=_text(id_),
         scope="node",
@@ -103,7 +132,66 @@ def _of_row(row: list[Any], node: str) -> Incident:
         confidence=min(max(_number(sure), 0.0), 1.0),
         evidence=tuple(_evidence(each, node) for each in list(told)[:MOST_EVIDENCE]),
         summary=_text(text),
+        **_loss(row[ROW_LENGTH] if len(row) > ROW_LENGTH else None),
     )
+
+
+def of_plain(plain: Any) -> Incident:
+    """Read what `to_plain` gave, believing nothing. Raises ValueError, TypeError, KeyError, OverflowError."""
+    if not isinstance(plain, dict) or not isinstance(plain["evidence"], list):
+        raise TypeError("an incident is an object with evidence")
+    row = [plain[name] for name in _ROW]
+    row[_ROW.index("evidence")] = []
+    evidence = tuple(
+        _evidence([each[key] for key in ("metric", "gpu", "before", "during", "text")], _text(each["node"]))
+        for each in plain["evidence"][:MOST_PLAIN_EVIDENCE]
+    )
+    scope = "rack" if plain["scope"] == "rack" else "node"
+    told = _of_row(row, _text(plain["node"]))
+    return replace(told, scope=scope, evidence=evidence, **_loss(_loss_of_plain(plain)))
+
+
+def _loss_of_plain(plain: dict[str, Any]) -> list[Any]:
+    """Return what was lost beside tokens in the order of a row; earlier versions told less of it."""
+    bounds = [_pair_of_plain(plain.get(f"lost_{what}_bounds")) for what in ("tokens", "joules", "cost")]
+    return [
+        plain.get("lost_gpu_seconds"),
+        bounds[0],
+        bounds[1],
+        plain.get("lost_cost"),
+        bounds[2],
+        plain.get("currency") or "",
+    ]
+
+
+def _pair_of_plain(bounds: Any) -> list[Any] | None:
+    return None if bounds is None else [bounds["lower"], bounds["upper"]]
+
+
+def _pair(bounds: Bounds | None) -> list[float] | None:
+    return None if bounds is None else [bounds.lower, bounds.upper]
+
+
+def _loss(told: Any) -> dict[str, Any]:
+    """Read what else was lost, of a node that tells it."""
+    if told is None:
+        return {}
+    gpu_seconds, tokens, joules, cost, of_cost, currency = told[:6]
+    return {
+        "lost_gpu_seconds": _maybe(gpu_seconds),
+        "lost_tokens_bounds": _bounds(tokens),
+        "lost_joules_bounds": _bounds(joules),
+        "lost_cost": _maybe(cost),
+        "lost_cost_bounds": _bounds(of_cost),
+        "currency": _text(currency),
+    }
+
+
+def _bounds(pair: Any) -> Bounds | None:
+    if pair is None:
+        return None
+    lower, upper = pair
+    return Bounds(max(0.0, _number(lower)), max(0.0, _number(upper)))
 
 
 def _evidence(row: list[Any], node: str) -> Evidence:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent.measure.engine import TokenKind
+    from agent.measure.limiter import Limiter
     from agent.measure.rack_snapshot import DeploymentFigures, ModelFigures
     from agent.measure.service import ServiceFigures
 
@@ -47,7 +48,19 @@ def deployment_row(each: DeploymentFigures) -> dict[str, Any]:
         "kv_cache_usage_ratio": each.kv_cache_usage_ratio,
         "service": _service(each.service),
         "reasons": sorted(each.reasons),
+        "limiter": _limiter(each.limiter),
     }
+
+
+def _limiter(limiter: Limiter | None) -> dict[str, Any] | None:
+    """Return what bounds one; None while nobody has looked."""
+    if limiter is None:
+        return None
+    evidence = [
+        {"metric": e.metric, "gpu": e.gpu, "value": e.value, "bound": e.bound, "text": e.text}
+        for e in limiter.evidence
+    ]
+    return {"name": limiter.name, "share": limiter.share, "evidence": evidence}
 
 
 def _service(service: ServiceFigures | None) -> dict[str, Any] | None:

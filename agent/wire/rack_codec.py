@@ -9,6 +9,7 @@ import orjson
 from agent.measure.rack_snapshot import RATE
 from agent.wire import incident_codec
 from agent.wire.codec import standing_row
+from agent.wire.ladder_codec import crosscheck_rows, remainder_rows, site_row
 from agent.wire.model_codec import by_boundary, deployment_row, model_row
 
 if TYPE_CHECKING:
@@ -52,6 +53,10 @@ def to_plain(rack: RackSnapshot) -> dict[str, Any]:
         "power_sources": dict(rack.power_sources),
         "energy_joules_total": dict(rack.energy_joules_total),
         "tokens_per_joule": by_boundary(rack.tokens_per_joule),
+        "power_remainders": remainder_rows(rack.remainders),
+        "power_coverage": dict(rack.power_coverage),
+        "power_crosschecks": crosscheck_rows(rack.crosschecks),
+        "site": site_row(rack.site),
         "coverage": rack.coverage,
         "valid": rack.valid,
         "reasons": [] if rate is None else sorted(rate.reasons),

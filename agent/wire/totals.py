@@ -13,8 +13,10 @@ row; what is appended is not read. Moments are on the node's own monotonic clock
     boundaries  [boundary, source, joules, moment, hole's end, cadence, watts, [reason, ...], [flag, ...]]
     gpus        [gpu, uuid, up, watts, limit watts, celsius, utilization ratio, sm hertz, [reason, ...]]
     incidents   [id, kind, cause, severity, gpu, engine instance, model, started, detected, ended (Unix),
-                lost tokens, lost joules, confidence, [[metric, gpu, before, during, text], ...], summary]
-    deployments [deployment, model, gpus, whole, since, [reason, ...], [boundary row, ...]]
+                lost tokens, lost joules, confidence, [[metric, gpu, before, during, text], ...], summary,
+                [lost GPU seconds, bounds of tokens, bounds of joules, lost cost, bounds of cost, currency]]
+    deployments [deployment, model, gpus, whole, since, [reason, ...], [boundary row, ...],
+                [limiter, share, text] or null]
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from agent.measure.engine import TokenKind
+from agent.measure.limiter import Limit, Limiter, LimitEvidence
 from agent.measure.rack_snapshot import MemberGpu
 from agent.measure.reading import Moment, Reason, SourceError
 from agent.measure.series import Point
@@ -47,6 +50,7 @@ COLDEST_CELSIUS = -273.15
 _KINDS = {kind.value: kind for kind in TokenKind}
 _ACTIVITIES = {activity.value: activity for activity in Activity}
 _REASONS = {reason.value: reason for reason in Invalid}
+_LIMITS = {limit.value: limit for limit in Limit}
 _FLAGS = {flag.value: flag for flag in Flag}
 
 
@@ -119,7 +123,13 @@ def _boundary_row(at: BoundaryTotals) -> list[Any]:
 def _deployment_row(each: DeploymentTotals) -> list[Any]:
     energies = [_boundary_row(at) for at in each.energies]
     about = [each.deployment, each.model, each.gpus, each.whole, each.since_seconds]
-    return [*about, sorted(each.reasons), energies]
+    return [*about, sorted(each.reasons), energies, _limiter_row(each.limiter)]
+
+
+def _limiter_row(limiter: Limiter | None) -> list[Any] | None:
+    if limiter is None:
+        return None
+    return [limiter.name, limiter.share, limiter.evidence[0].text if limiter.evidence else ""]
 
 
 def _gpu_row(gpu: MemberGpu) -> list[Any]:
@@ -186,9 +196,9 @@ def _totals(plain: dict[str, Any]) -> NodeTotals:
         zeros=frozenset(_KINDS[kind] for kind in _texts(zeros, "node") if kind in _KINDS),
         spans_nodes=_flag(spans, "node"),
         deployments=tuple(
-            _deployment(row, latest) for row in _rows(plain.get("deployments", []), "deployments", 7)
+            _deployment(row, latest) for row in _rows(plain.get("deployments", []), "deployments", 7, (None,))
         ),
-        incidents=_incidents(_rows(plain.get("incidents", []), "incidents", 15), name),
+        incidents=_incidents(_rows(plain.get("incidents", []), "incidents", 15, (None,)), name),
     )
 
 
@@ -259,7 +269,7 @@ def _boundary(row: list[Any], latest: float) -> BoundaryTotals:
 
 
 def _deployment(row: list[Any], latest: float) -> DeploymentTotals:
-    deployment, model, gpus, whole, since, reasons, energies = row
+    deployment, model, gpus, whole, since, reasons, energies, limiter = row
     where = "deployments"
     return DeploymentTotals(
         deployment=_text(deployment, where),
@@ -269,7 +279,16 @@ def _deployment(row: list[Any], latest: float) -> DeploymentTotals:
         since_seconds=_number(since, where),
         reasons=_reasons(reasons, where),
         energies=tuple(_boundary(each, latest) for each in _rows(energies, where, 9)),
+        limiter=None if limiter is None else _limiter(_row(limiter, where, 3), where),
     )
+
+
+def _limiter(row: list[Any], where: str) -> Limiter:
+    """Read what bounds a deployment; a limit that only a later version knows is unknown."""
+    name, share, text = row
+    told = _text(text, where)
+    evidence = (LimitEvidence("deployment_limiter", None, None, None, told),) if told else ()
+    return Limiter(_LIMITS.get(_text(name, where), Limit.UNKNOWN), _maybe(share, where), evidence)
 
 
 def _incidents(rows: list[list[Any]], node: str) -> tuple[Incident, ...]:

@@ -1,6 +1,5 @@
 """What dcgm-exporter may export and we do not, each with its reason: these names are never on our page."""
 
-NVLINK = "on Blackwell the driver has these no longer: ask `rackwatt_gpu_nvlink_errors_total`"
 LABEL = "a label that is off by default there; `rackwatt_gpu_info` has the serial number"
 RETIRED = (
     "row remapping replaced retired pages from Ampere on: see `DCGM_FI_DEV_ROW_REMAP_PENDING` and `_FAILURE`"
@@ -13,10 +12,6 @@ ABSENT = {
         "called a counter there, and is a gauge of MB/s; ask `rate(rackwatt_gpu_nvlink_bytes_total[1m])`"
     ),
     "DCGM_FI_DEV_NVLINK_BANDWIDTH_L0": "not read",
-    "DCGM_FI_DEV_NVLINK_CRC_FLIT_ERROR_COUNT_TOTAL": NVLINK,
-    "DCGM_FI_DEV_NVLINK_CRC_DATA_ERROR_COUNT_TOTAL": NVLINK,
-    "DCGM_FI_DEV_NVLINK_REPLAY_ERROR_COUNT_TOTAL": NVLINK,
-    "DCGM_FI_DEV_NVLINK_RECOVERY_ERROR_COUNT_TOTAL": NVLINK,
     "DCGM_FI_DEV_VGPU_LICENSE_STATUS": "concerns vGPU guests, which rackwatt is not for",
     "DCGM_FI_DEV_ECC_SBE_AGG_TOTAL": AGGREGATE,
     "DCGM_FI_DEV_ECC_DBE_AGG_TOTAL": AGGREGATE,

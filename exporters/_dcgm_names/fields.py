@@ -23,6 +23,7 @@ from exporters._dcgm_names.field import (
     scaled,
     used_ratio,
 )
+from exporters._dcgm_names.links import LINKS
 from exporters._dcgm_names.profiling import PROFILING
 
 GAUGE, COUNTER = "gauge", "counter"
@@ -349,5 +350,6 @@ FIELDS = (
             ),
         )
     ),
+    *LINKS,
     *PROFILING,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def test_its_figures_are_those_of_the_rack(server, opened):
     rows = page.locator("#card-ladder tbody tr")
     assert rows.count() == 2
     for row, boundary in ((rows.nth(0), "gpu"), (rows.nth(1), "module")):
-        cells = [number_of(row.locator("td").nth(i).get_attribute("title")) for i in range(4)]
+        cells = [number_of(row.locator("td").nth(i).get_attribute("title")) for i in (0, 2, 3, 4)]
         ratio = told["tokens_per_joule"][boundary]["output"]
         assert cells == pytest.approx(
             [told["power_watts"][boundary], ratio, 1 / ratio, told["energy_joules_total"][boundary]]
@@ -127,10 +128,20 @@ def test_deployments_that_share_a_node_are_told_apart(server, opened):
             "5.84\u202fk tok/s",
             "1.13 gpu",
             "146 + 0",
+            "demand",
             "118\u202fms \u00b7 1.24\u202fs",
         ]
     )
     expect(rows.nth(2).locator("td").nth(3)).to_have_text("unattributed")
+
+
+def test_what_bounds_a_model_is_told_with_the_figures_that_say_so(server, opened):
+    server.publish(scenes.shared())
+    page = shown(opened())
+    bound = page.locator("#models-table tbody tr", has_text="Llama").locator("td").nth(6)
+
+    expect(bound).to_have_text("kv memory, demand")
+    expect(bound).to_have_attribute("title", re.compile("the KV cache is 98% full and 14 requests wait"))
 
 
 def test_a_rack_of_nodes_shows_no_latency_and_a_deployment_that_is_its_model_is_not_told_twice(
@@ -154,7 +165,9 @@ def test_deployments_of_a_rack_have_no_column_of_latency(server, opened):
     bare = tuple(replace(each, service=None) for each in scenes.shared().deployments)
     server.publish(replace(scenes.nvl72(seconds=1001.0), deployments=bare))
 
-    expect(titles).to_have_text(["Deployment", "Model", "GPUs", "Output", "Tokens/J", "Run + wait"])
+    expect(titles).to_have_text(
+        ["Deployment", "Model", "GPUs", "Output", "Tokens/J", "Run + wait", "Bound by"]
+    )
     expect(page.locator("#deployments-table tbody tr")).to_have_count(3)
 
 
@@ -182,8 +195,8 @@ def test_what_is_absent_is_a_dash_with_its_reason(server, opened):
     page = shown(opened())
     rung = page.locator("#card-ladder tbody tr").first
 
-    expect(rung.locator("td").nth(1).locator(".number")).to_have_text(DASH)
-    expect(rung.locator("td").nth(1).locator(".why")).to_have_text("member missing")
+    expect(rung.locator("td").nth(2).locator(".number")).to_have_text(DASH)
+    expect(rung.locator("td").nth(2).locator(".why")).to_have_text("member missing")
     expect(page.locator("#card-rate .standing")).to_contain_text("not valid: member missing")
 
 
@@ -345,6 +358,18 @@ def test_incidents_stand_worst_first_and_those_that_ended_last(server, opened):
     )
     expect(items.nth(4).locator(".facts")).to_contain_text("cause not known")
     expect(items.nth(3)).to_have_class("ended")
+
+
+def test_what_a_stop_has_cost_is_told_in_joules_and_money(server, opened):
+    server.publish(scenes.with_incidents())
+    page = shown(opened())
+    facts = page.locator("#incidents-list li", has_text="127.0.0.1:8000").first.locator(".facts span")
+
+    expect(facts.filter(has_text="for nothing")).to_have_text("57.3\u202fkJ for nothing")
+    expect(facts.filter(has_text="USD")).to_have_text("0.31\u202fUSD")
+    expect(facts.filter(has_text="USD")).to_have_attribute(
+        "title", "energy and time of GPUs, between 0.300\u202fUSD and 0.320\u202fUSD"
+    )
 
 
 def test_what_nobody_knows_to_be_lost_is_not_told_as_lost(server, opened):

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from fakes.page_server import Answer, PageServer
 
-from agent.collectors._dcgm_exporter.fields import BY_NAME
 from agent.collectors.dcgm_exporter import Settings, build, examine
+from agent.measure.dcgm_fields import BY_NAME
 from agent.measure.finding import Level
 from agent.measure.gpu import GpuIdentity, GpuState, Power, PowerScope
 from agent.measure.reading import Moment, Reason, SourceError
@@ -99,7 +99,7 @@ async def test_a_page_of_each_era_is_understood_as_its_golden_says(watched, capt
 def test_there_is_a_page_of_each_spelling():
     text = "".join(path.read_text() for path in CAPTURES)
 
-    assert len(CAPTURES) == 5
+    assert len(CAPTURES) == 8
     for spelling in ("uuid=", "UUID=", "Hostname=", "hostname=", "GPU_I_ID=", "pci_bus_id="):
         assert spelling in text
 

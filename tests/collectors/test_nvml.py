@@ -47,6 +47,7 @@ def test_a_gb300_tells_where_it_sits(agent):
         "clique": 32766,
         "fabric_state": "completed",
         "fabric_healthy": True,
+        "fabric_troubles": [],
     }
 
 

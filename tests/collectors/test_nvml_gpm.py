@@ -10,6 +10,7 @@ from fakes.nvml_agent import NvmlAgent
 from agent.collectors._nvml import gpm
 from agent.collectors._nvml.gpm import METRIC_BYTES, Gpm
 from agent.collectors._nvml.library import Code, Refusal
+from agent.collectors._nvml.pace import Pace
 
 
 @pytest.fixture
@@ -68,6 +69,17 @@ def test_a_change_of_load_shows_as_the_mean_between_the_samples(driver):
     assert 0.4 < told < 0.7
 
 
+def test_the_first_means_do_not_wait_for_the_next_turn_and_the_others_do(driver):
+    with NvmlAgent(driver.env, detail_interval=30) as agent:
+        gpu, *_ = counted(agent, seconds=0.2)
+        samples = agent.collect()["reading"]["costs"]["nvmlGpmSampleGet"]["calls"]
+        time.sleep(0.2)
+        later = agent.collect()["reading"]["costs"]["nvmlGpmSampleGet"]["calls"]
+
+    assert gpu["active_ratio"]["sm"] == 0.0
+    assert samples == later == 8  # two of each of four GPUs
+
+
 def test_what_a_gpu_has_not_is_absent(tmp_path):
     with FakeDriver(tmp_path, "h100", gpus=1) as driver, NvmlAgent(driver.env) as agent:
         (gpu,) = counted(agent)
@@ -108,7 +120,7 @@ def test_samples_are_given_back_when_the_driver_is_let_go_of(driver):
 
 
 def test_a_refusal_for_once_makes_it_absent_for_once(driver):
-    with NvmlAgent(driver.env) as agent:
+    with NvmlAgent(driver.env, detail_interval=0.5) as agent:
         counted(agent)
         driver.fail("nvmlGpmSampleGet", 999)
         agent.until(lambda answer: answer["reading"]["gpus"][0]["active_ratio"] == {})
@@ -163,9 +175,14 @@ def clock(monkeypatch):
     return now
 
 
+def gpm_of(library, period_seconds=1.0):
+    """Its two samples, asked for this often."""
+    return Gpm(library, Pace(period_seconds, share=1.0))
+
+
 def test_samples_are_never_taken_too_close_together(clock):
     library = Counters()
-    pair = Gpm(library)
+    pair = gpm_of(library)
     pair.ask(None)
     clock["seconds"] += 1.0
     told = pair.ask(None)
@@ -176,16 +193,35 @@ def test_samples_are_never_taken_too_close_together(clock):
 
 
 def test_the_mean_of_a_long_gap_is_no_figure_of_now(clock):
-    pair = Gpm(Counters())
+    pair = gpm_of(Counters())
     pair.ask(None)
     clock["seconds"] += 11.0
 
     assert pair.ask(None) == ()
 
 
+def test_a_mean_as_long_as_it_is_asked_for_is_told(clock):
+    pair = gpm_of(Counters(), period_seconds=15.0)
+    pair.ask(None)
+    clock["seconds"] += 15.0
+
+    assert pair.ask(None) != ()
+
+
+def test_a_first_sample_waits_for_no_turn_but_for_the_least_spacing(clock):
+    pair = gpm_of(Counters())
+    pair.ask(None)
+
+    assert not pair.waits(100.1)
+    assert pair.waits(100.2)
+    clock["seconds"] += 0.2
+    pair.ask(None)
+    assert not pair.waits(101.0)
+
+
 @pytest.mark.parametrize(("value", "code"), [(50.0, 3), (float("nan"), 0), (float("inf"), 0), (-1.0, 0)])
 def test_a_metric_without_a_value_is_absent(clock, value, code):
-    pair = Gpm(Counters(value, code))
+    pair = gpm_of(Counters(value, code))
     pair.ask(None)
     clock["seconds"] += 1.0
 
@@ -193,7 +229,7 @@ def test_a_metric_without_a_value_is_absent(clock, value, code):
 
 
 def test_a_ratio_is_never_more_than_one(clock):
-    pair = Gpm(Counters(100.4))
+    pair = gpm_of(Counters(100.4))
     pair.ask(None)
     clock["seconds"] += 1.0
 
@@ -204,7 +240,7 @@ def test_a_driver_with_room_for_one_sample_keeps_it(clock):
     library = Counters()
     library.room = 1
     with pytest.raises(Refusal) as refusal:
-        Gpm(library).ask(None)
+        gpm_of(library).ask(None)
 
     assert refusal.value.code not in set(Code)
     assert library.room == 1

@@ -45,6 +45,7 @@ def test_a_completed_fabric_is_a_domain():
         "clique": 32766,
         "fabric_state": "completed",
         "fabric_healthy": True,
+        "fabric_troubles": frozenset(),
     }
 
 
@@ -68,3 +69,21 @@ def test_an_older_struct_is_judged_by_its_health_mask():
     assert parse_fabric(fabric(mask=0b10)[:36])["fabric_healthy"] is True
     assert parse_fabric(fabric(mask=0b01)[:36])["fabric_healthy"] is False
     assert parse_fabric(fabric(mask=0b10 | 3 << 8)[:36])["fabric_healthy"] is False
+
+
+@pytest.mark.parametrize(
+    ("mask", "troubles"),
+    [
+        (0b10_10_10_01, {"degraded_bandwidth"}),
+        (0b01_01_10_10, {"route_unhealthy", "access_timeout_recovery"}),
+        (5 << 8, {"insufficient_nvlinks"}),
+        (3 << 8, {"wrong_chassis_serial"}),
+        (12 << 8, {"configuration_12"}),
+        (1 << 8 | 0b10_10_10_10, set()),
+    ],
+)
+def test_what_is_wrong_with_a_fabric_is_named(mask, troubles):
+    told = parse_fabric(fabric(mask=mask, summary=0))
+
+    assert told["fabric_troubles"] == troubles
+    assert told["fabric_healthy"] is not bool(troubles)

@@ -56,6 +56,14 @@ def test_links_are_counted_by_their_state(driver):
     assert states == {"active": 16, "sleep": 1, "inactive": 1, "traffic_disabled": 0}
 
 
+@pytest.mark.parametrize(("preset", "speed"), [("gb300", 53.125e9), ("h100", 26.562e9)])
+def test_the_speed_of_the_slowest_link_is_told_in_bytes(tmp_path, preset, speed):
+    with FakeDriver(tmp_path, preset, gpus=1) as driver, NvmlAgent(driver.env) as agent:
+        (gpu,) = linked(agent)
+
+    assert gpu["nvlink_slowest_bytes_per_second"] == pytest.approx(speed)
+
+
 def test_bytes_of_all_links_are_those_that_the_machine_moved(driver):
     began = driver.load(0, 0.5)
     with NvmlAgent(driver.env) as agent:
@@ -65,6 +73,19 @@ def test_bytes_of_all_links_are_those_that_the_machine_moved(driver):
 
     most = 0.5 * 18 * 2e10 * (after - began)
     assert 0.5 * most < gpu["nvlink_bytes"]["tx"] <= most
+
+
+@pytest.mark.parametrize(("gpm", "steps"), [(False, False), (True, True)])
+def test_traffic_goes_in_steps_only_where_hardware_tells_its_rate(driver, gpm, steps):
+    with NvmlAgent(driver.env, detail_interval=30, slow_interval=30, gpm=gpm) as agent:
+        driver.load(0, 0.5)
+        for _ in range(2):  # the second pair of samples is not waited for
+            agent.collect()
+            time.sleep(0.2)
+        before = agent.gpu()["nvlink_bytes"]["tx"]
+        time.sleep(1.1)
+
+        assert (agent.gpu()["nvlink_bytes"]["tx"] == before) is steps
 
 
 def test_hopper_tells_the_errors_that_it_has(tmp_path):
@@ -110,7 +131,7 @@ def test_who_may_not_ask_the_links_is_told():
 
 
 def test_links_are_asked_at_a_slow_pace_once_they_are_known(driver):
-    with NvmlAgent(driver.env, slow_interval=30, max_load=1.0) as agent:
+    with NvmlAgent(driver.env, slow_interval=30, max_load=1.0, gpm=False) as agent:
         linked(agent)
         before = agent.collect()["reading"]["costs"]["nvmlDeviceGetFieldValues"]["calls"]
         time.sleep(0.05)

@@ -58,7 +58,7 @@ IDENTITY = {"nvmlDeviceGetHandleByIndex": object(), "nvmlDeviceGetUUID": "GPU-1"
 
 def device(functions=None, values=None, **rates):
     answers = Answers(IDENTITY | (functions or {}), WATTS | ENERGY if values is None else values)
-    return answers, Device(answers, 0, "580.173.02", Rates(1, 1, 15, 1, **rates), None)
+    return answers, Device(answers, 0, "580.173.02", Rates(1, 1, 1, 15, 1, **rates), None)
 
 
 def batch(values, *wanted):

@@ -174,3 +174,87 @@ def test_an_incident_of_a_member_that_goes_away_with_it_has_ended():
     gap, drop = lived((10, FOUR), (20, (*FOUR[:3], hot)), (10, (*FOUR[:3], away(3))))
     assert gap.kind is Kind.GAP
     assert (drop.kind, drop.ended is not None) == (Kind.DROP, True)
+
+
+def thrifty(number, ratio=1.0, **changes):
+    return member(number, tokens_per_joule={(TokenKind.OUTPUT, "gpu"): ratio}, **changes)
+
+
+ALIKE = tuple(thrifty(number) for number in range(4))
+DRAWS = replace(GPU, power_watts=1000.0)
+
+
+def wasteful(ratio=0.9, **changes):
+    return (*ALIKE[:3], thrifty(3, ratio, **changes))
+
+
+def test_a_member_that_takes_more_joules_for_as_many_tokens_is_told_within_two_minutes():
+    (incident,) = lived((120, wasteful()))
+
+    assert (incident.kind, incident.cause, incident.node) == (Kind.EFFICIENCY, Cause.UNKNOWN, "tray-03")
+    assert incident.detected - incident.started == 60.0
+    assert incident.summary == (
+        "tray-03 makes as many tokens as its like, and takes more for each: "
+        "tray-03 makes 0.9 tokens/J, 1 is the median of 4"
+    )
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        ALIKE,
+        wasteful(0.95),
+        wasteful(0.8, in_flight=80.0),
+        wasteful(0.8)[1:],
+        (*ALIKE[:3], member(3)),
+    ],
+    ids=["alike", "within the spread", "asked for less", "too few", "not known"],
+)
+def test_t18_efficiency_is_compared_only_among_enough_that_have_as_much_to_do(members):
+    assert lived((300, members)) == ()
+
+
+def test_a_member_that_is_behind_is_no_waster_as_well():
+    told = lived((120, wasteful(0.8, tokens_per_second={TokenKind.OUTPUT: 900.0})))
+
+    assert [each.kind for each in told] == [Kind.STRAGGLER]
+
+
+def test_a_member_whose_own_drop_is_told_is_no_waster():
+    told = lived((120, wasteful(0.8, incidents=(OWN,))))
+
+    assert [each.kind for each in told] == [Kind.DROP]
+
+
+def test_a_waster_that_is_thrifty_again_is_over_after_half_a_minute():
+    (incident,) = lived((120, wasteful()), (31, ALIKE))
+
+    assert incident.ended is not None
+
+
+def test_a_waster_for_a_moment_is_still_the_same_one():
+    (incident,) = lived((120, wasteful()), (10, ALIKE), (60, wasteful()))
+
+    assert incident.ended is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "cause", "text"),
+    [
+        ({"power_watts": 1200.0}, Cause.UNKNOWN, "GPU 1 draws 1200 W, the others 1000 W"),
+        (
+            {"power_watts": 1200.0, "temperature_celsius": 80.0},
+            Cause.THERMAL,
+            "GPU 1 is at 80 \u00b0C, the others at 60 \u00b0C",
+        ),
+        ({"clock_hertz": 1.5e9}, Cause.CLOCKS_LOW, "GPU 1 runs at 1500 MHz, the others at 2070 MHz"),
+    ],
+)
+def test_a_waster_is_suspected_for_the_gpu_that_is_unlike_the_others(changed, cause, text):
+    gpus = (DRAWS, replace(DRAWS, gpu=1, **changed))
+    others = tuple(replace(each, gpus=(DRAWS, replace(DRAWS, gpu=1))) for each in ALIKE[:3])
+
+    (incident,) = lived((120, (*others, thrifty(3, 0.9, gpus=gpus))))
+
+    assert (incident.cause, incident.gpu) == (cause, 1)
+    assert incident.evidence[1].text == text

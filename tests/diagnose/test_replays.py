@@ -10,6 +10,7 @@ from fakes.replayed_node import WALL_SECONDS, ReplayedNode
 from fakes.requests_served import Asked, Served, Traits
 
 from agent.measure.gpu import GpuIdentity, GpuReading, GpuState, Power, PowerScope
+from agent.measure.host import HostReading
 from agent.measure.reading import Reason, SourceError
 
 CAPTURES = Path(__file__).resolve().parents[1] / "captures" / "incidents"
@@ -37,6 +38,7 @@ class Capture:
 
     def __init__(self, path):
         self.rows, self.engine, self.expect = defaultdict(dict), defaultdict(dict), ()
+        self.host = defaultdict(dict)
         for line in path.read_text().splitlines():
             words = line.partition("#")[0].split()
             if not words:
@@ -45,8 +47,9 @@ class Capture:
                 self.began, self.over = int(words[1]), int(words[2])
             elif words[0] == "expect":
                 self.expect = words[1:]
-            elif words[1] == "engine":
-                self.engine[int(words[0])] |= dict(word.split("=") for word in words[2:])
+            elif words[1] in {"engine", "host"}:
+                told = self.engine if words[1] == "engine" else self.host
+                told[int(words[0])] |= dict(word.split("=") for word in words[2:])
             else:
                 for gpu in range(GPUS) if words[1] == "*" else [int(words[1])]:
                     self.rows[gpu][int(words[0])] = row_of(words[2:])
@@ -76,7 +79,8 @@ class Replay:
         self.capture, self.dice, self.second = capture, random.Random(seed), 0
         first = capture.engine[0]
         self.served = Served(Traits(cache_tokens=int(first.get("cache", 400_000))), Asked(1.0), seed)
-        self.node = ReplayedNode(self.page, self.gpus)
+        self.pressed, self.totals, self.oom_kills = {}, defaultdict(float), 0.0
+        self.node = ReplayedNode(self.page, self.gpus, host=self.host if capture.host else None)
 
     def page(self, _):
         if self.served.down:
@@ -105,6 +109,23 @@ class Replay:
             xid_errors=xids,
         )
 
+    def host(self, now):
+        """Totals that grow as the capture says, and vary as a busy machine does."""
+        for what, share in self.pressed.items():
+            self.totals[what] += max(0.0, share + self.dice.gauss(0.0, 0.02))
+        return HostReading(
+            now,
+            stalled_seconds={("cpu", "some"): self.totals["cpu"], ("memory", "full"): self.totals["memory"]},
+            cpu_steal_seconds=self.totals["steal"],
+            oom_kills=self.oom_kills,
+            cpu_frequency_hertz={"mean": 2.9e9},
+        )
+
+    def press(self, told):
+        told = {what: float(amount) for what, amount in told.items()}
+        self.oom_kills += told.pop("oom_kills", 0.0)
+        self.pressed |= told
+
     def change(self, told):
         served = self.served
         numbers = {"per_second": float, "prompt": float, "output": float, "clients": int}
@@ -120,10 +141,19 @@ class Replay:
         for second in range(1, self.capture.over + SETTLED_SECONDS + 1):
             self.second = second
             self.change(self.capture.engine.get(second if second > 1 else 0, {}))
+            self.press(self.capture.host.get(second if second > 1 else 0, {}))
             self.served.live(float(second))
             told |= {each.id: each for each in next(moments)[1]}
         self.node.end()
         return list(told.values())
+
+
+def test_an_engine_that_the_kernel_killed_is_told_with_it():
+    told = Replay(Capture(CAPTURES / "killed_for_memory.txt")).run()
+
+    (down,) = [each for each in told if each.cause == "engine_down"]
+    assert down.summary.endswith("is gone; the kernel killed a process for want of memory")
+    assert down.evidence[-1].metric == "host_oom_kills_total"
 
 
 @pytest.mark.parametrize("path", sorted(CAPTURES.glob("*.txt")), ids=lambda path: path.stem)

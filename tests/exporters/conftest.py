@@ -7,6 +7,7 @@ import pytest
 from fakes.incidents import engine_down, power_capped
 
 from agent.measure.attribution import Claim, Group
+from agent.measure.costs import SiteFigures
 from agent.measure.energy import Verdict
 from agent.measure.engine import Demand, EngineReading, Histogram, Latency, TokenKind
 from agent.measure.gpu import (
@@ -19,6 +20,7 @@ from agent.measure.gpu import (
     PowerScope,
 )
 from agent.measure.host import HostClock, HostFigures, LinkFigures, LinkReading, PcieLink
+from agent.measure.ladder import Remainder
 from agent.measure.meter import PartFigures
 from agent.measure.owner import GpuOwner
 from agent.measure.push import Loss, PushFigures
@@ -32,6 +34,7 @@ from agent.measure.rack_snapshot import (
 from agent.measure.reading import Cost, Moment, Outcome, Reason
 from agent.measure.series import Point
 from agent.measure.service import LatencyFigures, ServiceFigures
+from agent.measure.site import Site, Stated
 from agent.measure.snapshot import (
     Activity,
     BoundaryFigures,
@@ -46,6 +49,8 @@ from agent.measure.validity import Flag, Invalid, Validity
 
 AT = Moment(5000.0, 1_760_000_000.0)
 GOLDEN = Path(__file__).parent.parent / "golden" / "exporters"
+
+SITE = Site(pue=Stated(1.2, "report", "2026-06-30"), currency="USD", price_per_kwh=0.08)
 
 
 @pytest.fixture
@@ -80,6 +85,12 @@ def well_gpu():
         link_bytes_per_second={"nvlink_tx": 4.01e11, "c2c_rx": 2.5e9},
         memory_used_bytes=250_000_000_000,
         memory_total_bytes=297_000_000_000,
+        memory_reserved_bytes=993_000_000,
+        memory_busy_ratio=0.37,
+        encoder_busy_ratio=0.0,
+        decoder_busy_ratio=0.12,
+        pcie_replays=17,
+        nvlink_slowest_bytes_per_second=53.125e9,
         temperature_celsius={"gpu": 61.0, "memory": 70.0},
         thermal_margin_celsius=24.0,
         clock_hertz={"sm": 1.92e9, "memory": 3.996e9},
@@ -88,7 +99,18 @@ def well_gpu():
         nvlink_worst=(7, 3),
         remapped_rows={"correctable": 0, "pending": 1},
         recovery_action="none",
-        placement=Placement("1821", 7, 6, 1, 2, "0f0e", 0, "completed", fabric_healthy=True),
+        placement=Placement(
+            "1821",
+            7,
+            6,
+            1,
+            2,
+            "0f0e",
+            0,
+            "completed",
+            fabric_healthy=False,
+            fabric_troubles=frozenset({"degraded_bandwidth"}),
+        ),
         processes=(GpuProcess(4242, 200_000_000_000),),
     )
     return GpuFigures(
@@ -102,8 +124,9 @@ def well_gpu():
         throttled_seconds_total={"sw_power_cap": 12.5},
         ecc_errors_total={"corrected": 3, "uncorrected": 0},
         nvlink_bytes_total={"tx": 4.01e15, "rx": 3.98e15},
-        nvlink_errors_total={"link_recovery": 3, "symbol": 120},
+        nvlink_errors_total={"link_recovery": 3, "symbol": 120, "replay": 2, "crc_flit": 1},
         xid_errors_total={48: 0, 79: 1},
+        pcie_replays_total=5,
         sources={"all others": "nvml", "active_ratio": "dcgm_exporter"},
     )
 
@@ -179,6 +202,18 @@ def rack():
         power_sources={"gpu": "nvml", "module": "mixed"},
         energy_joules_total={"gpu": 1.5e9, "module": 3.0e9},
         tokens_per_joule={(output, "gpu"): 12.5, (prompt, "gpu"): 0.0},
+        remainders=(Remainder("rack", "node", 7000.5, Validity("rack_power_remainder_rack", 10.0)),),
+        power_coverage={"gpu": 1.0, "node": 0.5},
+        crosschecks={("rack", "nodes"): 125_000.0},
+        site=SiteFigures(
+            SITE,
+            price_per_kwh=0.08,
+            grams_co2e_per_kwh=400.0,
+            costs_total={("energy", "rack", "USD"): 12.25, ("capacity", "", "USD"): 4752.0},
+            grams_total={"rack": 61_250.0},
+            per_million={(output, "energy", "gpu"): 0.0021, (output, "capacity", ""): 0.06},
+            grams_per_million={(output, "gpu"): 10.7},
+        ),
         coverage=0.5,
         validity=(
             Validity(
@@ -351,6 +386,9 @@ def snapshot(rack, host, service, well_gpu, lost_gpu, silent_gpu, serving_engine
         model_energy={("llama", "gpu"): 120_000.5},
         rack=rack,
         crosschecks={("module", "hwmon"): 2290.0},
+        remainders=(Remainder("module", "gpu", 180.5, Validity("node_power_remainder_module", 10.0)),),
+        meters={("hwmon", "module", "0"): True, ("hwmon", "module", "1"): False},
+        site=SITE,
         parts=(PartFigures("grace", "0", "hwmon", 104.0, 520.5),),
         services=(service,),
         host=host,

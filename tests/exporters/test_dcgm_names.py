@@ -80,6 +80,13 @@ OFF_BY_DEFAULT = {
 }
 """What the same file holds and leaves off."""
 
+LINK_ERRORS = (
+    "crc_flit", "crc_data", "replay", "recovery", "crc", "malformed_packet", "buffer_overrun", "receive",
+    "receive_remote", "receive_general", "local_link_integrity", "transmit_discard", "link_recovery_failed",
+    "link_recovery", "symbol", "effective",
+)  # fmt: skip
+"""Of Hopper and of Blackwell in one: no GPU tells all."""
+
 RENAMED = {
     140: ("DCGM_FI_DEV_MEMORY_TEMP", "DCGM_FI_DEV_MEMORY_TEMP_CELSIUS"),
     150: ("DCGM_FI_DEV_GPU_TEMP", "DCGM_FI_DEV_GPU_TEMP_CELSIUS"),
@@ -94,6 +101,32 @@ RENAMED = {
     393: ("DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS", "DCGM_FI_DEV_ROW_REMAP_UNCORRECTABLE_TOTAL"),
     394: ("DCGM_FI_DEV_CORRECTABLE_REMAPPED_ROWS", "DCGM_FI_DEV_ROW_REMAP_CORRECTABLE_TOTAL"),
     395: ("DCGM_FI_DEV_ROW_REMAP_FAILURE", "DCGM_FI_DEV_ROW_REMAP_FAILED"),
+    409: ("DCGM_FI_DEV_NVLINK_CRC_FLIT_ERROR_COUNT_TOTAL", "DCGM_FI_DEV_NVLINK_CRC_FLIT_ERROR_TOTAL"),
+    419: ("DCGM_FI_DEV_NVLINK_CRC_DATA_ERROR_COUNT_TOTAL", "DCGM_FI_DEV_NVLINK_CRC_DATA_ERROR_TOTAL"),
+    429: ("DCGM_FI_DEV_NVLINK_REPLAY_ERROR_COUNT_TOTAL", "DCGM_FI_DEV_NVLINK_REPLAY_ERROR_TOTAL"),
+    439: ("DCGM_FI_DEV_NVLINK_RECOVERY_ERROR_COUNT_TOTAL", "DCGM_FI_DEV_NVLINK_RECOVERY_ERROR_TOTAL"),
+    497: ("DCGM_FI_DEV_NVLINK_ERROR_DL_CRC", "DCGM_FI_DEV_NVLINK_CRC_ERROR_TOTAL"),
+    1201: ("DCGM_FI_DEV_NVLINK_COUNT_TX_BYTES", "DCGM_FI_DEV_NVLINK_TX_BYTES_TOTAL"),
+    1203: ("DCGM_FI_DEV_NVLINK_COUNT_RX_BYTES", "DCGM_FI_DEV_NVLINK_RX_BYTES_TOTAL"),
+    1204: (
+        "DCGM_FI_DEV_NVLINK_COUNT_RX_MALFORMED_PACKET_ERRORS",
+        "DCGM_FI_DEV_NVLINK_RX_PACKET_MALFORMED_TOTAL",
+    ),
+    1205: ("DCGM_FI_DEV_NVLINK_COUNT_RX_BUFFER_OVERRUN_ERRORS", "DCGM_FI_DEV_NVLINK_RX_PACKET_DROPPED_TOTAL"),
+    1206: ("DCGM_FI_DEV_NVLINK_COUNT_RX_ERRORS", "DCGM_FI_DEV_NVLINK_RX_ERROR_TOTAL"),
+    1207: ("DCGM_FI_DEV_NVLINK_COUNT_RX_REMOTE_ERRORS", "DCGM_FI_DEV_NVLINK_RX_REMOTE_ERROR_TOTAL"),
+    1208: ("DCGM_FI_DEV_NVLINK_COUNT_RX_GENERAL_ERRORS", "DCGM_FI_DEV_NVLINK_RX_GENERAL_ERROR_TOTAL"),
+    1209: (
+        "DCGM_FI_DEV_NVLINK_COUNT_LOCAL_LINK_INTEGRITY_ERRORS",
+        "DCGM_FI_DEV_NVLINK_INTEGRITY_ERROR_TOTAL",
+    ),
+    1212: (
+        "DCGM_FI_DEV_NVLINK_COUNT_LINK_RECOVERY_FAILED_EVENTS",
+        "DCGM_FI_DEV_NVLINK_RECOVERY_FAILED_TOTAL",
+    ),
+    1213: ("DCGM_FI_DEV_NVLINK_COUNT_LINK_RECOVERY_EVENTS", "DCGM_FI_DEV_NVLINK_RECOVERY_EVENT_TOTAL"),
+    1214: ("DCGM_FI_DEV_NVLINK_COUNT_RX_SYMBOL_ERRORS", "DCGM_FI_DEV_NVLINK_RX_SYMBOL_ERROR_TOTAL"),
+    1219: ("DCGM_FI_DEV_NVLINK_COUNT_EFFECTIVE_ERRORS", "DCGM_FI_DEV_NVLINK_EFFECTIVE_ERROR_TOTAL"),
     1001: ("DCGM_FI_PROF_GR_ENGINE_ACTIVE", "DCGM_FI_PROF_GR_ENGINE_UTIL_RATIO"),
     1002: ("DCGM_FI_PROF_SM_ACTIVE", "DCGM_FI_PROF_SM_UTIL_RATIO"),
     1003: ("DCGM_FI_PROF_SM_OCCUPANCY", "DCGM_FI_PROF_SM_OCCUPANCY_RATIO"),
@@ -127,6 +160,7 @@ NOT_RENAMED = {
     310: "DCGM_FI_DEV_ECC_SBE_VOL_TOTAL",
     311: "DCGM_FI_DEV_ECC_DBE_VOL_TOTAL",
     396: "DCGM_FI_DEV_ROW_REMAP_PENDING",
+    1210: "DCGM_FI_DEV_NVLINK_COUNT_TX_DISCARDS",
     1009: "DCGM_FI_PROF_PCIE_TX_BYTES",
     1010: "DCGM_FI_PROF_PCIE_RX_BYTES",
     1011: "DCGM_FI_PROF_NVLINK_TX_BYTES",
@@ -186,7 +220,10 @@ def talkative_gpu(well_gpu):
         pcie_replays=17,
         last_xid=94,
     )
-    return dataclasses.replace(well_gpu, reading=reading, throttled_seconds_total=reasons)
+    errors = dict.fromkeys(LINK_ERRORS, 3)
+    return dataclasses.replace(
+        well_gpu, reading=reading, throttled_seconds_total=reasons, nvlink_errors_total=errors
+    )
 
 
 @pytest.fixture
@@ -425,6 +462,8 @@ def test_t4_what_is_unknown_is_absent_and_never_0(node):
         node.gpus[0],
         energy_joules_total=None,
         throttled_seconds_total={},
+        nvlink_errors_total={},
+        nvlink_bytes_total={},
         reading=type(node.gpus[0].reading)(node.gpus[0].reading.identity, node.gpus[0].reading.at),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from agent.incident_desk import IncidentDesk
 from agent.measure.engine import Demand, EngineReading, TokenCounter, TokenKind
 from agent.measure.gpu import GpuIdentity, GpuProcess, GpuReading, Power, PowerScope
 from agent.measure.node import NodeReckoner
@@ -41,6 +42,7 @@ class CountedRack:
     def __init__(self, **nodes: Node) -> None:
         self.nodes = nodes
         self.reckoners = {name: self._reckoner(name, node) for name, node in nodes.items()}
+        self.desks = {name: IncidentDesk() for name in nodes}
         self.rack = RackReckoner(RackPlan(), 10.0)
         self.rack.expect([f"http://{name}:9744" for name in nodes])
 
@@ -54,7 +56,8 @@ class CountedRack:
 
     def document(self, name: str, seconds: float) -> NodeTotals:
         """What a node says at a moment, as its reader understands it."""
-        return from_json(to_json(totals_of(self.snapshot(name, seconds), Moment(seconds, 0.0))))
+        snapshot = self.desks[name].examined(self.snapshot(name, seconds))
+        return from_json(to_json(totals_of(snapshot, Moment(seconds, 0.0))))
 
     def snapshot(self, name: str, seconds: float) -> Snapshot:
         """Feed a node everything that there is at a moment."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agent.measure.incident import Cause, Evidence, Incident, Kind, Severity
+from agent.measure.incident import Bounds, Cause, Evidence, Incident, Kind, Severity
 
 MODEL = "meta-llama/Llama-2-70b-chat-hf"
 
@@ -56,6 +56,13 @@ def engine_down(node: str = "tray-15", *, ended: float | None = 1_800_000_560.0)
         engine_instance="127.0.0.1:8000",
         ended=ended,
         lost_tokens=2_440_000.0,
+        lost_joules=57_300.0,
+        lost_cost=0.31,
+        lost_tokens_bounds=Bounds(2_391_000.0, 2_489_000.0),
+        lost_joules_bounds=Bounds(56_100.0, 58_500.0),
+        lost_cost_bounds=Bounds(0.30, 0.32),
+        lost_gpu_seconds=320.0,
+        currency="USD",
         confidence=1.0,
         evidence=(Evidence("engine_up", node, None, 1.0, 0.0, text),),
         summary=f"{node}: {MODEL} made 100 % fewer tokens than it should: {text}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from agent.measure.engine import TokenKind
 from agent.measure.rack_snapshot import MemberGpu
@@ -34,6 +34,8 @@ class RackNode:
     drained: str | None = None
     began: float = 0.0
     """Moment at which its count began."""
+    outer: dict[str, float] = field(default_factory=dict)
+    """Watts at the boundaries around its GPUs that it measures."""
 
     def tokens(self, seconds: float) -> float:
         """The truth at a moment."""
@@ -58,8 +60,9 @@ class RackNode:
             )
             for number in range(self.engines)
         )
-        energy = BoundaryTotals(
-            "gpu", "nvml", self.watts * told, clock - lag, None, 1.0, self.watts, frozenset(), frozenset()
+        energies = tuple(
+            BoundaryTotals(at, "nvml", watts * told, clock - lag, None, 1.0, watts, frozenset(), frozenset())
+            for at, watts in {"gpu": self.watts, **self.outer}.items()
         )
         plain = NodeTotals(
             node=NodeIdentity(self.name, "r12"),
@@ -72,7 +75,7 @@ class RackNode:
             drained=self.drained,
             tokens={(self.model, OUTPUT): self.tokens(told)},
             engines=engines,
-            boundaries=(energy,),
+            boundaries=energies,
             gpus=tuple(
                 MemberGpu(n, f"GPU-{self.name}-{n}", up=True, power_watts=self.watts / self.gpus)
                 for n in range(self.gpus)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from agent.measure.gpu import GpuReading
+    from agent.measure.host import HostReading
     from agent.measure.incident import Incident
     from agent.measure.snapshot import Snapshot
 
@@ -46,9 +47,10 @@ class ReplayedNode:
         page: Callable[[int], bytes],
         gpus: Callable[[Moment], tuple[GpuReading, ...]] | None = None,
         engine_count: int = 1,
+        host: Callable[[Moment], HostReading] | None = None,
     ) -> None:
         """`page` gives the page of the engine of that place."""
-        self._page, self._gpus = page, gpus
+        self._page, self._gpus, self._host = page, gpus, host
         self._loop = VirtualLoop()
         targets = tuple(
             engines.Target(url=f"http://127.0.0.1:{FIRST_PORT + place}/metrics")
@@ -59,7 +61,8 @@ class ReplayedNode:
         for each in (collector, *self._sources):
             each._client = self  # the seam: what is beyond it is the network
         self._reckoner = NodeReckoner("node-a", "rack-a", 10.0, "boot", "run")
-        self._reckoner.expect([source.name for source in self._sources] + ["nvml"] * bool(gpus))
+        others = ["nvml"] * bool(gpus) + ["host"] * bool(host)
+        self._reckoner.expect([source.name for source in self._sources] + others)
         self._outcomes: dict[str, Outcome] = {}
         self.memory = Memory()
         self.snapshot: Snapshot | None = None
@@ -98,6 +101,9 @@ class ReplayedNode:
         if self._gpus is not None:
             with self._told("nvml", now):
                 self._reckoner.take(Reading("nvml", now, gpus=self._gpus(now)), 1.0)
+        if self._host is not None:
+            with self._told("host", now):
+                self._reckoner.take(Reading("host", now, host=self._host(now)), 1.0)
 
     def _told(self, source: str, now: Moment) -> _Told:
         return _Told(self._reckoner, self._outcomes, source, now)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from fakes.incidents import engine_down, not_reporting, power_capped, unexplained, worded
 
 from agent.measure.engine import Latency, TokenKind
+from agent.measure.limiter import Limit, Limiter, LimitEvidence
 from agent.measure.rack_snapshot import (
     DeploymentFigures,
     MemberFigures,
@@ -209,6 +210,24 @@ def workstation(sequence: int = 1, seconds: float = 1000.0) -> RackSnapshot:
     )
 
 
+LIMITERS = {
+    "chat-batch": Limiter(
+        Limit.KV_MEMORY,
+        0.98,
+        (
+            LimitEvidence(
+                "deployment_kv_cache_usage_ratio",
+                None,
+                0.98,
+                0.95,
+                "the KV cache is 98% full and 14 requests wait",
+            ),
+        ),
+    ),
+    "chat-live": Limiter(Limit.DEMAND, None),
+}
+
+
 def shared(sequence: int = 1, seconds: float = 1000.0) -> RackSnapshot:
     """A node of eight GPUs alone: two models in three deployments, of which one does not know its GPUs."""
     whole = rack_of((member("hgx-03", 9_210.0, gpus=8),), sequence, name="hgx-03", seconds=seconds)
@@ -230,6 +249,7 @@ def shared(sequence: int = 1, seconds: float = 1000.0) -> RackSnapshot:
             waiting=0.0,
             reasons=frozenset() if gpus else unknown,
             service=service(model, scale),
+            limiter=LIMITERS.get(name),
         )
 
     deployments = (

@@ -21,6 +21,20 @@ def test_t2_a_counter_that_falls_was_reset_and_counts_from_zero(bench, gpu):
     assert told(bench, 1.0).nvlink_bytes_total == {"tx": 100.0}
 
 
+def test_t1_pcie_replays_start_at_zero_and_outlive_the_driver(bench, gpu):
+    bench.take_gpus(gpu(0.0, pcie_replays=17))
+    bench.take_gpus(gpu(1.0, pcie_replays=19))
+    bench.take_gpus(gpu(2.0, pcie_replays=1))
+
+    assert told(bench, 2.0).pcie_replays_total == 3.0
+
+
+def test_pcie_replays_that_nobody_tells_are_absent(bench, gpu):
+    bench.take_gpus(gpu(0.0))
+
+    assert told(bench, 0.0).pcie_replays_total is None
+
+
 def test_t15_a_lost_gpu_tells_no_totals(bench, gpu, lost_gpu):
     bench.take_gpus(gpu(0.0, nvlink_bytes={"tx": 5000.0}))
     bench.take_gpus(lost_gpu(1.0, number=0))

@@ -102,3 +102,14 @@ def test_t3_a_part_whose_gpus_changed_has_no_ratio_for_a_window():
 
     assert deployment(early, "qwen").tokens_per_joule == {}
     assert deployment(late, "qwen").tokens_per_joule[OUTPUT, "gpu"] == 2.0
+
+
+def test_a_rack_says_what_bounds_a_deployment_on_how_many_of_its_nodes():
+    """A node of two GPUs has two deployments: each is told by its own name."""
+    rack = CountedRack(n0=one(gpus=("n0-0",)), n1=two("n1", kv_cache_usage_ratio=0.99), n2=one()).run(end=12)
+
+    assert [each.text for each in deployment(rack).limiter.evidence] == [
+        "host on 2 of 3 nodes: GPUs work 0% of the time, though 3 requests are there",
+        "kv memory on n1: the KV cache is 99% full, and 1 request waits",
+    ]
+    assert deployment(rack, "qwen").limiter.name == "host"

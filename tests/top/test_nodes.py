@@ -3,6 +3,8 @@
 import pytest
 from fakes.racks import LLAMA, OUTPUT, ailing_rack, away, gpu, member, rack
 
+from agent.measure.limiter import Limit, Limiter
+from agent.measure.rack_snapshot import DeploymentFigures
 from agent.top.cells import Tone, cells_wide, plain
 from agent.top.gpus import Paint, Scale, gpu_cells
 from agent.top.models import model_table
@@ -206,8 +208,13 @@ def test_a_missing_node_opened_shows_no_old_figures():
     assert "kW" not in text
 
 
-def test_models_are_told_with_their_requests():
-    table = model_table(page_of(member("a"), member("b")), "gpu")
+def test_models_are_told_with_their_requests_and_what_bounds_them():
+    served = (
+        DeploymentFigures("chat", LLAMA, limiter=Limiter(Limit.KV_MEMORY, 0.99)),
+        DeploymentFigures("batch", LLAMA, limiter=Limiter(Limit.DEMAND, None)),
+        DeploymentFigures("other", LLAMA),
+    )
+    table = model_table(page_of(member("a"), member("b"), deployments=served), "gpu")
 
     assert [plain(each) for each in table.rows[0][1]] == [
         LLAMA,
@@ -217,4 +224,5 @@ def test_models_are_told_with_their_requests():
         "12.50",
         "4,608",
         "12",
+        "kv memory, demand",
     ]

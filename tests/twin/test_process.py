@@ -193,7 +193,7 @@ def test_a_tray_that_is_off_answers_nothing_while_the_others_do(twin):
     with pytest.raises((ConnectionError, http.client.RemoteDisconnected)):
         http_get(f"{running.url}/gpus/0")
     assert http_get(f"{running.url}/gpus/1")[0] == 200
-    assert running.truth()["trays"][0]["watts"] == {"gpu": 0.0, "module": 0.0}
+    assert running.truth()["trays"][0]["watts"] == {"gpu": 0.0, "module": 0.0, "node": 0.0}
 
 
 def test_the_truth_of_a_moment_is_the_same_whenever_it_is_asked_for(twin):

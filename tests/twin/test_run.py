@@ -7,8 +7,9 @@ import pytest
 from fakes.agent import RunningAgent
 
 from agent import config
-from agent.daemon import collectors_of, reckoner_of
+from agent.daemon import collectors_of
 from agent.gather import Gatherer
+from agent.reckoners import reckoner_of
 
 REST = """
 rack: {trays: 2, tokens_per_second: 43210.987, cached_share: 0.5}

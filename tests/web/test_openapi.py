@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, settings
 
 from agent.measure.engine import Latency
 from agent.measure.incident import Cause, Kind, Severity
+from agent.measure.limiter import UNDECIDED, Limit, Limiter, LimitEvidence
 from agent.measure.rack_snapshot import (
     EFFICIENCY,
     RATE,
@@ -143,6 +144,11 @@ SERVICE = ServiceFigures(
     goodput_requests_per_second=(0.25, 0.5),
     cached_prompt_ratio=0.25,
 )
+LIMITER = Limiter(
+    Limit.POWER_LIMIT,
+    0.99,
+    (LimitEvidence("gpu_power_watts", 1, 1390.0, 1400.0, "GPU 1 at the power limit"),),
+)
 RACK = RackSnapshot(
     sequence=7,
     at=Moment(1.0, 1_760_000_000.0),
@@ -174,8 +180,8 @@ RACK = RackSnapshot(
         ModelFigures("qwen", {}, {"output": 9.0}, {}, 0),
     ),
     deployments=(
-        DeploymentFigures("chat", "llama", power_watts={"gpu": 100.0}, service=SERVICE),
-        DeploymentFigures("batch", "qwen", reasons=frozenset({Invalid.UNATTRIBUTED})),
+        DeploymentFigures("chat", "llama", power_watts={"gpu": 100.0}, service=SERVICE, limiter=LIMITER),
+        DeploymentFigures("batch", "qwen", reasons=frozenset({Invalid.UNATTRIBUTED}), limiter=UNDECIDED),
     ),
     members=(
         MemberFigures(
@@ -233,7 +239,7 @@ def objects_in(value, path=()):
 
 
 FREE = {"tokens_per_second", "tokens_total", "backfilled_tokens_total", "power_watts", "power_sources"}
-FREE |= {"energy_joules_total", "tokens_per_joule", "figures", "latency_seconds"}
+FREE |= {"energy_joules_total", "tokens_per_joule", "figures", "latency_seconds", "power_coverage"}
 """Objects whose keys are kinds, boundaries, figures or latencies."""
 PLAIN_RACK = json.loads(rack_codec.to_json(RACK))
 FIXED = [path for path in objects_in(PLAIN_RACK) if FREE.isdisjoint(path)]

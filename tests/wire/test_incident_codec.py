@@ -27,6 +27,7 @@ PLACES = {
     "lost": 10,
     "sure": 12,
     "evidence": 13,
+    "loss": 15,
 }
 
 
@@ -73,6 +74,11 @@ def test_an_incident_is_of_the_node_that_tells_it():
         ({"sure": {}}, "incidents: {} is not a number"),
         ({"evidence": [["engine_up"]]}, "incidents: not enough values to unpack"),
         ({"evidence": 5}, "incidents: 'int' object is not iterable"),
+        ({"loss": [1.0]}, "incidents: not enough values to unpack"),
+        ({"loss": 5}, "incidents: 'int' object is not subscriptable"),
+        ({"loss": [None, [1.0], None, None, None, ""]}, "incidents: not enough values to unpack"),
+        ({"loss": [None, None, ["a", 1.0], None, None, ""]}, "incidents: 'a' is not a number"),
+        ({"loss": [None, None, None, None, None, 7]}, "incidents: 7 is no text"),
     ],
 )
 def test_a_row_that_makes_no_sense_makes_the_document_malformed(changes, why):
@@ -85,10 +91,20 @@ def test_a_row_that_makes_no_sense_makes_the_document_malformed(changes, why):
 
 def test_a_row_that_is_too_short_makes_the_document_malformed():
     plain = json.loads(to_json(TOTALS))
-    plain["incidents"][0].pop()
+    del plain["incidents"][0][14:]
 
     with pytest.raises(SourceError, match="incidents: not a row of 15 values"):
         from_json(json.dumps(plain).encode())
+
+
+def test_a_node_that_tells_only_lost_tokens_is_read():
+    plain = json.loads(to_json(TOTALS))
+    for row in plain["incidents"]:
+        row.pop()
+    read = from_json(json.dumps(plain).encode()).incidents
+
+    assert [each.lost_tokens for each in read] == [each.lost_tokens for each in TOTALS.incidents]
+    assert [each.lost_joules_bounds for each in read] == [None, None]
 
 
 def test_a_kind_that_only_a_later_version_knows_is_left_out_and_the_node_stays():

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.measure.engine import TokenKind
+from agent.measure.limiter import Limit, Limiter, LimitEvidence
 from agent.measure.rack_snapshot import MemberGpu
 from agent.measure.reading import Reason, SourceError
 from agent.measure.series import Point
@@ -18,6 +19,21 @@ from agent.measure.validity import Flag, Invalid
 from agent.wire.totals import from_json, to_json
 
 UUID = "0f0e1b2c-1234-5678-9abc-def012345678"
+
+
+LIMITER = Limiter(
+    Limit.DEMAND,
+    0.987_654_321,
+    (
+        LimitEvidence(
+            "deployment_limiter",
+            None,
+            None,
+            None,
+            "all 123 requests are in work; more of them have made 61000 tokens/s, so many usually make 45678",
+        ),
+    ),
+)
 
 
 @pytest.fixture
@@ -33,7 +49,7 @@ def totals():
         node=NodeIdentity("tray-07.example.net", "r12", "1821924000123", "6", f"{UUID}.0"),
         tokens={(model, kind): 9_876_543_210.0 for kind in TokenKind},
         engines=tuple(replace(engine, live=live, deployment=0) for engine in plain.engines),
-        deployments=(DeploymentTotals(model, model, 4, whole=True),),
+        deployments=(DeploymentTotals(model, model, 4, whole=True, limiter=LIMITER),),
         boundaries=tuple(
             replace(
                 plain.boundaries[0],
@@ -89,11 +105,23 @@ def test_four_gpus_and_two_engines_stay_below_four_kilobytes(totals):
 def test_four_gpus_and_two_engines_of_two_deployments_stay_below_four_kilobytes(totals):
     well = [replace(at, reasons=frozenset()) for at in totals.boundaries[:2]]
     parts = tuple(
-        DeploymentTotals(name, name, 2, whole=False, since_seconds=12_345.678_901, energies=tuple(well))
+        DeploymentTotals(name, name, 2, False, 12_345.678_901, tuple(well), limiter=LIMITER)
         for name in ("meta-llama/Llama-2-70b-chat-hf", "Qwen/Qwen2.5-72B-Instruct")
     )
 
     assert len(to_json(replace(totals, deployments=parts))) <= 4096
+
+
+def test_a_node_that_does_not_tell_what_bounds_a_deployment_is_read(totals):
+    told = from_json(broken(totals, lambda plain: plain["deployments"][0].pop()))
+
+    assert told.deployments[0].limiter is None
+
+
+def test_a_limit_that_only_a_later_version_knows_is_unknown(totals):
+    told = from_json(broken(totals, lambda plain: plain["deployments"][0][7].__setitem__(0, "moon")))
+
+    assert told.deployments[0].limiter.name is Limit.UNKNOWN
 
 
 def test_another_schema_is_refused_with_both_versions(totals):

@@ -37,6 +37,8 @@ WEDGED = (
     "a driver call for this GPU does not return: look for Xid 119, 120 or 45 in the kernel log; "
     "reset the GPU or reboot when it stays so"
 )
+SHARED = ("clock_hertz", "temperature_celsius")
+"""Attributes of which a part is read each second, and a part more seldom."""
 STATES = {Code.GPU_IS_LOST: GpuState.LOST, Code.RESET_REQUIRED: GpuState.RESET_REQUIRED}
 TROUBLES = {
     GpuState.LOST: "fell off the bus: drain the node, reset the GPU or reboot",
@@ -50,6 +52,7 @@ class Rates:
 
     fast_seconds: float
     medium_seconds: float
+    detail_seconds: float
     slow_seconds: float
     share: float
     processes: bool = True
@@ -95,18 +98,21 @@ class Device:
         self._driver = driver
         self._rates = rates
         self._open = False
-        self._gpm = Gpm(nvml)
         self._nvlinks = NvLinks(nvml, traffic=False)
         self._power: tuple[tuple[PowerScope, int | None, int | None], ...] = ()
         self._energy: int | None = None
+        self._seldom: Values = {}
+        """What is read less often than once a second, or once, put together."""
         self._groups()
+        self._gpm = Gpm(nvml, self.detail.pace)
 
     def _groups(self) -> None:
         rates = self._rates
+        periods = (rates.fast_seconds, rates.medium_seconds, rates.detail_seconds, *[rates.slow_seconds] * 2)
         self.once = Group(self._nvml, self.handle, Pace(0, 1))
-        self.fast, self.medium, self.slow, self.links = (
+        self.fast, self.medium, self.detail, self.slow, self.links = (
             Group(self._nvml, self.handle, Pace(period, rates.share, rates.fast_seconds * TICK_SLACK))
-            for period in (rates.fast_seconds, rates.medium_seconds, rates.slow_seconds, rates.slow_seconds)
+            for period in periods
         )
 
     @property
@@ -141,15 +147,22 @@ class Device:
         self.once.probe_features(features.ONCE)
         self.once.read()
         self._probe_fast()
-        self.medium.probe_fields((*fields.medium(self._driver), *TRAFFIC))
+        self.medium.probe_features(features.MEDIUM)
         self._gpm.free()
-        counters = (features.gpm(self._gpm),) if self._rates.gpm else ()
-        self.medium.probe_features((*features.MEDIUM, *counters))
-        if not self.medium.has("power_limit_watts", PowerScope.GPU):
-            self.medium.probe_features((features.LIMIT,))
+        self._gpm = Gpm(self._nvml, self.detail.pace)
+        counters = [features.gpm(self._gpm)] if self._rates.gpm else []
+        self.detail.probe_features((*features.DETAIL, *counters))
+        # Without GPM the rate of now is reckoned from counters of traffic, which may not go in steps then.
+        rated = bool(counters) and counters[0].name not in self.detail.refused
+        self.medium.probe_fields(() if rated else TRAFFIC)
+        self.detail.probe_fields((*fields.detail(self._driver), *(TRAFFIC if rated else ())))
+        if not self.detail.has("power_limit_watts", PowerScope.GPU):
+            self.detail.probe_features((features.LIMIT,))
         self.slow.probe_fields(fields.SLOW)
         self.slow.probe_features((*features.SLOW, *((features.PROCESSES,) if self._rates.processes else ())))
-        self._nvlinks = NvLinks(self._nvml, traffic=not self.medium.has("nvlink_bytes"))
+        self._nvlinks = NvLinks(
+            self._nvml, traffic=not any(group.has("nvlink_bytes") for group in (self.medium, self.detail))
+        )
         self.denied = self._denied()
         self._open = True
 
@@ -180,24 +193,39 @@ class Device:
     def _read(self) -> Result:
         at, values = self._read_fast()
         now = at.monotonic_seconds
-        if self.slow.due(now):
+        if self._read_seldom(now):
+            self._seldom = self._joined()
+        if self.medium.due(now):
+            self.medium.read(mig=self.slow.values.get("mig", False))
+        often = self.medium.values
+        both = {name: {**self._seldom.get(name, {}), **often.get(name, {})} for name in SHARED}
+        self._failures = 0
+        return Result(GpuState.OK, at, values={**self._seldom, **often, **both, **values})
+
+    def _read_seldom(self, now: float) -> bool:
+        """Ask what is due of all that is read more seldom than once a second; tell whether anything was."""
+        slow_due = self.slow.due(now)
+        if slow_due:
             self.slow.read()
             self.slow.values["recovery_action"] = _recovery(self.slow.values.get("recovery_action"))
-        held = dict(self.slow.values)
-        if self.medium.due(now):
-            self.medium.read(mig=held.get("mig", False))
-        held |= self._links_now(now)
-        held.pop("mig", None)
-        place = self.once.values.get("placement", {}) | held.pop("placement", {})
-        held["placement"] = Placement(**place) if place else None
-        self._failures = 0
-        return Result(GpuState.OK, at, values=self.medium.values | held | values)
+        mig = self.slow.values.get("mig", False)
+        detail_due = self.detail.due(now) or (self._gpm.waits(now) and not mig)
+        if detail_due:
+            self.detail.read(mig=mig)
+        return self._read_links(now) or slow_due or detail_due
 
-    def _links_now(self, now: float) -> Values:
+    def _joined(self) -> Values:
+        """Put together what is read seldom, or once."""
+        values = {**self.detail.values, **self.slow.values, **self.links.values}
+        values.pop("mig", None)
+        place = {**self.once.values.get("placement", {}), **values.pop("placement", {})}
+        return {**values, "placement": Placement(**place) if place else None}
+
+    def _read_links(self, now: float) -> bool:
         """Ask the NVLinks when it is time, at a pace of their own; not in the reading that opens the GPU."""
         links, settled = self._nvlinks, self._nvlinks.settled
         if not self._rates.nvlinks or not self.well or (settled and not self.links.due(now)):
-            return self.links.values
+            return False
         started = time.monotonic()
         self.links.values = {}
         for answer in links.ask(self.handle):
@@ -206,7 +234,7 @@ class Device:
             self.links.pace.spent(started, time.monotonic() - started)
         elif links.refused == Code.NO_PERMISSION:
             self.denied |= {"NVLink counters"}
-        return self.links.values
+        return True
 
     def _read_fast(self) -> tuple[Moment, Values]:
         before = time.monotonic()
@@ -271,7 +299,7 @@ class Device:
 
     def returned(self) -> None:
         """Be told, by the thread that was stuck, that it is back: what it read belongs to the past."""
-        for group in (self.fast, self.medium, self.slow, self.links):
+        for group in (self.fast, self.medium, self.detail, self.slow, self.links):
             group.pace.forget()  # a hang is not what a call costs
         self.stuck = False
 
@@ -302,7 +330,7 @@ class Device:
         )
 
     def _denied(self) -> frozenset[str]:
-        groups = (self.once, self.fast, self.medium, self.slow)
+        groups = (self.once, self.fast, self.medium, self.detail, self.slow)
         refused = (item for group in groups for item in group.refused.items())
         return frozenset(name for name, code in refused if code == Code.NO_PERMISSION)
 

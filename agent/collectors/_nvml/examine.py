@@ -96,6 +96,7 @@ def _session(nvml: Library, session: Session) -> Iterator[Finding]:
         for _ in range(REPEATS):
             if device.well:
                 device.medium.read()
+                device.detail.read()
                 device.slow.read()
                 device.read()
         yield from _device(device)
@@ -128,7 +129,7 @@ def _device(device: Device) -> Iterator[Finding]:
     yield _place(subject, reading.placement if reading else None)
     missing = {
         name: code
-        for group in (device.once, device.fast, device.medium, device.slow)
+        for group in (device.once, device.fast, device.medium, device.detail, device.slow)
         for name, code in group.refused.items()
         if name not in device.denied
     }
@@ -178,7 +179,8 @@ def _costs(nvml: Library) -> Iterator[Finding]:
 
 def _latencies(device: Device) -> Finding:
     """Say what the driver itself spends on each field."""
-    batches = [group.batch for group in (device.fast, device.medium, device.slow) if group.batch]
+    groups = (device.fast, device.medium, device.detail, device.slow)
+    batches = [group.batch for group in groups if group.batch]
     told = [item for batch in batches for item in batch.latencies_seconds().items()]
     each = ", ".join(f"{field.label} {seconds * 1e6:.0f}" for field, seconds in told)
     return Finding(Level.OK, f"GPU {device.index} time in the driver, in us", each or "tells none")

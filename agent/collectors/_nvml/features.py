@@ -226,12 +226,18 @@ ONCE = (Feature("nvmlDeviceGetPlatformInfo", (_platform,)),)
 
 MEDIUM = (
     Feature("nvmlDeviceGetUtilizationRates", (_utilization,), without_mig=True),
-    Feature("nvmlDeviceGetMemoryInfo", (_memory_v2, _memory_v1)),
     Feature("nvmlDeviceGetTemperature", (_temperature, _temperature_old)),
-    Feature("nvmlDeviceGetMarginTemperature", (_margin,)),
     Feature("nvmlDeviceGetCurrentClocksEventReasons", (_reasons, _reasons_old)),
-    *(Feature(f"nvmlDeviceGetClockInfo({name})", (_clock(name),)) for name in CLOCKS),
+    Feature("nvmlDeviceGetClockInfo(sm)", (_clock("sm"),)),
 )
+"""What tells within a second why throughput drops."""
+
+DETAIL = (
+    Feature("nvmlDeviceGetMemoryInfo", (_memory_v2, _memory_v1)),
+    Feature("nvmlDeviceGetMarginTemperature", (_margin,)),
+    *(Feature(f"nvmlDeviceGetClockInfo({name})", (_clock(name),)) for name in CLOCKS if name != "sm"),
+)
+"""What moves slowly, or follows what is in MEDIUM."""
 
 SLOW = (
     Feature("nvmlDeviceGetMigMode", (_mig,)),

@@ -91,8 +91,8 @@ def throttle_fields(driver: str) -> tuple[Field, ...]:
     return tuple(Field("throttled_seconds", reason, number, 0, NANO) for reason, number in numbers.items())
 
 
-def medium(driver: str) -> tuple[Field, ...]:
-    """Return the fields that are read about once a second."""
+def detail(driver: str) -> tuple[Field, ...]:
+    """Return the fields that are read every few seconds: what they count is not less for that."""
     return (*LIMITS, MEMORY_TEMPERATURE, *throttle_fields(driver))
 
 

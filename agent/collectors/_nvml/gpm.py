@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent.collectors._nvml.library import Library
+    from agent.collectors._nvml.pace import Pace
 
     Answer = tuple[str, Any, Any]
 
 LEAST_SECONDS = 0.11
 """Samples must lie more than 0.1 s apart (nvml.h)."""
 MOST_SECONDS = 10.0
-"""The mean of a longer time is no figure of now: after a gap it begins anew."""
+MOST_PERIODS = 2.5
+"""The mean of a longer time, or of so many periods, is no figure of now: after a gap it begins anew."""
 PERCENT = 100.0
 MEBI = 2.0**20
 LINKS = "link_bytes_per_second"
@@ -50,14 +52,23 @@ VERSION = 1
 class Gpm:
     """Two samples of one GPU, the older of which is taken anew each time; used in sampler threads only."""
 
-    def __init__(self, nvml: Library) -> None:
+    def __init__(self, nvml: Library, pace: Pace) -> None:
+        """`pace` tells how often it is asked."""
         self._nvml = nvml
+        self._pace = pace
         self._samples: list[Any] = []
         self._taken_seconds: float | None = None
         """When the newer sample was taken; None before the first."""
+        self._lone = False
+        """There is none before it to compare it with."""
         self._told: tuple[Answer, ...] = ()
         self._request: Any = None
         self._metrics = memoryview(b"")
+
+    def waits(self, now_seconds: float) -> bool:
+        """Whether a first sample can be compared with a second one now: it need not wait for its turn."""
+        taken = self._taken_seconds
+        return self._lone and taken is not None and now_seconds - taken >= LEAST_SECONDS
 
     def ask(self, handle: Any) -> Sequence[Answer]:
         """Take a sample and return the means since the last one; nothing before the second.
@@ -71,17 +82,18 @@ class Gpm:
         if since < LEAST_SECONDS:
             return self._told
         self._samples.reverse()
-        self._taken_seconds, self._told = None, ()
+        self._taken_seconds, self._told, self._lone = None, (), False
         self._nvml.call("nvmlGpmSampleGet", handle, self._samples[1])
         self._taken_seconds = now
-        if since <= MOST_SECONDS:
+        self._lone = since > max(MOST_SECONDS, MOST_PERIODS * self._pace.period_seconds)
+        if not self._lone:
             self._told = self._means()
         return self._told
 
     def free(self) -> None:
         """Give the samples back to the driver."""
         samples, self._samples = self._samples, []
-        self._taken_seconds, self._told = None, ()
+        self._taken_seconds, self._told, self._lone = None, (), False
         for sample in samples:
             with contextlib.suppress(Refusal):  # a driver that is gone holds nothing any more
                 self._nvml.call("nvmlGpmSampleFree", sample)

@@ -37,6 +37,8 @@ class Group:
 
     def probe_fields(self, fields: Sequence[Field]) -> None:
         """Keep those fields of which the driver knows something. Raises Refusal when the GPU is gone."""
+        if not fields:
+            return
         try:
             batch = Batch(self._nvml, self._handle, fields)
             kept, refused = batch.probe()

@@ -12,22 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from agent.collectors._nvml.library import Code, Refusal
 from agent.measure.gpu import GpuIdentity
+from agent.measure.gpu_fabric import fabric_of
 
 if TYPE_CHECKING:
     from agent.collectors._nvml.library import Library
 
 UNKNOWN_BYTE = 0xFF
-FABRIC_STATES = ("unsupported", "not_started", "in_progress", "completed")
-FABRIC_COMPLETED = 3
-HEALTHY = {1: True, 2: False, 3: False}
-"""healthSummary of fabric v3: healthy, unhealthy, limited capacity; 0 is not supported."""
-
-DEGRADED = 1
-RIGHT_CONFIGURATIONS = {0, 1}
-"""Of the mask's 4-bit field incorrect_configuration: not supported, none."""
-
-HEALTH_MASK_FIELDS = (0, 2, 4, 6)
-"""Shifts of its 2-bit fields (1 true, 2 false): bandwidth, recovery, unhealthy route, access timeout."""
 
 
 def read_identity(nvml: Library, handle: Any, driver: str) -> GpuIdentity:
@@ -100,24 +90,4 @@ def parse_fabric(raw: bytes) -> dict[str, Any]:
     """Read nvmlGpuFabricInfo_v2_t or its extension v3: an all-zero cluster is no cluster."""
     uuid, status, clique, state, mask = struct.unpack_from("<16siIB3xI", raw, 4)
     summary = raw[36] if len(raw) > 36 else 0  # noqa: PLR2004 - the offset of v3's healthSummary
-    completed = state == FABRIC_COMPLETED and status == 0
-    many_nodes = completed and any(uuid) and uuid != b"\xff" * 16
-    return {
-        "cluster_uuid": _dashed(uuid.hex()) if many_nodes else None,
-        "clique": clique if many_nodes else None,
-        "fabric_state": FABRIC_STATES[state] if state < len(FABRIC_STATES) else f"state_{state}",
-        "fabric_healthy": HEALTHY.get(summary, _healthy(mask)),
-    }
-
-
-def _healthy(mask: int) -> bool | None:
-    """Judge v2's health mask; None when no field of it says anything."""
-    fields = [mask >> shift & 0b11 for shift in HEALTH_MASK_FIELDS]
-    configuration = mask >> 8 & 0b1111
-    if not any(fields) and not configuration:
-        return None
-    return DEGRADED not in fields and configuration in RIGHT_CONFIGURATIONS
-
-
-def _dashed(digits: str) -> str:
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+    return fabric_of(uuid, clique, state, well=status == 0, summary=summary, mask=mask)

@@ -27,7 +27,8 @@ TRAFFIC = (
 """Of all links in one number; in KiB."""
 TRAFFIC_OF_LINK = {"tx": 202, "rx": 204}
 """Of one link, in bytes; for drivers that do not add them up (NVLink 5)."""
-STATE = 165
+STATE, SPEED = 165, 164
+MEGA = 1e6
 STATES = {0: "inactive", 1: "active", 2: "sleep", 3: "traffic_disabled"}
 ERRORS = {
     "replay": 161,
@@ -82,18 +83,25 @@ class NvLinks:
             self.settled, self.refused = True, refusal.code  # of all links at once: no field values here
             return ()
         check(codes)
+        return self._folded(zip(self._batch.fields, answers, strict=True))
+
+    def _folded(self, answered: Iterable[tuple[Field, float | None]]) -> Iterable[Answer]:
         states: dict[str, int] = dict.fromkeys(STATES.values(), 0)
-        for field, value in zip(self._batch.fields, answers, strict=True):
+        speeds: list[float] = []
+        for field, value in answered:
             if value is None:
                 continue  # what a link had counted is not less for its silence: the sum keeps it
-            if field.attribute == "nvlinks":
+            if field.number == STATE:
                 state = STATES.get(int(value), f"state_{int(value)}")
                 states[state] = states.get(state, 0) + 1
+            elif field.number == SPEED:
+                speeds += [value] if value > 0 else []  # a link that is down has none
             else:
                 self._counts.setdefault((field.attribute, str(field.key)), {})[field.scope] = value
         told = any(states.values())
         return (
             *(("nvlinks", state, count) for state, count in states.items() if told),
+            ("nvlink_slowest_bytes_per_second", None, min(speeds, default=None)),
             *((attribute, key, sum(by.values())) for (attribute, key), by in self._counts.items()),
             ("nvlink_worst", None, worst_of({key: by for (_, key), by in self._counts.items()})),
         )
@@ -121,6 +129,7 @@ class NvLinks:
     def _of_link(self, link: int) -> Sequence[Field]:
         return (
             Field("nvlinks", None, STATE, link, 1),
+            Field("nvlink_slowest_bytes_per_second", None, SPEED, link, 1 / MEGA),
             *(Field("nvlink_errors", name, number, link, 1) for name, number in ERRORS.items()),
             *(Field("nvlink_bytes", name, number, link, 1) for name, number in self._traffic.items()),
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from statistics import median_low
 
 LONGEST_SECONDS = 60.0
 """A group is never asked less often for its cost's sake: one GPU's calls are bounded by `call_timeout`."""
@@ -37,7 +36,8 @@ class Pace:
     def spent(self, now_seconds: float, cost_seconds: float) -> None:
         """Take account of a run that began at `now_seconds`."""
         self._costs.append(cost_seconds)
-        wanted = median_low(self._costs) / self._share
+        median = sorted(self._costs)[(len(self._costs) - 1) // 2]
+        wanted = median / self._share
         ceiling = max(self._configured_seconds, LONGEST_SECONDS)
         self.period_seconds = min(max(self._configured_seconds, wanted), ceiling)
         on_time = abs(now_seconds - self._next_seconds) < self.period_seconds

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.diagnose.case import Case, Explanation, usual_rates
+from agent.diagnose.pressure import oom_kills
 from agent.measure.incident import Cause, Evidence
 
 if TYPE_CHECKING:
@@ -40,10 +41,16 @@ def _told(case: Case, cause: Cause, names: list[str], explained: float) -> Expla
         phrase = "does not answer, and its GPUs do nothing"
     else:
         phrase = "is gone"
-    evidence = tuple(
+    kills = oom_kills(case) if cause is Cause.ENGINE_DOWN else 0.0
+    if kills:
+        phrase += "; the kernel killed " + ("a process" if kills == 1.0 else f"{kills:.0f} processes")
+        phrase += " for want of memory"
+    told = tuple(
         Evidence(
             "engine_up", case.node, None, 1.0, float(cause is Cause.ENGINE_RESTART), f"engine {name} {phrase}"
         )
         for name in names
     )
-    return Explanation(cause, explained, 1.0, f"engine {', '.join(names)} {phrase}", evidence, None, names[0])
+    killed = (Evidence("host_oom_kills_total", case.node, None, 0.0, kills, phrase),) if kills else ()
+    text = f"engine {', '.join(names)} {phrase}"
+    return Explanation(cause, explained, 1.0, text, (*told, *killed), None, names[0])

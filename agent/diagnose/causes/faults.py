@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from agent.diagnose.case import Case, Explanation, gpu_numbers, grown, share_of
+from agent.diagnose.case import Case, Explanation, came, gpu_numbers, grown, share_of
 from agent.measure.incident import Cause, Evidence
 from agent.measure.xid import cause_of
 
@@ -12,6 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agent.diagnose.signs import GpuSigns
+
+
+JOINED_SECONDS = 30.0
+"""An error that came so long before throughput fell may be what it fell of …"""
+NEAR_SECONDS = 10.0
+"""… and most likely is within this time."""
+SURE, UNSURE = 0.8, 0.6
 
 
 def explain(case: Case) -> Iterator[Explanation]:
@@ -26,11 +34,24 @@ def _xids(case: Case, number: int) -> Iterator[Explanation]:
     told = {xid for sample in case.during for gpu in sample.gpus if gpu.gpu == number for xid in gpu.xids}
     for xid in sorted(told):
         cause = cause_of(xid)
-        if cause is None or grown(case, number, lambda gpu, xid=xid: gpu.xids.get(xid, 0.0)) <= 0:  # type: ignore[misc]  # bound now
+        if cause is None:
             continue
-        text = f"GPU {number} reported Xid {xid}"
+        at = came(case, number, lambda gpu, xid=xid: gpu.xids.get(xid, 0.0), JOINED_SECONDS)  # type: ignore[misc]  # bound now
+        if at is None:
+            continue
+        text = f"GPU {number} reported Xid {xid}{_joined(case, at)}"
         evidence = Evidence("gpu_xid_errors_total", case.node, number, None, None, text)
-        yield Explanation(cause, None, 0.8, text, (evidence,), number)
+        near = abs(at - case.since) <= NEAR_SECONDS
+        yield Explanation(cause, None, SURE if near else UNSURE, text, (evidence,), number)
+
+
+def _joined(case: Case, at: float) -> str:
+    """Say when it came and when throughput fell, where the wall clock is known."""
+    if case.wall_seconds is None:
+        return ""
+    moments = (datetime.fromtimestamp(each + case.wall_seconds, UTC) for each in (at, case.since))
+    came_at, fell_at = (f"{moment:%H:%M:%S}" for moment in moments)
+    return f" at {came_at} UTC, throughput fell at {fell_at}"
 
 
 def _memory(case: Case, number: int) -> Iterator[Explanation]:

@@ -113,7 +113,7 @@ class Ladder {
   constructor() {
     this.body = h("tbody");
     this.standing = h("p", { class: "standing" });
-    const head = ["Boundary", "Power", "Tokens/J", "J/token", "Energy"];
+    const head = ["Boundary", "Power", "Beside inner", "Tokens/J", "J/token", "Energy"];
     const row = h("tr", {}, ...head.map((text) => h("th", { scope: "col" }, text)));
     const table = h("table", { class: "ladder" }, h("thead", {}, row), this.body);
     this.element = h("article", { class: "card wide", id: "card-ladder" },
@@ -129,17 +129,31 @@ class Ladder {
     const known = [...LADDER.filter((name) => told.has(name)), ...[...told].filter((name) => !LADDER.includes(name)).sort()];
     keyed(this.body, known, (name) => name, makeRung, (element, name) => this.rung(element, name, rack));
     const unmetered = LADDER.filter((name) => !told.has(name));
-    setText(this.standing, unmetered.length ? `no meter at: ${unmetered.join(", ")}` : "every boundary has a meter");
+    setText(this.standing, unmetered.length ? `no meter at: ${unmetered.join(", ")}` : "every boundary has a meter; the facility is modelled");
+  }
+
+  // What a boundary draws beside the one inside it; less than nothing is shown, and why.
+  beside(cell, rest, rack) {
+    if (!rest) {
+      fill(cell, { number: "", unit: "", exact: "" });
+      setText(cell.lastChild, "");
+      return;
+    }
+    const standing = rack.figures[rest.figure];
+    fill(cell, f.watts(rest.power_watts));
+    setText(cell.lastChild, standing?.valid === false ? words.short(standing.reasons) : "");
+    cell.title = [`power at ${rest.boundary} less power at ${rest.inner}`, ...(standing?.reasons ?? []).map(words.reason)].join("\n");
   }
 
   rung(element, name, rack) {
     const figure = rack.figures[`${EFFICIENCY}_${name}`];
     const ratio = rack.tokens_per_joule[name]?.output;
-    const [heading, power, efficiency, cost, energy] = element.children;
+    const [heading, power, beside, efficiency, cost, energy] = element.children;
     setText(heading.firstChild, name);
     setText(heading.lastChild, rack.power_sources[name] ?? "");
     heading.title = words.boundary(name);
     fill(power, f.watts(rack.power_watts[name]));
+    this.beside(beside, rack.power_remainders.find((rest) => rest.boundary === name), rack);
     fill(efficiency, f.tokensPerJoule(ratio));
     setText(efficiency.lastChild, f.known(ratio) && figure?.valid !== false ? "" : words.short(figure?.reasons ?? ["unknown"]));
     efficiency.lastChild.title = (figure?.reasons ?? []).map(words.reason).join("\n");
@@ -151,7 +165,7 @@ class Ladder {
 function makeRung() {
   const cell = (kind) => h("td", { class: kind }, h("span", { class: "number" }), h("span", { class: "unit" }), h("span", { class: "why" }));
   return h("tr", {}, h("th", { scope: "row" }, h("span"), h("span", { class: "source" })),
-    cell("headline"), cell("headline"), cell("plain"), cell("plain"));
+    cell("headline"), cell("plain"), cell("headline"), cell("plain"), cell("plain"));
 }
 
 function fill(cell, told) {

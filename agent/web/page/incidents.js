@@ -107,13 +107,25 @@ function factsOf(incident, rack) {
     : `${since} to ${f.moment(ended, rack.at)} (${f.duration(ended - started)})`;
   const meanings = [words.meaning("Kind", kind), words.meaning("Cause", cause)].filter(Boolean).join("\n");
   const lost = f.tokens(incident.lost_tokens);
+  const joules = f.joules(incident.lost_joules);
   return [
     ["place", placeOf(incident)],
     ["cause", words.short([kind, cause]), meanings],
     ["time", time],
-    ...(incident.lost_tokens > 0 ? [["lost", `${lost.text} lost`, lost.exact]] : []),
+    ...(incident.lost_tokens > 0 ? [["lost", `${lost.text} lost`, `${lost.exact}${between(incident.lost_tokens_bounds, "tokens")}`]] : []),
+    ...(incident.lost_joules > 0 ? [["joules", `${joules.text} for nothing`, `${joules.exact}${between(incident.lost_joules_bounds, "J")}`]] : []),
+    ...(incident.lost_cost > 0 ? [["cost", moneyOf(incident), `energy and time of GPUs${between(incident.lost_cost_bounds, incident.currency)}`]] : []),
     ["sure", sureness(incident), `confidence ${f.plainNumber(incident.confidence, "", 2).text}`],
   ];
+}
+
+// What an estimate lies between.
+function between(bounds, unit) {
+  return bounds ? `, between ${f.plainNumber(bounds.lower, unit).text} and ${f.plainNumber(bounds.upper, unit).text}` : "";
+}
+
+function moneyOf({ lost_cost: cost, currency }) {
+  return `${cost < 100 ? cost.toFixed(2) : Math.round(cost)}\u202f${currency}`;
 }
 
 function sureness({ cause, confidence }) {

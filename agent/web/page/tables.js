@@ -38,6 +38,7 @@ const MODEL_COLUMNS = [
   { title: "Tokens/J", read: firstBoundary },
   { title: "Total", read: (m) => totalInShort(m.tokens_total.output) },
   { title: "Run + wait", read: runAndWait },
+  { title: "Bound by", left: true, read: (m) => boundBy(m.limiters) },
 ];
 
 const LATENCY_COLUMNS = [
@@ -54,6 +55,7 @@ const DEPLOYMENT_COLUMNS = [
   { title: "Output", read: (d) => f.tokensPerSecond(d.tokens_per_second.output) },
   { title: "Tokens/J", read: ratioOrWhyNot, bad: (d) => d.reasons.length > 0 },
   { title: "Run + wait", read: runAndWait },
+  { title: "Bound by", left: true, read: (d) => boundBy([d.limiter]) },
   { title: "First token", read: (d) => waited(d.service, "first_token"), served: true },
 ];
 
@@ -68,6 +70,14 @@ function waited(service, what) {
   const [half, most] = [f.quantity(told["50"], "s"), f.quantity(told["99"], "s")];
   const exact = f.known(told["50"]) || f.known(told["99"]) ? `p50: ${half.exact}\np99: ${most.exact}` : "unknown";
   return plainText(exact === "unknown" ? f.DASH : `${half.text} · ${most.text}`, exact);
+}
+
+// What more tokens would need more of; the figures that say so are in the title.
+function boundBy(limiters) {
+  const known = limiters.filter((limiter) => limiter);
+  if (known.length === 0) return plainText(f.DASH, "not looked at yet");
+  const said = known.flatMap(({ name, evidence }) => [`${words.short([name])}: ${words.meaning("Limit", name)}`, ...evidence.map(({ text }) => text)]);
+  return plainText(words.short([...new Set(known.map(({ name }) => name))]), [...new Set(said)].join("\n"));
 }
 
 function runAndWait({ requests }) {
@@ -174,7 +184,8 @@ export class Tables {
   show(rack) {
     this.rack = rack;
     byId("models").hidden = rack.models.length === 0;
-    this.models.show([...rack.models].sort((a, b) => f.naturally(a.model, b.model)));
+    const bounds = (model) => rack.deployments.filter((d) => d.model === model.model).map((d) => d.limiter);
+    this.models.show(rack.models.map((m) => ({ ...m, limiters: bounds(m) })).sort((a, b) => f.naturally(a.model, b.model)));
     this.showLatency(rack);
     this.showDeployments(rack);
     this.showNodes(rack);

@@ -1,4 +1,4 @@
-"""The fields of DCGM that are read: every name each has had, and what is made of its value.
+"""The fields of DCGM that are read: number, every name each has had, and what is made of its value.
 
 Names: of gpu-monitoring-tools (`dcgm_power_usage`), of DCGM 2 to 4.5 (`DCGM_FI_DEV_POWER_USAGE`), and since
 DCGM 4.6 (`DCGM_FI_DEV_BOARD_POWER_WATTS`). Numbers and values did not change with the names: what 4.6 calls
@@ -41,6 +41,10 @@ def _prof(number: int, names: str, part: str, key: str) -> DcgmField:
     return DcgmField(number, tuple(PROF + name for name in names.split()), part, key, whole=False)
 
 
+def _link(number: int, names: str, error: str) -> DcgmField:
+    return _dev(number, " ".join(f"NVLINK_{name}" for name in names.split()), "nvlink_errors", error)
+
+
 THROTTLED = (
     (240, "POWER_VIOLATION", "sw_power_cap"),
     (241, "THERMAL_VIOLATION", "thermal"),
@@ -57,11 +61,28 @@ THROTTLED = (
 )
 """Two of them are there twice; the later, precise ones win."""
 
+NVLINK5_ERRORS = (
+    (1204, "COUNT_RX_MALFORMED_PACKET_ERRORS RX_PACKET_MALFORMED_TOTAL", "malformed_packet"),
+    (1205, "COUNT_RX_BUFFER_OVERRUN_ERRORS RX_PACKET_DROPPED_TOTAL", "buffer_overrun"),
+    (1206, "COUNT_RX_ERRORS RX_ERROR_TOTAL", "receive"),
+    (1207, "COUNT_RX_REMOTE_ERRORS RX_REMOTE_ERROR_TOTAL", "receive_remote"),
+    (1208, "COUNT_RX_GENERAL_ERRORS RX_GENERAL_ERROR_TOTAL", "receive_general"),
+    (1209, "COUNT_LOCAL_LINK_INTEGRITY_ERRORS INTEGRITY_ERROR_TOTAL", "local_link_integrity"),
+    (1210, "COUNT_TX_DISCARDS", "transmit_discard"),
+    (1212, "COUNT_LINK_RECOVERY_FAILED_EVENTS RECOVERY_FAILED_TOTAL", "link_recovery_failed"),
+    (1213, "COUNT_LINK_RECOVERY_EVENTS RECOVERY_EVENT_TOTAL", "link_recovery"),
+    (1214, "COUNT_RX_SYMBOL_ERRORS RX_SYMBOL_ERROR_TOTAL", "symbol"),
+    (1219, "COUNT_EFFECTIVE_ERRORS EFFECTIVE_ERROR_TOTAL", "effective"),
+)
+"""From Blackwell on, added over the links; the kinds are those that NVML tells link by link."""
+
 XID, REASONS = 230, 112
+ENERGY, RECOVERY_ACTION = 156, 1523
 
 FIELDS = (
     _dev(100, "SM_CLOCK dcgm_sm_clock", "clock_hertz", "sm", MEGA),
     _dev(101, "MEM_CLOCK dcgm_memory_clock", "clock_hertz", "memory", MEGA),
+    _dev(102, "VIDEO_CLOCK", "clock_hertz", "video", MEGA),
     _dev(
         REASONS,
         "CLOCKS_EVENT_REASONS CLOCK_THROTTLE_REASONS",
@@ -74,7 +95,7 @@ FIELDS = (
     _dev(157, "POWER_USAGE_INSTANT BOARD_POWER_RAW_WATTS", "power", "instant_watts"),
     _dev(164, "ENFORCED_POWER_LIMIT BOARD_POWER_LIMIT_ENFORCED_WATTS", "power_limit_watts", "gpu"),
     _dev(
-        156,
+        ENERGY,
         "TOTAL_ENERGY_CONSUMPTION dcgm_total_energy_consumption",
         "energy_joules",
         None,
@@ -99,6 +120,17 @@ FIELDS = (
     _dev(394, "CORRECTABLE_REMAPPED_ROWS ROW_REMAP_CORRECTABLE_TOTAL", "remapped_rows", "correctable"),
     _dev(395, "ROW_REMAP_FAILURE ROW_REMAP_FAILED", "remapped_rows", "failure"),
     _dev(396, "ROW_REMAP_PENDING", "remapped_rows", "pending"),
+    _link(409, "CRC_FLIT_ERROR_COUNT_TOTAL CRC_FLIT_ERROR_TOTAL", "crc_flit"),
+    _link(419, "CRC_DATA_ERROR_COUNT_TOTAL CRC_DATA_ERROR_TOTAL", "crc_data"),
+    _link(429, "REPLAY_ERROR_COUNT_TOTAL REPLAY_ERROR_TOTAL", "replay"),
+    _link(439, "RECOVERY_ERROR_COUNT_TOTAL RECOVERY_ERROR_TOTAL", "recovery"),
+    _dev(1201, "NVLINK_COUNT_TX_BYTES NVLINK_TX_BYTES_TOTAL", "nvlink_bytes", "tx"),
+    _dev(1203, "NVLINK_COUNT_RX_BYTES NVLINK_RX_BYTES_TOTAL", "nvlink_bytes", "rx"),
+    _link(497, "ERROR_DL_CRC CRC_ERROR_TOTAL", "crc"),
+    _link(498, "ERROR_DL_RECOVERY RECOVERY_TOTAL", "recovery"),
+    _link(499, "ERROR_DL_REPLAY REPLAY_TOTAL", "replay"),
+    *(_link(number, names, error) for number, names, error in NVLINK5_ERRORS),
+    _dev(RECOVERY_ACTION, "GET_GPU_RECOVERY_ACTION GPU_RECOVERY_ACTION", "recovery_action"),
     _prof(1001, "GR_ENGINE_ACTIVE GR_ENGINE_UTIL_RATIO", "active_ratio", "graphics"),
     _prof(1002, "SM_ACTIVE SM_UTIL_RATIO", "active_ratio", "sm"),
     _prof(1003, "SM_OCCUPANCY SM_OCCUPANCY_RATIO", "active_ratio", "sm_occupancy"),
@@ -111,10 +143,15 @@ FIELDS = (
     _prof(1010, "PCIE_RX_BYTES", "link_bytes_per_second", "pcie_rx"),
     _prof(1011, "NVLINK_TX_BYTES", "link_bytes_per_second", "nvlink_tx"),
     _prof(1012, "NVLINK_RX_BYTES", "link_bytes_per_second", "nvlink_rx"),
+    _prof(1076, "C2C_TX_ALL_BYTES", "link_bytes_per_second", "c2c_tx"),
+    _prof(1078, "C2C_RX_ALL_BYTES", "link_bytes_per_second", "c2c_rx"),
 )
 """Not among them: 449 `NVLINK_BANDWIDTH_TOTAL`, which is called a counter and is a gauge of both directions
 in one; and what dcgm-exporter makes itself (`DCGM_EXP_*`), counts of the last minutes that fall again."""
 
+PROFILING = range(1001, 1100)
+"""Numbers of the fields of hardware counters."""
+BY_NUMBER = {field.number: field for field in FIELDS}
 BY_NAME = {name: field for field in FIELDS for name in field.names}
 INT32_BLANKS = range(0x7FFFFFF0, 0x80000000)
 DOUBLE_BLANKS = range(2**47, 2**47 + 16)

@@ -1,0 +1,1 @@
+"""The insides of the `dcgm` collector; only `agent.collectors.dcgm` imports them."""

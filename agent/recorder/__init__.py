@@ -1,0 +1,1 @@
+"""The flight recorder: what diagnosis was given lately, kept small, and read again."""

@@ -1,0 +1,172 @@
+"""Alertmanager: sends incidents as alerts, again while they stand, and once more when they are over."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import orjson
+
+from agent.measure.alerts import Alert, AlertBatch, AlertBook, Choice, Repeats, Scope, alerts_of, moment_text
+from agent.measure.finding import Finding, Level, problem_of
+from agent.measure.incident import Severity
+from agent.measure.push import Batch, PushError
+from agent.measure.reading import Reason, SourceError
+from agent.measure.settings import Seconds, setting
+from agent.wire.address import carries_login, public, require_http
+from agent.wire.http import HttpClient, Limits
+from agent.wire.http_config import HttpConfig
+
+if TYPE_CHECKING:
+    from agent.measure.snapshot import Snapshot
+    from agent.wire.http import Posted
+
+PATH = "/api/v2/alerts"
+LOOK_SECONDS = 2.0
+"""So often it is looked whether there is news; that costs nothing while there is none."""
+LEAST_EXPIRY_SECONDS = 300.0
+EXPIRY_REPEATS = 5.0
+"""An alert that is not repeated for so many repeats, and at least five minutes, is over for the receiver."""
+ANSWER_BYTES = 64 * 1024
+BUFFER_BYTES = 1024 * 1024
+"""One batch waits at most, of a few hundred alerts: each tells everything."""
+AGAIN = frozenset({408, 425, 429})
+WRONG_DOOR = dict.fromkeys((401, 403, 407), Reason.DENIED) | dict.fromkeys(
+    (301, 302, 303, 307, 308, 404, 405), Reason.UNSUPPORTED
+)
+SERVER_ERROR = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(HttpConfig):
+    """Settings of the Alertmanager exporter; the keys of `http_config` stand beside these."""
+
+    urls: tuple[str, ...] = setting(
+        ("http://127.0.0.1:9093",),
+        f"Alertmanagers, `{PATH}` is added unless they end so. Name every one of a cluster: each is told.",
+    )
+    severity: Severity = setting(
+        Severity.WARNING, "Incidents below it are not sent: info, warning, critical."
+    )
+    scope: Scope = setting(
+        Scope.AUTO,
+        "Whose incidents: `rack` those of the rack that this daemon reckons, `node` its own, `auto` the "
+        "rack's where it has members, else its own. Where a node and its rack both send there are two pages.",
+    )
+    external_url: str = setting("", "Where people reach this daemon's live page; alerts link to it.")
+    repeat: Seconds = setting(
+        Seconds(60.0),
+        "How often an alert that stands is sent again; unless it is, it is over for Alertmanager after five "
+        "times as long, at least five minutes.",
+    )
+    timeout: Seconds = setting(Seconds(10.0), "Deadline of one request.")
+
+    def __post_init__(self) -> None:
+        """Refuse what can never be sent."""
+        HttpConfig.__post_init__(self)
+        if not self.urls:
+            raise ValueError("urls: name at least one Alertmanager")
+        for url in self.urls:
+            require_http(url, "urls")
+            if carries_login(url):
+                raise ValueError("urls: write name and password under basic_auth, not into the url")
+        if self.external_url:
+            require_http(self.external_url, "external_url")
+        if self.follow_redirects:
+            raise ValueError("follow_redirects: what is sent is not sent elsewhere; set the url itself")
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where requests go."""
+        bases = (url.rstrip("/") for url in self.urls)
+        return tuple(base if base.endswith(PATH) else base + PATH for base in bases)
+
+
+def build(settings: Settings) -> AlertmanagerPusher:
+    """Make the exporter."""
+    return AlertmanagerPusher(settings)
+
+
+async def examine(settings: Settings) -> tuple[Finding, ...]:
+    """Send no alert, and see whether that is taken."""
+    pusher = build(settings)
+    try:
+        await pusher.send(AlertBatch(b"[]", 0))
+    except SourceError as error:
+        return (problem_of("alertmanager", error),)
+    finally:
+        await pusher.close()
+    names = ", ".join(map(public, settings.addresses))
+    return (Finding(Level.OK, "alertmanager", f"{names} takes alerts"),)
+
+
+class AlertmanagerPusher:
+    """Sends what stands, and what has ended since."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self._client = settings, HttpClient()
+        self._choice = Choice(settings.severity, settings.scope, settings.external_url)
+        self._book, self._repeats = AlertBook(), Repeats(settings.repeat)
+        self._lock = threading.Lock()
+        """`encode` runs in a thread, while a batch may be on its way."""
+        self.interval_seconds = LOOK_SECONDS
+        self.timeout_seconds = settings.timeout
+        self.buffer_bytes = BUFFER_BYTES
+
+    def encode(self, snapshot: Snapshot) -> Batch | None:
+        """Write down every alert, if there is news or it is time to repeat them."""
+        now = snapshot.at.unix_seconds
+        with self._lock:
+            alerts = self._book.taken(alerts_of(snapshot, self._choice), now)
+            if not self._repeats.is_due(alerts, now):
+                return None
+            lost = self._book.take_lost()
+        expires = now + max(LEAST_EXPIRY_SECONDS, EXPIRY_REPEATS * self._settings.repeat)
+        body = orjson.dumps([_plain(alert, expires) for alert in alerts])
+        return AlertBatch(body, len(alerts), replaces=True, lost=lost, alerts=alerts)
+
+    async def send(self, batch: Batch) -> int:
+        """Tell every Alertmanager; raises PushError or SourceError when none took it."""
+        told = await asyncio.gather(
+            *(self._post(url, batch.body) for url in self._settings.addresses), return_exceptions=True
+        )
+        errors = [each for each in told if isinstance(each, BaseException)]
+        if len(errors) == len(told):
+            raise errors[0]
+        if isinstance(batch, AlertBatch):
+            with self._lock:
+                self._book.delivered(batch.alerts)
+        return 0
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self._client.close()
+
+    async def _post(self, url: str, body: bytes) -> None:
+        headers = {"Content-Type": "application/json"}
+        limits = Limits(self._settings.timeout, ANSWER_BYTES)
+        posted = await self._client.post(url, body, limits, headers=headers, config=self._settings)
+        if not 200 <= posted.status < 300:  # noqa: PLR2004  (HTTP's range for "taken")
+            raise _refusal(url, posted)
+
+
+def _plain(alert: Alert, expires: float) -> dict[str, object]:
+    plain: dict[str, object] = {
+        "labels": alert.labels,
+        "annotations": alert.annotations,
+        "startsAt": moment_text(alert.started),
+        "endsAt": moment_text(expires if alert.ended is None else alert.ended),
+    }
+    return plain | ({"generatorURL": alert.link} if alert.link else {})
+
+
+def _refusal(url: str, posted: Posted) -> PushError:
+    """Say what an answer means that took nothing."""
+    said = f"{public(url)} answered {posted.said}"
+    if posted.status >= SERVER_ERROR or posted.status in AGAIN:
+        return PushError(Reason.UNREACHABLE, f"{said}; it is sent again")
+    if posted.status in WRONG_DOOR:
+        return PushError(WRONG_DOOR[posted.status], f"{said}; check urls and authorization")
+    return PushError(Reason.MALFORMED, f"{said}; it would not take the same request later", again=False)
