@@ -169,8 +169,7 @@ def dumped(baseline: Baseline) -> dict[str, Any]:
         "seconds": baseline.seconds,
         "mix": baseline.mix,
         "tokens_per_request": baseline.tokens_per_request,
-        "top": None if (top := baseline.top) is None else [top.place, top.rate, top.seconds],
-    }
+    } | ({} if (top := baseline.top) is None else {"top": [top.place, top.rate, top.seconds]})
 
 
 def recalled(kept: Mapping[str, Any]) -> Baseline:
