@@ -262,6 +262,13 @@ def test_promtool_takes_the_prometheus_that_is_mounted(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_alerts_go_to_the_alertmanager_that_is_beside_it(compose):
+    told = yaml.safe_load((COMPOSE / "prometheus.yml").read_text())["alerting"]["alertmanagers"]
+    (port,) = compose["services"]["alertmanager"]["ports"]
+
+    assert told == [{"static_configs": [{"targets": [f"alertmanager:{port.rpartition(':')[2]}"]}]}]
+
+
 def test_amtool_takes_the_alertmanager_that_is_mounted(compose):
     (folder,) = (source for _, source, target, _ in binds(compose) if target == "/etc/alertmanager")
     done = subprocess.run(

@@ -42,6 +42,7 @@ groups:
 """
 ONLY_WHEN_SOMETHING_IS = {
     "mark/Alerts",
+    "mark/Incidents",
     "mark/Engine restarts",
     "mark/Drained nodes",
     "mark/Drained",
@@ -200,7 +201,7 @@ def test_the_first_row_of_the_rack_says_what_the_rack_says(prometheus, rack):
 def test_what_happens_is_marked_and_an_alert_is_listed_since_when(prometheus, rack):
     """Every query that is empty on a healthy rack, where the thing that it asks for has happened."""
     rack.drain("tray-00")
-    happened = {"Xid errors": "tray-01", "Engine restarts": "tray-02"}
+    happened = {"Xid errors": "tray-01", "Incidents": "tray-01", "Engine restarts": "tray-02"}
     for query in filter(is_quiet, QUERIES):
         node = happened.get(query.by.removeprefix("mark/"), "tray-00")
         expr = query.with_values(CHOSEN | {"node": node}, "15s")

@@ -101,6 +101,18 @@ def test_every_scrape_keeps_our_labels():
     assert [job["honor_labels"] for config in configs for job in config["scrape_configs"]] == [True] * 4
 
 
+def test_whatever_loads_alerts_sends_them_to_the_alertmanager_that_the_parameter_names(tmp_path):
+    where = ["--set", "alertmanager_address=alertmanager.example:9093"]
+    assert cli.main(["dashboards", "--out", str(tmp_path), *where]) == 0
+    for name in CONFIGS:
+        config = yaml.safe_load((tmp_path / "prometheus" / name).read_text())
+        loads = any(Path("alerts.yml").match(Path(file).name) for file in config["rule_files"])
+        told = config.get("alerting", {}).get("alertmanagers", [])
+        expected = [{"static_configs": [{"targets": ["alertmanager.example:9093"]}]}]
+
+        assert told == (expected if loads else []), name
+
+
 def test_the_server_above_loads_the_rules_of_the_site_alone():
     above = yaml.safe_load((SHIPPED / "federation.yml").read_text())
 

@@ -53,11 +53,24 @@ FASTER = {
     "engine_restarts_window": "25s",
     "agent_restarts_window": "10s",
     "slo_page_long": "30s",
-    "slo_slow_page_short": "10s",
+    "slo_slow_page_long": "15s",
+    "slo_slow_page_short": "6s",
+    "slo_ticket_long": "40s",
     "ecc_corrected_window": "5s",
+    "efficiency_offset": "10s",
+    "efficiency_for": "8s",
+    "straggler_for": "14s",
+    "stall_for": "16s",
 }
-"""What would still outlast the test."""
+"""What would still outlast the test, or come before the incident that holds it back."""
 LLAMA = 'engine="vllm",engine_instance="a:1",model="lab"'
+CELL = 'kind="drop",cause="host_pressure"'
+STANDS = f'rackwatt_incident_active{{scope="node",severity="critical",node="cell-1",gpu="",{CELL}}}'
+LOST = f'rackwatt_incident_lost_tokens_total{{scope="node",{CELL}}}'
+LEAN = 'engine="vllm",engine_instance="a:2",model="lean"'
+LEAN_TOKENS = f'rackwatt_engine_tokens_total{{{LEAN},kind="output"}}'
+NVLINK = 'kind="fault",cause="nvlink",severity="warning",node="lab-2",gpu="1"'
+FAULT = f'rackwatt_incident_active{{scope="node",{NVLINK}}}'
 INVALID = 'rackwatt_figure_invalid_reason{figure="node_tokens_per_second",reason="gap"}'
 VERSION = 'rackwatt_build_info{version="0.1.0",revision="x"}'
 NEWER = 'rackwatt_build_info{version="0.2.0",revision="x"}'
@@ -92,6 +105,9 @@ class Story:
             self.bench = stack.enter_context(self._bench())
             self.lab = stack.enter_context(Chosen("lab-1", "lab"))
             self.other = stack.enter_context(Chosen("lab-2", "lab"))
+            self.cell = stack.enter_context(Chosen("cell-1", "cell"))
+            self._never = free_port()
+            self._lean()
             self._well()
             self.prometheus = stack.enter_context(
                 Prometheus(
@@ -130,15 +146,30 @@ class Story:
         }
         return RunningAgent(self._folder / "bench", settings, env=self.driver.env)
 
+    def _lean(self) -> None:
+        """Serve a model beside the other one: as many requests and watts all the time."""
+        for name, value in {
+            "engine_up": 1.0,
+            "engine_counted": 1.0,
+            "engine_requests": 100.0,
+        }.items():
+            more = {"engine_counted": ',kind="output"', "engine_requests": ',state="running"'}.get(name, "")
+            self.lab.gauges[f"rackwatt_{name}{{{LEAN}{more}}}"] = value
+        ratio = 'rackwatt_model_tokens_per_joule{model="lean",kind="output",boundary="gpu"}'
+        self.lab.gauges[ratio] = 5.0
+        self.cell.gauges.update({name: value for name, value in self.lab.gauges.items() if LEAN in name})
+        self.lab.per_second['rackwatt_model_energy_joules_total{model="lean",boundary="gpu"}'] = 200.0
+
+    def _daemons(self) -> list[RunningAgent]:
+        casts = (self.hot, self.dark)
+        return [each for cast in casts for each in (*cast.nodes.values(), *cast.heads.values())]
+
+    def _pages(self) -> tuple[Chosen, ...]:
+        return self.lab, self.other, self.cell
+
     def _addresses(self) -> list[str]:
-        daemons = [
-            daemon
-            for cast in (self.hot, self.dark)
-            for daemon in (*cast.nodes.values(), *cast.heads.values())
-        ]
-        never = f"{LOOPBACK}:{free_port()}"
-        ours = [f"{LOOPBACK}:{daemon.port}" for daemon in (*daemons, self.bench)]
-        return [*ours, self.lab.address, self.other.address, never]
+        ours = [f"{LOOPBACK}:{daemon.port}" for daemon in (*self._daemons(), self.bench)]
+        return [*ours, *(page.address for page in self._pages()), f"{LOOPBACK}:{self._never}"]
 
     def _well(self) -> None:
         """The lab as it is before and after."""
@@ -154,7 +185,11 @@ class Story:
         for metric, le in ((FIRST_TOKEN, "2.5"), (BETWEEN, "0.5")):
             lab.per_second[f'{metric}{{model="lab",le="+Inf"}}'] = 100.0
             lab.per_second[f'{metric}{{model="lab",le="{le}"}}'] = 100.0
+        lab.per_second[LEAN_TOKENS] = self.cell.per_second[LEAN_TOKENS] = 1000.0
+        self.cell.per_second[LOST] = 0.0
+        self.cell.gauges.pop(STANDS, None)
         self.other.gauges[INVALID] = 0.0
+        self.other.gauges.pop(FAULT, None)
         self.other.gauges[VERSION] = 1.0
         self.other.gauges.pop(NEWER, None)
 
@@ -164,7 +199,11 @@ class Story:
             lab.gauges[f"rackwatt_{name}"] = 0.0
         lab.gauges['rackwatt_gpu_energy_crosscheck{gpu="0",verdict="mismatch"}'] = 1.0
         lab.gauges['rackwatt_gpu_thermal_margin_celsius{gpu="0"}'] = 3.0
+        lab.per_second[LEAN_TOKENS] = self.cell.per_second[LEAN_TOKENS] = 500.0
+        self.cell.per_second[LOST] = 500.0
+        self.cell.gauges[STANDS] = 1.0
         self.other.gauges[INVALID] = 1.0
+        self.other.gauges[FAULT] = 1.0
         self.other.gauges[NEWER] = self.other.gauges.pop(VERSION)
         lab.gauges[f"rackwatt_engine_up{{{LLAMA}}}"] = 0.0
         lab.gauges[f'rackwatt_engine_requests{{{LLAMA},state="running"}}'] = 10.0
@@ -214,13 +253,31 @@ class Story:
         self.failed_rules = self._failed_rules()
         self._well()
         self._bench_well()
+        self._begun_mended()
         down.start(wait=False)
         self._until(lambda: not self._left(), 45)
         self.dark.heads["dark-head"].program.kill()
         self._until(lambda: bool(self.webhook.of("RackwattRackUnwatched")), 15)
+        self._vanish()
         watching.set()
         watcher.join()
         return self
+
+    def _begun_mended(self) -> None:
+        """End what was wrong from the start: the target answers, and no latency is without its bound."""
+        self.mended = self._stack.enter_context(Chosen("lab-3", "lab", self._never))
+        for le in ("0.5", "+Inf"):
+            self.lab.per_second[f'{BETWEEN}{{model="lab",le="{le}"}}'] = 0.0
+
+    def _vanish(self) -> None:
+        """Take every page away, and give one back."""
+        for daemon in (*self._daemons(), self.bench):
+            daemon.program.kill()
+        for page in (self.mended, *self._pages()):
+            page.close()
+        self._until(lambda: bool(self.webhook.of("RackwattAbsent")), 15)
+        self._stack.enter_context(Chosen("lab-1", "lab", self._never))
+        self._until(lambda: bool(self.webhook.of("RackwattAbsent", firing=False)), 15)
 
     def _failed_rules(self) -> list[str]:
         groups = json.loads(http_get(f"{self.prometheus.url}/api/v1/rules")[1])["data"]["groups"]
@@ -248,18 +305,14 @@ class Story:
                     self.fired.add(tuple(sorted(alert["labels"].items())))
 
 
-LASTING = {
-    "RackwattWatchdog",
-    "RackwattTargetDown",
-    "RackwattLatencySloBurnSlow",
-    "RackwattThroughputSloBurn",
-    "RackwattThroughputSloBurnSlow",
-    "RackwattSloUnmeasured",
+LASTING = {"RackwattWatchdog"}
+"""It goes on."""
+TO_STAY = {("RackwattGpuRecoveryNeeded", "hot")}
+TO_STAY |= {("RackwattIncidentFault", rack) for rack in ("hot", "dark", "bench")}
+TO_STAY |= {
+    (f"Rackwatt{what}SloBurn{pace}", rack)
+    for what in ("Latency", "Throughput")
+    for pace in ("", "Slow")
+    for rack in ("hot", "dark")
 }
-"""They go on, or end by windows of hours."""
-TO_STAY = {
-    ("RackwattGpuRecoveryNeeded", "hot"),
-    ("RackwattLatencySloBurn", "hot"),
-    ("RackwattLatencySloBurn", "dark"),
-}
-"""A GPU that nobody resets, and queues of the twin that take long to empty."""
+"""A GPU that nobody resets, faults that are told for a minute, queues of the twin that take long to empty."""

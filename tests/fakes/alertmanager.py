@@ -156,7 +156,7 @@ def _with_its_templates(binary: str) -> list[str]:
 class Chosen:
     """A daemon's page whose values the test chooses; counters grow with time; usable as a context manager."""
 
-    def __init__(self, node: str, rack: str) -> None:
+    def __init__(self, node: str, rack: str, port: int = 0) -> None:
         self.gauges: dict[str, float] = {
             f'rackwatt_node_info{{node="{node}",rack="{rack}",chassis="",tray="",domain=""}}': 1.0,
             'rackwatt_build_info{version="0.1.0",revision="x"}': 1.0,
@@ -179,7 +179,7 @@ class Chosen:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = http.server.ThreadingHTTPServer((LOOPBACK, 0), Handler)
+        self._server = http.server.ThreadingHTTPServer((LOOPBACK, port), Handler)
         self.address = f"{LOOPBACK}:{self._server.server_address[1]}"
 
     def __enter__(self) -> Self:
@@ -187,6 +187,10 @@ class Chosen:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Answer nobody any more; a second time does nothing."""
         self._server.shutdown()
         self._server.server_close()
 

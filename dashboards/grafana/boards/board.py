@@ -132,10 +132,14 @@ def choice(
     return made
 
 
-def mark(name: str, colour: str, expr: str, title: str, text: str) -> build.AnnotationQuery:
-    """Return what is marked on the time axis of every panel while an expression has a value."""
+def mark(
+    name: str, colour: str, expr: str, title: str, text: str, *, tags: str = ""
+) -> build.AnnotationQuery:
+    """Return what is marked on every time axis while an expression has a value; its tags are labels."""
     made = build.AnnotationQuery().name(name).icon_color(colour).enable(enable=True).datasource(SOURCE)
     made.target(prometheus.Dataquery().expr(expr).ref_id("Anno").interval("30s"))
+    if tags:
+        made.tag_keys(tags)
     return made.title_format(title).text_format(text)
 
 

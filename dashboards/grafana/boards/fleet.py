@@ -33,6 +33,7 @@ def board() -> Board:
                 first="gpu",
             ),
         ],
+        annotations=[shared.incident_marks(RACKS)],
         rows=[_answers(), _racks(), _course(), _gaps()],
     )
 
@@ -98,6 +99,7 @@ def _believed() -> list[stat.Panel]:
 def _racks() -> Row:
     alerts = f"count by (rack) (ALERTS{{{shared.GRAVE}, {RACKS}}})"
     none = f"0 * {each_rack('nodes:expected')} and on () {shared.WATCHED}"
+    incidents = f"count by (rack) ({shared.STANDING}{{{shared.TOLD}, {RACKS}}})"
     table = rows(
         "Racks, the worst covered first",
         "Over five minutes. A rack's name leads to its board. Tokens per joule are comparable only "
@@ -108,6 +110,7 @@ def _racks() -> Row:
         Query(each_rack("tokens_per_joule:ratio5m", 'kind="output"', AT)),
         Query(_missing()),
         Query(f"{alerts} or {none}"),
+        Query(f"{incidents} or 0 * {each_rack('nodes:expected')}"),
         columns=[
             Column("rack", "Rack", link=("Rack", to_board(shared.RACK_BOARD, rack="${__value.raw}"))),
             Column("A", "Coverage", looks.RATIO, 1, shared.COVERED),
@@ -116,6 +119,7 @@ def _racks() -> Row:
             Column("D", "Tokens/J", looks.TOKENS_PER_JOULE, 2),
             Column("E", "Missing", decimals=0, steps=looks.steps(looks.GOOD, (1, looks.BAD))),
             Column("F", "Alerts", decimals=0, steps=looks.steps(looks.GOOD, (1, looks.BAD))),
+            Column("G", "Incidents", decimals=0, steps=looks.steps(looks.GOOD, (1, looks.WARN))),
         ],
         sort=[("Coverage", False)],
         none="No daemon reckons a rack, or the recording rules are not loaded",

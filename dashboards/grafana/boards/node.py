@@ -52,7 +52,7 @@ def board() -> Board:
         ],
         annotations=_marks(),
         links=[address("Live page", "http://${page}/", "The node's own page, one second old")],
-        rows=[_answers(), _work(), *_gpus(), _health()],
+        rows=[_answers(), _incidents(), _work(), *_gpus(), _health()],
     )
 
 
@@ -63,6 +63,7 @@ def _marks() -> list[build.AnnotationQuery]:
     alerts = f'ALERTS{{{shared.ALERTS}, rack=~"$rack|", node="$node"}}'
     return [
         mark("Alerts", looks.BAD, alerts, "{{alertname}}", "{{severity}} {{gpu}} {{model}}"),
+        shared.incident_marks('rack=~"$rack", node="$node"'),
         mark("Xid errors", looks.WARN, f"{xids} > 0", "Xid {{xid}}", "GPU {{gpu}}"),
         mark("Engine restarts", "purple", f"{restarted} > 0", "engine restarted", "{{engine_instance}}"),
         mark("Drained", "blue", f"{drained} > 0", "drained", "taken out on purpose"),
@@ -151,6 +152,15 @@ def _believed() -> list[stat.Panel]:
             ),
         ),
     ]
+
+
+def _incidents() -> Row:
+    panel = shared.incidents(
+        'rack=~"$rack", node="$node"',
+        of_node("rackwatt_incidents_total"),
+        "What was found wrong with this node, by kind and cause.",
+    )
+    return Row(5, [(24, panel)], "Why")
 
 
 def _work() -> Row:

@@ -119,6 +119,9 @@ def _delivery() -> Row:
     power = Query(
         of_rack("rackwatt_rack_power_watts", 'boundary="$boundary"', by="boundary"), "power at {{boundary}}"
     )
+    lost = Query(
+        'sum(rack:rackwatt_incident_lost_tokens:rate5m{rack="$rack"})', "lost to incidents, over 5 min"
+    )
     return Row(
         9,
         [
@@ -126,16 +129,19 @@ def _delivery() -> Row:
                 14,
                 series(
                     "Tokens per second and power",
-                    "Left: live output rate. Right: power. A rate that falls with its power fell for want "
-                    "of work or of members; one that falls alone is being held back.",
+                    "Left: live output rate, and what incidents cost of it. Right: power. A rate that falls "
+                    "with its power fell for want of work or of members; one that falls alone is held back.",
                     tokens,
                     power,
+                    lost,
                     face=Face(looks.TOKENS_PER_SECOND, low=0),
                     course=Course(
                         colours={
                             "output tokens/s": looks.TOKENS["output"],
                             "power at .*": looks.POWER["gpu"],
+                            "lost to incidents.*": looks.WARN,
                         },
+                        dashed=["lost to incidents.*"],
                         right={"power at .*": looks.WATTS},
                     ),
                 ),
@@ -147,9 +153,18 @@ def _delivery() -> Row:
 
 def _why() -> list[Row]:
     return [
-        Row(8, [(8, _demand()), (8, _ratio()), (8, _held_back())], "Why"),
+        Row(6, [(24, _incidents())], "Why"),
+        Row(8, [(8, _demand()), (8, _ratio()), (8, _held_back())]),
         Row(7, [(8, panel) for panel in _believed_when()]),
     ]
+
+
+def _incidents() -> statetimeline.Panel:
+    return shared.incidents(
+        'rack="$rack"',
+        'rackwatt_rack_nodes_expected{rack="$rack"}',
+        "What the daemons of the rack found themselves, by node, kind and cause.",
+    )
 
 
 def _demand() -> timeseries.Panel:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dashboards.grafana.boards import looks
 from dashboards.grafana.boards.board import choice, mark, to_board
-from dashboards.grafana.boards.panels import Face, figure
+from dashboards.grafana.boards.panels import Face, figure, states
 from dashboards.grafana.boards.queries import Query, in_rack, of_rack
 from dashboards.grafana.boards.tables import Column, rows
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from grafana_foundation_sdk.builders import dashboard as build
-    from grafana_foundation_sdk.builders import stat, table
+    from grafana_foundation_sdk.builders import stat, statetimeline, table
     from grafana_foundation_sdk.models import dashboard as model
 
 NAMED = 'alertname=~"Rackwatt.+", alertname!="RackwattWatchdog"'
@@ -25,6 +25,9 @@ RANKS = {"critical": 1, "warning": 2, "info": 3}
 WATCHED = 'ALERTS{alertname="RackwattWatchdog", alertstate="firing"}'
 """Fires always: without it no alert is reckoned here, and none firing means nothing."""
 RUNBOOKS = "@{runbook_url_prefix}"
+STANDING = "rack:rackwatt_incidents:standing"
+"""Incidents that stand, each once, whoever tells of it."""
+TOLD = 'severity=~"critical|warning"'
 NODE_BOARD, RACK_BOARD = "rackwatt-node", "rackwatt-rack"
 UP = looks.words(is_1=("up", looks.GOOD), is_0=("missing", looks.BAD))
 COVERED = looks.steps(looks.BAD, (0.95, looks.GOOD))
@@ -54,6 +57,7 @@ def marks() -> Sequence[build.AnnotationQuery]:
             "{{alertname}}",
             "{{severity}} {{node}} {{gpu}} {{model}}",
         ),
+        incident_marks('rack="$rack"'),
         mark(
             "Engine restarts",
             "purple",
@@ -67,6 +71,44 @@ def marks() -> Sequence[build.AnnotationQuery]:
             of_rack("rackwatt_rack_nodes_drained") + " > 0",
             "nodes drained",
             "taken out on purpose; rackwatt_rack_nodes_drained tells how many",
+        ),
+    )
+
+
+def incident_marks(where: str) -> build.AnnotationQuery:
+    """Return where incidents began and ended, with what and why."""
+    return mark(
+        "Incidents",
+        looks.WARN,
+        f"{STANDING}{{{where}, {TOLD}}}",
+        "{{kind}}, cause {{cause}}",
+        "{{severity}} {{node}} {{gpu}}",
+        tags="severity,kind,cause,node",
+    )
+
+
+def incidents(where: str, watched: str, about: str) -> statetimeline.Panel:
+    """Return which incidents stood when, with place and cause; `none` while all is well and watched."""
+    ranks = {"critical": 3, "warning": 2, "info": 1}
+    ranked = " or ".join(
+        f'{rank} * ({STANDING}{{{where}, severity="{severity}"}} > bool 0)'
+        for severity, rank in ranks.items()
+    )
+    told = f'max by (what) (label_join({ranked}, "what", " ", "node", "kind", "cause"))'
+    none = f"0 * max({watched}) unless on () {STANDING}{{{where}}}"
+    return states(
+        "Incidents: where, what, why",
+        f"{about} Green while none stands and somebody looks; nothing at all: nobody does. Evidence and "
+        "loss are on the live page.",
+        Query(f'{told} or label_replace({none}, "what", "none", "", "")', "{{what}}"),
+        face=Face(
+            words=looks.words(
+                is_0=("none", looks.GOOD),
+                is_1=("info", looks.QUIET),
+                is_2=("warning", looks.WARN),
+                is_3=("critical", looks.BAD),
+            ),
+            none="Nobody reckons incidents here, or recording.yml is not loaded",
         ),
     )
 
