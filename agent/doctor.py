@@ -28,7 +28,7 @@ EXAMINE_SECONDS = 30.0
 """An examination that takes longer has met something that hangs."""
 SEEN = "seen"
 """Argument of `examine` by which a plug-in asks for the GPUs."""
-NO_GPUS = ("engines", "host", "peers", "twin")
+NO_GPUS = ("engines", "host", "peers", "redfish", "twin")
 """Collectors that tell of no GPUs of this machine."""
 CLOCK_PROBE_SECONDS = 0.5
 CLOCK_DRIFT_RATIO = 0.01

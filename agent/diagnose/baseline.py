@@ -17,6 +17,10 @@ LEAST_SECONDS = 3.0
 """A load that was seen for less is not known."""
 OUTLIER_RATIO = 1.2
 """One sample moves what is known by no more than if it were off by this factor."""
+RISE_SECONDS, FALL_SECONDS = 60.0, 600.0
+"""Time over which the most that is given is renewed: by more, and by less."""
+TOP_RATIO = 1.05
+"""What gives more than this at another load is the new most."""
 MIX_SECONDS = 600.0
 NOISE_SECONDS = 300.0
 FIRST_NOISE = 0.05
@@ -51,12 +55,20 @@ class Baseline:
     """Computed prompt tokens for each output token, usually."""
     tokens_per_request: float | None = None
     """Output tokens of a request, usually."""
+    top: Level | None = None
+    """The most that it gave: a level is a mean over loads, and the highest of them gives more."""
 
     @property
     def capacity(self) -> float | None:
         """The most that it was seen to give for some time."""
-        known = [level.rate for level in self.levels.values() if level.seconds >= LEAST_SECONDS]
+        known = [rate for _, rate in _known(self)]
         return max(known) if known else None
+
+
+def _known(baseline: Baseline) -> list[tuple[float, float]]:
+    """Return place and rate of every load that is known."""
+    levels = baseline.levels.values() if baseline.top is None else (*baseline.levels.values(), baseline.top)
+    return [(level.place, level.rate) for level in levels if level.seconds >= LEAST_SECONDS]
 
 
 def place_of(in_flight: float) -> float:
@@ -72,9 +84,7 @@ def expected(baseline: Baseline, in_flight: float) -> float | None:
     """
     if in_flight <= 0.0:
         return 0.0
-    known = sorted(
-        (level.place, level.rate) for level in baseline.levels.values() if level.seconds >= LEAST_SECONDS
-    )
+    known = sorted(_known(baseline))
     if not known:
         return None
     place = place_of(in_flight)
@@ -99,8 +109,20 @@ def learned(baseline: Baseline, in_flight: float, rate: float, seconds: float) -
         **baseline.levels,
         round(place): _moved(baseline.levels.get(round(place)), rate, seconds, place),
     }
-    baseline = replace(baseline, levels=levels, seconds=total)
+    top = _topped(baseline.top, rate, seconds, place)
+    baseline = replace(baseline, levels=levels, seconds=total, top=top)
     return with_noise(baseline, abs(rate / foretold - 1.0), seconds) if foretold else baseline
+
+
+def _topped(top: Level | None, rate: float, seconds: float, place: float) -> Level:
+    """Return the most that is given: it rises soon, and falls slowly while as much load gives less."""
+    if top is None or (rate > TOP_RATIO * top.rate and abs(place - top.place) >= 1.0):
+        return Level(rate, seconds, place)
+    if rate <= top.rate and place < top.place:
+        return top
+    share = seconds / min(top.seconds + seconds, RISE_SECONDS if rate > top.rate else FALL_SECONDS)
+    off = min(max(rate / top.rate, 1.0 / OUTLIER_RATIO), OUTLIER_RATIO)
+    return Level(top.rate * off**share, top.seconds + seconds, top.place + (place - top.place) * share)
 
 
 def with_noise(baseline: Baseline, off: float, seconds: float) -> Baseline:
@@ -147,16 +169,18 @@ def dumped(baseline: Baseline) -> dict[str, Any]:
         "seconds": baseline.seconds,
         "mix": baseline.mix,
         "tokens_per_request": baseline.tokens_per_request,
-    }
+    } | ({} if (top := baseline.top) is None else {"top": [top.place, top.rate, top.seconds]})
 
 
 def recalled(kept: Mapping[str, Any]) -> Baseline:
     """Take what `dumped` gave. Raises ValueError, TypeError or KeyError when it is something else."""
     told = [tuple(_amount(value) for value in level) for level in kept["levels"]]
+    most = None if kept.get("top") is None else tuple(_amount(value) for value in kept["top"])
+    top = None if most is None else Level(most[1], most[2], most[0])
     levels = {round(place): Level(rate, seconds, place) for place, rate, seconds in told if rate > 0.0}
     mix, length = (None if kept[key] is None else _amount(kept[key]) for key in ("mix", "tokens_per_request"))
     noise = min(max(_amount(kept["noise"]), LEAST_NOISE), MOST_NOISE)
-    return Baseline(levels, noise, _amount(kept["seconds"]), mix, length)
+    return Baseline(levels, noise, _amount(kept["seconds"]), mix, length, top)
 
 
 def _amount(told: Any) -> float:

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agent.diagnose.baseline import Baseline, expected, learned, with_noise, with_work
 from agent.diagnose.case import middle
+from agent.diagnose.demand import (
+    REFERENCE_AGE_SECONDS,
+    asked_of,
+    bursts_of,
+    demanded,
+    flow_of,
+    flow_seconds,
+    is_waiting,
+    wanted,
+)
+from agent.diagnose.loss import Loss, Moment, Seen, closed
+from agent.diagnose.loss import stepped as with_moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from agent.diagnose.demand import Asked
     from agent.diagnose.sample import Sample
 
-REFERENCE_SECONDS = 60.0
-"""What was asked for lately is the middle of this time …"""
-REFERENCE_APART_SECONDS = 5.0
-"""… that ended so long ago."""
-LEAST_REFERENCE = 5
-"""Samples that it takes to know what was asked for."""
 LEAST_RATE = 1.0
 """Output tokens per second below which nothing is missed."""
 SLACK = 0.04
@@ -37,29 +43,13 @@ STEADY_NOISES = 6.0
 """What is learned is learned while load and rate vary by less than this, or than so many times the noise."""
 LOAD_SECONDS = 3.5
 LOAD_SAMPLES = 8
-FLOW_SECONDS = 10.0
-SAME_LOAD_RATIO, SAME_LOAD_SPREAD = 0.08, 2.0
-"""As many requests as before: within this share, or, of few, within so many standard deviations."""
-WAITING_RATIO = 0.02
-"""Fewer waiting than this share of all requests are on their way into the batch."""
-PLATEAU_RATIO = 0.03
-"""Requests pile up or shrink when that is more than this share of the rate."""
 LONGEST_STEP_SECONDS = 5.0
 """A sample stands for no longer than this."""
+SETTLED_SECONDS = 2.0
+"""A rate of the last seconds is the new one after this time."""
+MOST_TRACKED = 120
 OVER_SECONDS = 8.0
 """A gap is over when there was none for so long."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What clients had asked for lately."""
-
-    rate: float
-    """The middle of the last minute."""
-    mean: float
-    """Over all that is remembered: what bursts come to."""
-    in_flight: float | None
-    """The middle of the requests in flight meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,30 +68,25 @@ class Gap:
     expected: float | None = None
     missing: float = 0.0
     """Share of the expected rate that was missing in the last sample."""
-    comes: tuple[tuple[float, float], ...] = ()
-    """Moment and tokens per second that clients asked for, over the last seconds in which that was seen."""
-    due_tokens: float = 0.0
-    """What should have been made since the gap began …"""
-    lost_tokens: float = 0.0
-    """… and how much of that was not."""
+    loss: Loss = Loss()
+    track: tuple[tuple[float, float], ...] = ()
+    """Until it is sure: moments, and the share that was missing at each."""
+
+    @property
+    def due_tokens(self) -> float:
+        """What should have been made since the gap began, as far as is known."""
+        return self.loss.reckoned().due_tokens
+
+    @property
+    def lost_tokens(self) -> float:
+        """How much of that was not."""
+        return self.loss.reckoned().lost_tokens
 
     @property
     def share(self) -> float:
         """Share of what was due that was not made."""
-        return self.lost_tokens / self.due_tokens if self.due_tokens else 0.0
-
-
-def asked_of(samples: tuple[Sample, ...], now: float) -> Asked | None:
-    """Return what was asked for lately: the middle of the last minute, the last seconds left out."""
-    low, high = now - REFERENCE_SECONDS - REFERENCE_APART_SECONDS, now - REFERENCE_APART_SECONDS
-    lately = [sample for sample in samples if low <= sample.seconds <= high and sample.rate is not None]
-    if len(lately) < LEAST_REFERENCE:
-        return None
-    rates = [sample.rate for sample in samples if sample.seconds <= high and sample.rate is not None]
-    rate = middle(sample.rate for sample in lately)
-    if rate is None:
-        return None
-    return Asked(rate, sum(rates) / len(rates), middle(sample.in_flight for sample in lately))
+        loss = self.loss.reckoned()
+        return loss.lost_tokens / loss.due_tokens if loss.due_tokens else 0.0
 
 
 def stepped(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
@@ -121,22 +106,55 @@ def stepped(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
     total = max(0.0, gap.sum_seconds + (missing - slack) * seconds)
     gap = replace(gap, expected=should, missing=missing, sum_seconds=total)
     if not gap.sure and total <= 0.0:
-        gap = replace(gap, since=None, asked=None, comes=(), due_tokens=0.0, lost_tokens=0.0)
+        gap = replace(gap, since=None, asked=None, loss=Loss(), track=())
         return _healthy(gap, samples, sample, seconds)
-    if missing > slack or not gap.sure:
-        comes = demanded(gap.baseline, asked, lately)
-        if comes is not None:
-            lasting = (each for each in gap.comes if each[0] > now - FLOW_SECONDS)
-            gap = replace(gap, comes=(*lasting, (now, comes)))
-        # What was seen last is blurred with what cannot be seen: what came before is held.
-        held = gap.comes[0][1] if gap.comes else asked.mean
-        due = min(can or 0.0, held if comes is None else comes)
-        gap = _added(replace(gap, healthy_since=None), due, rate, seconds)
+    if gap.since is None:
+        side = flow_seconds(gap.baseline, asked) / 2.0
+        loss = Loss(before=Seen(now - REFERENCE_AGE_SECONDS, asked.rate), side_seconds=side)
+        gap = replace(gap, since=now - seconds, asked=asked, loss=loss)
+    queued = is_waiting(sample, sample.in_flight or 0.0)
+    missed = Moment(now, seconds, rate, can or 0.0, queued) if missing > slack or not gap.sure else None
+    gap = replace(gap, loss=with_moment(gap.loss, now, missed, demanded(gap.baseline, asked, lately)))
     if gap.sure:
-        return gap if missing > slack else replace(gap, healthy_since=gap.healthy_since or now)
-    since = now - seconds if gap.since is None else gap.since
-    sure = total > max(SURE_SECONDS, SURE_NOISES * gap.baseline.noise) and now - since > 1.0
-    return replace(gap, since=since, asked=asked, sure=sure)
+        return replace(gap, healthy_since=None if missing > slack else gap.healthy_since or now)
+    gap = replace(gap, track=(*gap.track, (now, missing))[-MOST_TRACKED:])
+    lasts = now - (gap.since or now)
+    sure = total > max(SURE_SECONDS, SURE_NOISES * gap.baseline.noise) and lasts > 1.0
+    return _made_sure(gap, samples) if sure else gap
+
+
+def _made_sure(gap: Gap, samples: Sequence[Sample]) -> Gap:
+    """Return a gap that is sure from now on, and from when on it was there.
+
+    Chance may have begun it: the sums of what is missing beyond half of what is missing now tell since when
+    that was so.
+    """
+    half = (middle(missing for _, missing in gap.track[-STEADY_SAMPLES:]) or 0.0) / 2.0
+    since, lowest, total = gap.since, 0.0, 0.0
+    for at, missing in gap.track:
+        total += missing - half
+        if total < lowest:
+            since, lowest = at, total
+    begun = since or 0.0
+    young = tuple(each for each in gap.loss.young if each.seconds > begun)
+    earlier = [each for each in samples if each.seconds <= begun]
+    bursts = bursts_of(earlier, gap.baseline.tokens_per_request, 2.0 * gap.loss.side_seconds)
+    loss = replace(gap.loss, young=young, bursts=bursts)
+    return replace(gap, sure=True, since=since, track=(), loss=loss)
+
+
+def finished(gap: Gap, samples: Sequence[Sample]) -> Gap:
+    """Return a gap that is over with its books closed: what is asked for after it is seen now."""
+    begun = gap.healthy_since or 0.0
+    healthy = [each for each in samples if each.seconds >= begun + SETTLED_SECONDS and each.rate is not None]
+    if not healthy:
+        return replace(gap, loss=closed(gap.loss, None))
+    made = sum(each.rate or 0.0 for each in healthy) / len(healthy)
+    asked = made
+    if is_waiting(healthy[-1], healthy[-1].in_flight or 0.0) and gap.baseline.tokens_per_request:
+        flow = flow_of(healthy[0], replace(healthy[-1], rate=made), gap.baseline.tokens_per_request)
+        asked = made if flow is None else max(0.0, flow)
+    return replace(gap, loss=closed(gap.loss, Seen(begun, asked)))
 
 
 def capacity_at(baseline: Baseline, samples: Sequence[Sample]) -> float | None:
@@ -150,62 +168,6 @@ def capacity_at(baseline: Baseline, samples: Sequence[Sample]) -> float | None:
     loads = [each.in_flight for each in samples[-LOAD_SAMPLES:] if each.seconds > newest - LOAD_SECONDS]
     known = [load for load in loads if load is not None]
     return expected(baseline, min(known)) if known else baseline.capacity
-
-
-def wanted(baseline: Baseline, asked: Asked, samples: Sequence[Sample]) -> float:
-    """Return what would be made of all that is asked for, were it made at the pace of before.
-
-    While requests wait, at least as much is asked for as comes in. While none wait, all that comes is made,
-    and fewer tokens are only missed where as many requests as before are in flight: of clients that wait for
-    an answer before they ask again. Fewer requests are less demand; with more of them each takes longer.
-    """
-    newest = samples[-1]
-    load = newest.in_flight
-    if newest.gone or not load or not asked.in_flight:
-        return asked.rate
-    if is_waiting(newest, load):
-        return max(asked.rate, demanded(baseline, asked, samples) or asked.mean)
-    band = max(SAME_LOAD_RATIO, SAME_LOAD_SPREAD / math.sqrt(load))
-    same = abs(load / asked.in_flight - 1.0) <= band
-    return (
-        min(asked.rate, asked.rate * load / asked.in_flight) if same else min(asked.rate, newest.rate or 0.0)
-    )
-
-
-def is_waiting(sample: Sample, load: float) -> bool:
-    """Whether more requests wait than are on their way into the batch."""
-    return sample.waiting > WAITING_RATIO * load
-
-
-def demanded(baseline: Baseline, asked: Asked, samples: Sequence[Sample]) -> float | None:
-    """Return the tokens per second that clients ask for now; None when that cannot be seen.
-
-    What came is what was made and what piled up. Where nothing piles up and nothing shrinks, either as much
-    is made as is asked for, or clients wait for answers before they ask again, or give up.
-    """
-    newest = samples[-1]
-    if newest.in_flight and not newest.gone and not is_waiting(newest, newest.in_flight):
-        return None
-    length = baseline.tokens_per_request
-    earlier = next(
-        (each for each in reversed(samples) if newest.seconds - each.seconds >= FLOW_SECONDS), None
-    )
-    if length is None or earlier is None or newest.gone or earlier.gone:
-        return None
-    first, last = _work(earlier), _work(newest)
-    between = [each.rate for each in samples if each.seconds > earlier.seconds and each.rate is not None]
-    if first is None or last is None or not between:
-        return None
-    piled = length * (last - first) / (newest.seconds - earlier.seconds)
-    if abs(piled) < PLATEAU_RATIO * asked.rate:
-        return None
-    return max(0.0, sum(between) / len(between) + piled)
-
-
-def _work(sample: Sample) -> float | None:
-    """Return the requests that are still to be answered: those in work are half done."""
-    running = sample.running
-    return None if running is None else sample.waiting + running / 2.0
 
 
 def is_steady(samples: Sequence[Sample], noise: float) -> bool:
@@ -240,11 +202,6 @@ def _unmissed(gap: Gap, should: float | None, now: float) -> Gap:
         return Gap(baseline=gap.baseline, expected=should)
     healthy = gap.healthy_since if should is None else gap.healthy_since or now
     return replace(gap, expected=should, missing=0.0, healthy_since=healthy)
-
-
-def _added(gap: Gap, due: float, rate: float, seconds: float) -> Gap:
-    lost = gap.lost_tokens + max(0.0, due - rate) * seconds
-    return replace(gap, due_tokens=gap.due_tokens + max(due, rate) * seconds, lost_tokens=lost)
 
 
 def is_over(gap: Gap, now: float) -> bool:

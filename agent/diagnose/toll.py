@@ -74,13 +74,12 @@ def begun(before: Sequence[Sample]) -> Toll:
     return Toll(Usual(sum(drawn for drawn, _ in pairs) / made, watts))
 
 
-def paid(toll: Toll, before: Sample, now: Sample, gap: Gap, gap_before: Gap) -> Toll:
+def paid(toll: Toll, before: Sample, now: Sample, gap: Gap) -> Toll:
     """Add what one sample of a gap has cost; nothing of the seconds in which nothing is missing any more."""
     seconds = min(now.seconds - before.seconds, LONGEST_STEP_SECONDS)
     if now.rate is None or gap.healthy_since is not None:
         return toll
-    due, lost = gap.due_tokens - gap_before.due_tokens, gap.lost_tokens - gap_before.lost_tokens
-    missing = min(1.0, lost / due) if due > 0.0 and lost > 0.0 else 0.0
+    missing = min(1.0, max(0.0, gap.missing))
     told = {gpu.gpu: gpu.power_watts for gpu in now.gpus if gpu.power_watts is not None}
     usual = {} if toll.usual is None else toll.usual.watts
     dark = sum(watts for number, watts in usual.items() if number not in told)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agent.diagnose.case import APART_SECONDS, BEFORE_SECONDS, Case
-from agent.diagnose.gap import Gap, ended, is_over, stepped
+from agent.diagnose.gap import Gap, ended, finished, is_over, stepped
 from agent.diagnose.sample import Sample, sample_of
 from agent.diagnose.signs import are_idle
 from agent.diagnose.story import told_of
@@ -65,7 +65,10 @@ def watched(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
     if watch.gap.since is None:
         before = _before(samples, gap.since)
         watch = replace(watch, case_before=before, toll=begun(before))
-    watch = replace(watch, gap=gap, toll=paid(watch.toll, samples[-2], sample, gap, watch.gap))
+    if gap.sure and not watch.gap.sure:  # only now is it known since when
+        watch = replace(watch, case_before=_before(samples, gap.since) or watch.case_before)
+    toll = paid(watch.toll, samples[-2], sample, gap)
+    watch = replace(watch, gap=finished(gap, samples) if is_over(gap, now) else gap, toll=toll)
     if not gap.sure or not watch.case_before:
         return watch, None
     return _judged(watch, unit, node)

@@ -25,11 +25,15 @@ IDLE_SHARE = 0.2
 
 
 def trapezoid_joules(
-    from_seconds: float, from_watts: float, to_seconds: float, to_watts: float
+    from_seconds: float,
+    from_watts: float,
+    to_seconds: float,
+    to_watts: float,
+    gap_seconds: float = POWER_GAP_SECONDS,
 ) -> float | None:
     """Integrate power between two samples; None when they are out of order or too far apart."""
     elapsed = to_seconds - from_seconds
-    if not 0.0 < elapsed <= POWER_GAP_SECONDS:
+    if not 0.0 < elapsed <= gap_seconds:
         return None
     return (from_watts + to_watts) / 2.0 * elapsed
 
@@ -41,7 +45,7 @@ class PowerIntegral:
         self._seconds: float | None = None
         self._watts = 0.0
 
-    def add(self, seconds: float, watts: float) -> float | None:
+    def add(self, seconds: float, watts: float, gap_seconds: float = POWER_GAP_SECONDS) -> float | None:
         """Take a sample in watts at a monotonic moment; return the joules since the last one.
 
         None when nobody knows them: it is the first sample, or the last is too long ago. A sample that is
@@ -51,7 +55,7 @@ class PowerIntegral:
         if self._seconds is not None:
             if seconds <= self._seconds:
                 return 0.0
-            joules = trapezoid_joules(self._seconds, self._watts, seconds, watts)
+            joules = trapezoid_joules(self._seconds, self._watts, seconds, watts, gap_seconds)
         self._seconds, self._watts = seconds, watts
         return joules
 

@@ -33,6 +33,11 @@ class MeterReading:
     """Raw counter without wraps, of this process; None where it has none."""
     unverified: bool = False
     """Its power is the mean of less time than lies between two readings: it may alias with periodic load."""
+    source: str = ""
+    """Who tells it, where it is not the name of the reading: several readings may measure one boundary
+    together, and one may tell a boundary in several ways, of which all but the first are cross-checks."""
+    readings: tuple[str, ...] = ()
+    """Names of all readings that measure the boundary together: it is whole only with all of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.measure.energy import CrossCheck, PowerIntegral, Verdict
+from agent.measure.energy import POWER_GAP_SECONDS, CrossCheck, PowerIntegral, Verdict
 from agent.measure.series import Point, Series
 
 if TYPE_CHECKING:
@@ -21,7 +21,13 @@ MAX_RACK_WATTS = 2_000_000.0
 class MeterBook:
     """What is remembered of one meter between readings."""
 
-    def __init__(self, key: str, ledger: Ledger, horizon: Horizon, max_watts: float = MAX_WATTS) -> None:
+    def __init__(
+        self, key: str, ledger: Ledger, horizon: Horizon, max_watts: float = MAX_WATTS, reader: str = ""
+    ) -> None:
+        self.reader = reader
+        """Name of the readings that tell of it."""
+        self.sparse = False
+        """It is read so rarely that nobody knows what happened between."""
         self.energy = Series(horizon)
         self.reading: MeterReading | None = None
         self.power_watts: float | None = None
@@ -40,16 +46,16 @@ class MeterBook:
         """Joules since the meter was first seen, while rackwatt ran."""
         return self._ledger.total(self._key)
 
-    def take(self, reading: MeterReading) -> float:
-        """Book one reading; return the joules that it adds."""
-        self.reading = reading
+    def take(self, reading: MeterReading, gap_seconds: float = POWER_GAP_SECONDS) -> float:
+        """Book one reading; return the joules that it adds. Power is integrated over gaps up to this long."""
+        self.reading, self.sparse = reading, gap_seconds > POWER_GAP_SECONDS
         self.power_watts = reading.power_watts
         joules = None
         if reading.power_watts is not None:
-            joules = self._integral.add(reading.at.monotonic_seconds, reading.power_watts)
+            joules = self._integral.add(reading.at.monotonic_seconds, reading.power_watts, gap_seconds)
         if reading.energy_joules is not None:
             counted = self._count(reading, reading.energy_joules)
-            self._verify(reading, counted, joules)
+            self._verify(reading, counted, None if self.sparse else joules)
             return self._extend(reading, counted)
         if reading.power_watts is None:
             return 0.0

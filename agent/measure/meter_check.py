@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.measure.efficiency import Window, sum_over
-from agent.measure.energy import CHECK_LAG_SECONDS, CHECK_RATIO, CHECK_SECONDS, CHECK_WINDOWS
+from agent.measure.energy import (
+    CHECK_LAG_SECONDS,
+    CHECK_RATIO,
+    CHECK_SECONDS,
+    CHECK_WINDOWS,
+    POWER_GAP_SECONDS,
+)
 from agent.measure.validity import Invalid
 
 if TYPE_CHECKING:
@@ -47,7 +53,9 @@ class MeterCheck:
             return
         mine, theirs = told
         self.watts = (mine / window.seconds, theirs / window.seconds)
-        allowed = max(CHECK_RATIO * max(mine, theirs), CHECK_LAG_SECONDS * (self._high - self._low))
+        slow = (cadence for _, cadence in (*own, *other) if cadence > POWER_GAP_SECONDS)
+        lag = max(CHECK_LAG_SECONDS, *slow, 0.0)  # of a swing between two readings nobody knows when it was
+        allowed = max(CHECK_RATIO * max(mine, theirs), lag * (self._high - self._low))
         self._misses = self._misses + 1 if abs(mine - theirs) > allowed else 0
         self.disagrees = self._misses >= CHECK_WINDOWS or (self.disagrees and self._misses > 0)
 

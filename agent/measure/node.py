@@ -12,6 +12,7 @@ from agent.measure.deployment_figures import NodeView, deployments_of, ratios_of
 from agent.measure.deployment_work import DeploymentWork
 from agent.measure.engine_book import EngineBook
 from agent.measure.engine_tokens import forget_unexpected
+from agent.measure.environment import EnvironmentBook
 from agent.measure.host_book import HostBook
 from agent.measure.latency_book import ModelLatencies
 from agent.measure.ledger import Ledger
@@ -78,7 +79,7 @@ class NodeReckoner:
         self._horizon = Horizon(max(LEAST_HORIZON_SECONDS, HORIZON_WINDOWS * window_seconds))
         self._ledger = Ledger()
         self._gpus = NodeGpus(self._ledger, self._horizon, epoch, run)
-        self._host = HostBook(self._ledger, epoch)
+        self._host, self._environment = HostBook(self._ledger, epoch), EnvironmentBook()
         self._meters, self._site = NodeMeters(self._ledger, self._horizon), NO_SITE
         self._models = ModelTokens(self._ledger)
         self._counting = NodeCounting()
@@ -173,6 +174,7 @@ class NodeReckoner:
             self._engine_names[instance] = (gone.engine, gone.model)
         self._gpus.expect(offered)
         self._host.expect(offered)
+        self._environment.expect(offered)
         self._meters.expect(offered)
         self._counting.expect(
             {name: book.model for name, book in self._engines.items()}, offered, self._gpus.computing
@@ -185,6 +187,7 @@ class NodeReckoner:
     def take(self, reading: Reading, cadence_seconds: float) -> bool:
         """Book one reading of a source that is read at this cadence; tell whether an engine began a count."""
         self._host.take(reading.source, reading.host)
+        self._environment.take(reading.source, reading.environment)
         if reading.carbon is not None:
             self._carbon[reading.source] = reading.carbon
         cadence_seconds = max(cadence_seconds, reading.renewed_seconds)
@@ -217,6 +220,7 @@ class NodeReckoner:
                 book.miss()
         self._gpus.miss(source)
         self._host.miss(source)
+        self._environment.miss(source)
         self._meters.miss(source)
         if self._counting.miss(source, self._gpus.computing):
             self._count()
@@ -285,6 +289,7 @@ class NodeReckoner:
         return {
             "node": self._identity(),
             "host": self._host.figures,
+            "environment": self._environment.readings,
             "notes": self._all_notes(),
             "owners": tuple(owner for owners in self._owners.values() for owner in owners),
             "version": self._version,

@@ -10,6 +10,7 @@ from agent.measure.energy import CHECK_SECONDS
 from agent.measure.meter import BOUNDARIES, FACILITY, NODE, PUE, RACK, PartFigures
 from agent.measure.meter_book import MAX_RACK_WATTS, MAX_WATTS, MeterBook
 from agent.measure.meter_check import MeterCheck
+from agent.measure.series import max_gap_seconds
 from agent.measure.snapshot import BoundaryFigures
 from agent.measure.validity import Flag, Invalid
 
@@ -53,7 +54,10 @@ class NodeMeters:
     def __init__(self, ledger: Ledger, horizon: Horizon) -> None:
         self._ledger, self._horizon = ledger, horizon
         self._books: dict[tuple[str, str, str], MeterBook] = {}
+        self._readers: dict[str, float] = {}
+        """How often each reading comes …"""
         self._cadences: dict[str, float] = {}
+        """… and the slowest of those that a source is told by."""
         self._checks: dict[tuple[str, str], MeterCheck] = {}
         """By boundary, and the source that is compared with the boundary's own."""
         self._failed: set[str] = set()
@@ -63,24 +67,27 @@ class NodeMeters:
 
     def expect(self, sources: Collection[str]) -> None:
         """Know the meters of the sources that are offered, and only those."""
-        for key in [key for key in self._books if key[0] not in sources]:
-            del self._books[key]
-        for source in self._cadences.keys() - set(sources):
-            del self._cadences[source]
-        self._checks = {pair: check for pair, check in self._checks.items() if pair[1] in sources}
+        self._books = {key: book for key, book in self._books.items() if book.reader in sources}
+        self._readers = {name: sec for name, sec in self._readers.items() if name in sources}
+        told = {key[0] for key in self._books}
+        self._cadences = {source: sec for source, sec in self._cadences.items() if source in told}
+        self._checks = {pair: check for pair, check in self._checks.items() if pair[1] in told}
 
     def take(self, reading: Reading, cadence_seconds: float, elsewhere: Collection[str]) -> None:
         """Book what one source says; boundaries that are measured `elsewhere` it only cross-checks."""
-        source = reading.source
-        told = {(source, meter.part, meter.unit) for meter in reading.meters}
-        if not told and source not in self._cadences:
+        reader = reading.source
+        told = {_key(reader, meter): meter for meter in reading.meters}
+        if not told and reader not in self._readers:
             return
-        self._cadences[source] = cadence_seconds
-        self._failed.discard(source)
+        self._readers[reader] = cadence_seconds
+        self._failed.discard(reader)
         self._horizon.stretch(cadence_seconds)
-        self._miss(source, told)
-        for meter in reading.meters:
-            joules = self._book(source, meter).take(meter)
+        self._miss(reader, told)
+        for key, meter in told.items():
+            source = key[0]
+            joules = self._book(key, reader).take(meter, max_gap_seconds(cadence_seconds))
+            readers = {book.reader for each, book in self._books.items() if each[0] == source}
+            self._cadences[source] = max(self._readers.get(name, 0.0) for name in readers)
             if meter.part in METERED and self._leads(source, meter.part, elsewhere):
                 self._ledger.add(f"boundary/{meter.part}", joules, meter.at)
                 if meter.part == NODE and self.pue is not None:
@@ -89,7 +96,7 @@ class NodeMeters:
     def miss(self, source: str) -> None:
         """Note that a source failed."""
         self._failed.add(source)
-        self._miss(source, set())
+        self._miss(source, ())
 
     def figures(self, elsewhere: Collection[str]) -> tuple[BoundaryFigures, ...]:
         """Return each boundary whose source is one of these meters, and that any of them tells."""
@@ -139,9 +146,11 @@ class NodeMeters:
         sums = {}
         for boundary in METERED:
             for source in self._cadences:
-                watts = [book.power_watts for book in self._of(source, boundary)]
-                if watts and None not in watts and lead.get(boundary) != source:
-                    sums[boundary, source] = sum(each for each in watts if each is not None)
+                books = self._of(source, boundary)
+                watts = _total(books)
+                whole = books and Invalid.MEMBER_MISSING not in _reasons(books)
+                if whole and watts is not None and lead.get(boundary) != source:
+                    sums[boundary, source] = watts
         return sums
 
     def parts(self) -> tuple[PartFigures, ...]:
@@ -179,6 +188,8 @@ class NodeMeters:
                     watts = _total(self._of(lead[boundary], boundary))
                 else:
                     continue
+                if self._told_by(source, boundary) & self._told_by(lead.get(boundary, ""), boundary):
+                    continue  # before and behind the supplies of one machine: they lose the difference
                 other = self._members(boundary, source)
                 if other:
                     self._checks.setdefault((boundary, source), MeterCheck()).look(own, other, watts)
@@ -190,7 +201,7 @@ class NodeMeters:
         dead = [
             f"{source}: the meter of {part} {unit} does not answer, so power at the boundary {part} lacks it"
             for (source, part, unit), book in sorted(self._books.items())
-            if part in METERED and not book.up and source not in self._failed
+            if part in METERED and not book.up and book.reader not in self._failed
         ]
         apart = [
             f"{boundary}: its meters disagree, {check.watts[0]:.1f} W by its source and "
@@ -223,40 +234,50 @@ class NodeMeters:
         told = [book for book in books if book.power_watts is not None]
         if not told:
             return None
+        reasons = _reasons(books)
         moments = [book.energy.last.seconds for book in told if book.energy.last is not None]
         holes = [book.energy.began for book in told if book.energy.began is not None]
         return BoundaryFigures(
             boundary=boundary,
             source=source,
-            power_watts=_total(told),
+            power_watts=None if boundary == RACK and Invalid.MEMBER_MISSING in reasons else _total(told),
             energy_joules_total=self._ledger.total(f"boundary/{boundary}"),
             at_monotonic_seconds=sum(moments) / len(moments) if moments else None,
             since_monotonic_seconds=max(holes, default=None),
             cadence_seconds=self._cadences[source],
-            reasons=_reasons(books),
+            reasons=reasons,
             flags=_flags(books),
         )
 
     def _of(self, source: str, part: str) -> list[MeterBook]:
         return [book for (of, what, _), book in self._books.items() if (of, what) == (source, part)]
 
-    def _book(self, source: str, meter: MeterReading) -> MeterBook:
-        key = (source, meter.part, meter.unit)
+    def _told_by(self, source: str, part: str) -> set[str]:
+        return {book.reader for book in self._of(source, part)}
+
+    def _book(self, key: tuple[str, str, str], reader: str) -> MeterBook:
         if key not in self._books:
-            most = MAX_RACK_WATTS if meter.part == RACK else MAX_WATTS
-            self._books[key] = MeterBook(f"meter/{'/'.join(key)}", self._ledger, self._horizon, most)
+            most = MAX_RACK_WATTS if key[1] == RACK else MAX_WATTS
+            name = f"meter/{'/'.join(key)}"
+            self._books[key] = MeterBook(name, self._ledger, self._horizon, most, reader)
         return self._books[key]
 
-    def _miss(self, source: str, but: Collection[tuple[str, str, str]]) -> None:
+    def _miss(self, reader: str, but: Collection[tuple[str, str, str]]) -> None:
         for key, book in self._books.items():
-            if key[0] == source and key not in but:
+            if book.reader == reader and key not in but:
                 book.miss()
+
+
+def _key(reader: str, meter: MeterReading) -> tuple[str, str, str]:
+    return (meter.source or reader, meter.part, meter.unit)
 
 
 def _reasons(books: Iterable[MeterBook]) -> frozenset[Invalid]:
     books = list(books)
     reasons = set()
-    if any(book.power_watts is None for book in books):
+    wanted = {name for book in books if book.reading is not None for name in book.reading.readings}
+    unread = wanted - {book.reader for book in books}
+    if unread or any(book.power_watts is None for book in books):
         reasons.add(Invalid.MEMBER_MISSING)
     if any(book.mismatch for book in books):
         reasons.add(Invalid.COUNTER_POWER_MISMATCH)
@@ -273,7 +294,7 @@ def _flags(books: Sequence[MeterBook]) -> frozenset[Flag]:
     flags = set()
     if any(not book.counts for book in books):
         flags.add(Flag.INTEGRATED)
-    if any(book.reading is not None and book.reading.unverified for book in books):
+    if any(book.reading is not None and (book.sparse or book.reading.unverified) for book in books):
         flags.add(Flag.UNVERIFIED)
     return frozenset(flags)
 

@@ -105,7 +105,11 @@ def _whole(meter: RackMeter, window: Window | None) -> Rung:
     total = sum_over(meter.members, window, Invalid.NO_METER, bounded=False)
     told = meter.figures
     reasons = total.reasons | (frozenset({Invalid.NO_METER}) if told is None else told.reasons)
-    joules = {} if total.amount is None or total.reasons else {RACK: total.amount}
+    joules = (
+        {}
+        if total.amount is None or total.reasons | (reasons & {Invalid.MEMBER_MISSING})
+        else {RACK: total.amount}
+    )
     return Rung(RACK, joules, reasons, frozenset() if told is None else told.flags)
 
 

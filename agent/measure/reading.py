@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from agent.measure.carbon import CarbonReading
     from agent.measure.engine import EngineReading
+    from agent.measure.environment import EnvironmentReading
     from agent.measure.gpu import GpuReading
     from agent.measure.host import HostReading
     from agent.measure.meter import MeterReading
@@ -77,6 +78,8 @@ class Reading:
     """Who uses which GPU."""
     host: HostReading | None = None
     """The machine around the GPUs."""
+    environment: tuple[EnvironmentReading, ...] = ()
+    """Air, coolant and leaks around them."""
     carbon: CarbonReading | None = None
     """What electricity emits here and now."""
     costs: Mapping[str, Cost] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from agent.measure.deployment_rows import counted_rows, deployment_rows
 from agent.measure.energy import Verdict
 from agent.measure.engine_work import OUTCOMES
+from agent.measure.environment import environment_rows
 from agent.measure.gpu import RECOVERY_ACTIONS, GpuState, PowerScope
 from agent.measure.host_rows import host_rows
 from agent.measure.incident_rows import incident_rows
@@ -64,6 +65,7 @@ def rows_of(snapshot: Snapshot) -> list[Row]:
         rows += _gpu_rows(gpu)
     rows += _owner_rows(snapshot)
     rows += host_rows(snapshot)
+    rows += environment_rows(snapshot.environment)
     for engine in snapshot.engines:
         rows += _engine_rows(engine)
     rows += counted_rows(snapshot.engines)

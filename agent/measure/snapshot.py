@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from agent.measure.carbon import CarbonReading
     from agent.measure.energy import Verdict
     from agent.measure.engine import EngineReading, TokenKind
+    from agent.measure.environment import EnvironmentReading
     from agent.measure.gpu import GpuReading, GpuState
     from agent.measure.host import HostFigures
     from agent.measure.incident import Incident
@@ -219,5 +220,7 @@ class Snapshot:
     """What bounds each deployment now."""
     host: HostFigures | None = None
     """The machine around the GPUs; None while nothing tells of it."""
+    environment: tuple[EnvironmentReading, ...] = ()
+    """Air, coolant and leaks around them."""
     pushes: tuple[PushFigures, ...] = ()
     """How sending goes, of each exporter that pushes."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-import ssl
 import time
 import zlib
 from dataclasses import dataclass
@@ -15,16 +14,11 @@ from agent.measure.reading import Reason, SourceError
 from agent.wire.address import DEFAULT_PORTS, login, public
 from agent.wire.deadline import Deadline
 from agent.wire.http_config import Credentials, HttpConfig, TlsConfig
-from agent.wire.http_connection import BrokeOffError, HungUpError
-from agent.wire.http_dial import (
-    NoAddressError,
-    NoConnectionError,
-    ProxyRefusedError,
-    Route,
-    proxy_authorization,
-)
+from agent.wire.http_connection import HungUpError
+from agent.wire.http_dial import Route, proxy_authorization
+from agent.wire.http_failure import RedirectsWithoutEndError, failure_of, too_large
 from agent.wire.http_pool import ConnectionPool
-from agent.wire.http_response import OK, BodyTooLargeError, HttpError
+from agent.wire.http_response import OK, HttpError
 from agent.wire.text import printable, words
 
 if TYPE_CHECKING:
@@ -72,7 +66,7 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """What a server answered to a POST, whatever its status."""
+    """What a server answered, whatever its status."""
 
     status: int
     said: str
@@ -120,8 +114,14 @@ class _Target(NamedTuple):
         return self.scheme, self.host, self.port
 
 
-class _RedirectsWithoutEndError(HttpError):
-    """One redirect too many."""
+class _Sent(NamedTuple):
+    """What is asked for, and what goes with it."""
+
+    method: str
+    body: bytes
+
+
+_GET = _Sent("GET", b"")
 
 
 class HttpClient:
@@ -146,7 +146,9 @@ class HttpClient:
                 response = await self._followed(url, limits, headers or {}, config, progress)
             return _fetched(public(url), response, limits, config, progress)
         except (HttpError, OSError, ValueError) as error:
-            raise _failure(public(url), error, progress, limits) from error
+            raise failure_of(
+                public(url), error, progress.phase(), limits.seconds, limits.body_bytes
+            ) from error
 
     async def post(
         self,
@@ -157,7 +159,20 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         config: HttpConfig = DEFAULT_CONFIG,
     ) -> Posted:
-        """Return the answer to one POST; `limits` are for the answer. Raises SourceError when there is none.
+        """Return the answer to one POST, as `ask` does."""
+        return await self.ask("POST", url, body, limits, headers=headers, config=config)
+
+    async def ask(
+        self,
+        method: str,
+        url: str,
+        body: bytes,
+        limits: Limits,
+        *,
+        headers: Mapping[str, str] | None = None,
+        config: HttpConfig = DEFAULT_CONFIG,
+    ) -> Posted:
+        """Return what is answered; `limits` are for the answer. Raises SourceError when there is none.
 
         No redirect is followed. Where a kept connection turns out to be closed the body is sent again on a
         new one: the server may get it twice.
@@ -168,10 +183,12 @@ class HttpClient:
             authorization = self._credentials.header(config) or target.login
             async with Deadline(limits.seconds, progress.answer_waits):
                 response = await self._asked(
-                    target, limits, headers or {}, authorization, config, progress, body
+                    target, limits, headers or {}, authorization, config, progress, _Sent(method, body)
                 )
         except (HttpError, OSError, ValueError) as error:
-            raise _failure(public(url), error, progress, limits) from error
+            raise failure_of(
+                public(url), error, progress.phase(), limits.seconds, limits.body_bytes
+            ) from error
         words_of = _own_words(response) if response.status != OK else ""
         said = f"{response.status} {words(response.phrase, PHRASE_CHARACTERS)}".rstrip() + words_of
         return Posted(response.status, said, _bounded(response.headers), response.body)
@@ -194,7 +211,7 @@ class HttpClient:
                 return response
             url = urljoin(url, location)
             target = _parsed(url)
-        raise _RedirectsWithoutEndError
+        raise RedirectsWithoutEndError
 
     async def _asked(
         self,
@@ -204,11 +221,11 @@ class HttpClient:
         authorization: str,
         config: HttpConfig,
         progress: _Progress,
-        body: bytes | None = None,
+        sent: _Sent = _GET,
     ) -> Response:
-        """Ask once (a body goes by POST); once more, anew, where a kept connection was closed meanwhile."""
+        """Ask once; once more, anew, where a kept connection was closed meanwhile."""
         route = self._route(target, config)
-        request = _request(target, route, headers, authorization, body)
+        request = _request(target, route, headers, authorization, sent)
         progress.connection = self._pool.kept(route)
         if progress.connection is not None:
             try:
@@ -251,7 +268,7 @@ def _parsed(url: str) -> _Target:
 
 
 def _request(
-    target: _Target, route: Route, headers: Mapping[str, str], authorization: str, body: bytes | None
+    target: _Target, route: Route, headers: Mapping[str, str], authorization: str, sent: _Sent
 ) -> bytes:
     """Write the request down."""
     path, proxy_login = target.path, ""
@@ -261,12 +278,11 @@ def _request(
     own = {"Accept": ACCEPT, "Accept-Encoding": "identity", "User-Agent": "rackwatt", **headers}
     if authorization:
         own["Authorization"] = authorization
-    if body is not None:
-        own["Content-Length"] = str(len(body))
+    if sent.method == "POST" or sent.body:
+        own["Content-Length"] = str(len(sent.body))
     lines = "".join([f"{name}: {value}\r\n" for name, value in own.items()])
-    method = "GET" if body is None else "POST"
-    head = f"{method} {path} HTTP/1.1\r\nHost: {target.host_header}\r\n{proxy_login}{lines}\r\n"
-    return head.encode() + (body or b"")
+    head = f"{sent.method} {path} HTTP/1.1\r\nHost: {target.host_header}\r\n{proxy_login}{lines}\r\n"
+    return head.encode() + sent.body
 
 
 def _fetched(
@@ -305,15 +321,10 @@ def _inflated(where: str, body: bytes, encoding: str, limits: Limits) -> bytes:
     except zlib.error as error:
         raise SourceError(Reason.MALFORMED, f"{where} sent a broken {encoding} body: {error}") from error
     if len(plain) > limits.body_bytes:
-        raise _too_large(where, f"inflates {len(body)} bytes to more than it may be", limits)
+        raise too_large(where, f"inflates {len(body)} bytes to more than it may be", limits.body_bytes)
     if not inflater.eof:
         raise SourceError(Reason.MALFORMED, f"{where} sent a {encoding} body that breaks off")
     return plain
-
-
-def _too_large(where: str, what: str, limits: Limits) -> SourceError:
-    text = f"{where} {what}, the limit is {limits.body_bytes}: hung up; if the page is right, raise max_bytes"
-    return SourceError(Reason.TOO_LARGE, text)
 
 
 def _refusal(where: str, response: Response, config: HttpConfig) -> SourceError:
@@ -345,47 +356,3 @@ def _own_words(response: Response) -> str:
 
 def _has_login(config: HttpConfig) -> bool:
     return config.authorization is not None or config.basic_auth is not None
-
-
-_FAILURES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Reason, str], ...] = (
-    (TimeoutError, Reason.TIMED_OUT, "{where} did not answer within {seconds:.3g} s ({phase})"),
-    (
-        ssl.SSLCertVerificationError,
-        Reason.DENIED,
-        "{where}: its certificate is not trusted ({why}); set tls_config.ca_file or tls_config.server_name",
-    ),
-    (
-        ssl.SSLError,
-        Reason.UNREACHABLE,
-        "{where}: TLS failed ({why}); is it https, and does it ask for tls_config.cert_file?",
-    ),
-    (NoAddressError, Reason.UNREACHABLE, "{where}: no address for its host ({why}); check the url"),
-    (
-        NoConnectionError,
-        Reason.UNREACHABLE,
-        "{where}: cannot connect ({why}); is it running, and is the port right?",
-    ),
-    (ProxyRefusedError, Reason.UNREACHABLE, "{where}: {why}; check proxy_url"),
-    (BrokeOffError, Reason.UNREACHABLE, "{where} broke off ({phase})"),
-    ((HungUpError, OSError), Reason.UNREACHABLE, "{where} hung up ({phase}): {why}"),
-    (_RedirectsWithoutEndError, Reason.UNSUPPORTED, "{where} redirects without end; set the url to the page"),
-    (ValueError, Reason.UNSUPPORTED, "{where} cannot be asked for ({why}); check the url"),
-    (HttpError, Reason.MALFORMED, "{where} does not speak HTTP as it should: {why}"),
-)
-"""What connections and the system raise, in our closed list: the first that fits."""
-
-
-def _failure(where: str, error: Exception, progress: _Progress, limits: Limits) -> SourceError:
-    if isinstance(error, BodyTooLargeError):
-        return _too_large(where, str(error), limits)
-    reason, text = next((reason, text) for kinds, reason, text in _FAILURES if isinstance(error, kinds))
-    facts = {"where": where, "why": _why(error), "phase": progress.phase(), "seconds": limits.seconds}
-    return SourceError(reason, text.format(**facts))
-
-
-def _why(error: Exception) -> str:
-    """Return the system's words for an error, on one short line."""
-    if isinstance(error, NoAddressError | NoConnectionError) and isinstance(error.__cause__, OSError):
-        error = error.__cause__
-    said = error.strerror if isinstance(error, OSError) else None
-    return words(said or str(error) or type(error).__name__)

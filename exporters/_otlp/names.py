@@ -73,6 +73,7 @@ _SUFFIXES = {
     "_bytes": "By",
     "_hertz": "Hz",
     "_celsius": "Cel",
+    "_pascals": "Pa",
     "_ratio": "1",
 }
 _PER = {
@@ -81,6 +82,7 @@ _PER = {
     "_joules_per_token": "J/{token}",
     "_bytes_per_second": "By/s",
     "_transfers_per_second": "{transfer}/s",
+    "_liters_per_second": "L/s",
 }
 _COUNTED = {
     "tokens": "{token}",

@@ -86,3 +86,17 @@ def test_what_is_known_survives_a_restart():
 def test_kept_baselines_that_are_something_else_are_refused(kept):
     with pytest.raises((KeyError, TypeError, ValueError)):
         recalled(kept)
+
+
+def test_the_most_that_was_given_is_expected_at_the_highest_load_though_its_level_is_a_mean():
+    """A ramp to full: the loads of one level are 40 % apart."""
+    known = taught(*((float(load), 10.0 * load, 12) for load in range(724, 1025, 4)))
+
+    assert expected(known, 1024.0) == pytest.approx(10_240.0, rel=0.03)
+    assert known.capacity == pytest.approx(10_240.0, rel=0.03)
+
+
+def test_one_wild_sample_is_no_most():
+    known = taught((8.0, 400.0, 600), (8.0, 4000.0, 1))
+
+    assert known.capacity == pytest.approx(400.0, rel=0.01)

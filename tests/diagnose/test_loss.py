@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from agent.diagnose import loss
 from agent.diagnose.baseline import Baseline
 from agent.diagnose.gap import Gap
 from agent.diagnose.sample import Sample
@@ -23,18 +24,17 @@ BEFORE = tuple(sample(second, 1000.0, 500.0, 500.0) for second in range(-20, 0))
 """A joule a token."""
 
 
-def gap(due, lost, healthy=None):
-    return Gap(since=0.0, due_tokens=due, lost_tokens=lost, healthy_since=healthy)
+def gap(due, lost, missing=0.0, healthy=None):
+    books = loss.Loss(due_tokens=due, lost_tokens=lost)
+    return Gap(since=0.0, loss=books, missing=missing, healthy_since=healthy)
 
 
 def lived(*moments):
     """Pays for samples of (second, rate, watts...), of which 1,000 tokens a second are due."""
-    toll, last, state = begun(BEFORE), BEFORE[-1], gap(0.0, 0.0)
+    toll, last = begun(BEFORE), BEFORE[-1]
     for second, rate, *watts in moments:
         now = sample(second, rate, *watts)
-        seconds = now.seconds - last.seconds
-        after = gap(state.due_tokens + 1000.0 * seconds, state.lost_tokens + (1000.0 - rate) * seconds)
-        toll, last, state = paid(toll, last, now, after, state), now, after
+        toll, last = paid(toll, last, now, gap(0.0, 0.0, missing=1.0 - rate / 1000.0)), now
     return toll
 
 
@@ -58,23 +58,23 @@ def test_fewer_tokens_for_fewer_joules_lose_none():
 
 
 def test_what_tokens_took_is_not_lost():
-    loss = joules_of(lived((0, 600.0, 400.0, 400.0)), 0.1)
+    joules = joules_of(lived((0, 600.0, 400.0, 400.0)), 0.1)
 
-    assert loss.amount == pytest.approx(200.0)
-    assert loss.lower == pytest.approx(140.0)
-    assert loss.upper == pytest.approx(260.0)
+    assert joules.amount == pytest.approx(200.0)
+    assert joules.lower == pytest.approx(140.0)
+    assert joules.upper == pytest.approx(260.0)
 
 
 def test_a_gpu_that_tells_no_power_may_have_drawn_as_much_as_before():
-    loss = joules_of(lived((0, 0.0, None, 100.0)), 0.0)
+    joules = joules_of(lived((0, 0.0, None, 100.0)), 0.0)
 
-    assert loss == Loss(100.0, 100.0, 600.0)
+    assert joules == Loss(100.0, 100.0, 600.0)
 
 
 def test_nothing_is_paid_for_the_seconds_in_which_it_is_well_again():
     toll = begun(BEFORE)
 
-    assert paid(toll, BEFORE[-1], sample(0, 990.0, 500.0, 500.0), gap(0.0, 0.0, healthy=0.0), Gap()) == toll
+    assert paid(toll, BEFORE[-1], sample(0, 990.0, 500.0, 500.0), gap(0.0, 0.0, healthy=0.0)) == toll
 
 
 @pytest.mark.parametrize(

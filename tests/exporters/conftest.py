@@ -10,6 +10,7 @@ from agent.measure.attribution import Claim, Group
 from agent.measure.costs import SiteFigures
 from agent.measure.energy import Verdict
 from agent.measure.engine import Demand, EngineReading, Histogram, Latency, TokenKind
+from agent.measure.environment import EnvironmentReading, LeakState
 from agent.measure.gpu import (
     GpuIdentity,
     GpuProcess,
@@ -346,6 +347,18 @@ def snapshot(rack, host, service, well_gpu, lost_gpu, silent_gpu, serving_engine
                 0.5,
                 1_759_999_000.0,
                 {Reason.UNREACHABLE: 4},
+            ),
+        ),
+        environment=(
+            EnvironmentReading(
+                "bmc-07",
+                Moment(1000.0, 1_760_000_000.0),
+                {("intake", "Inlet_Temp_0"): 24.5, ("coolant_supply", "cdu/1"): 30.0},
+                {"cdu/1": 2.0},
+                {("supply", "cdu/1"): 250_000.0},
+                {"cdu/1": 104_500.0},
+                {"FAN1": 0.4},
+                {"Manifold": LeakState.OK, "ColdPlate": LeakState.CRITICAL},
             ),
         ),
         costs={"nvml": {"nvmlDeviceGetFieldValues": Cost(100, 0.25)}},

@@ -141,6 +141,7 @@ UNIT_WORDS = {
     "By": "_bytes",
     "Hz": "_hertz",
     "Cel": "_celsius",
+    "Pa": "_pascals",
     "1": "_ratio",
 }
 

@@ -3,8 +3,11 @@
 import pytest
 
 from agent.measure.engine import TokenKind
+from agent.measure.ledger import Ledger
 from agent.measure.meter import MeterReading
+from agent.measure.node_meters import NodeMeters
 from agent.measure.reading import Moment, Reading
+from agent.measure.series import Horizon
 from agent.measure.validity import Flag, Invalid
 
 UNIX = 1_760_000_000.0
@@ -148,3 +151,94 @@ def test_t1_over_a_restart_of_rackwatt_a_wrapped_counter_adds_nothing_unseen(met
     take(again, 61.0, joules(61.0, "package", 400.0))
 
     assert parts(again.snapshot(61.0))["package", "0"].energy_joules_total == 200.0
+
+
+# ---- meters that are read rarely, in several readings, in several ways
+
+
+def shelf(seconds, unit, power, reading, readings=("redfish/a", "redfish/b"), **more):
+    meter = MeterReading("rack", unit, at(seconds), power, source="redfish", readings=readings, **more)
+    return Reading(reading, at(seconds), meters=(meter,))
+
+
+@pytest.fixture
+def rack():
+    """Meters of a rack, which two readings tell of."""
+    meters = NodeMeters(Ledger(), Horizon(120.0))
+    meters.expect(["redfish/a", "redfish/b"])
+    return meters
+
+
+def test_power_that_is_read_every_five_seconds_is_integrated_and_said_to_be_unverified(metered):
+    for second in (0.0, 5.0, 10.0):
+        metered.node.take(Reading("redfish", at(second), meters=(watts(second, "node", power=700.0),)), 5.0)
+    figures = boundary(metered.snapshot(10.0), "node")
+
+    assert figures.energy_joules_total == 7000.0
+    assert figures.flags == {Flag.INTEGRATED, Flag.UNVERIFIED}
+
+
+def test_power_is_not_integrated_over_more_than_two_and_a_half_cadences(metered):
+    for second in (0.0, 5.0, 20.0):
+        metered.node.take(Reading("redfish", at(second), meters=(watts(second, "node", power=700.0),)), 5.0)
+
+    assert boundary(metered.snapshot(20.0), "node").energy_joules_total == 3500.0
+
+
+def test_a_meter_that_tells_both_is_believed_for_power_and_for_energy(metered):
+    for second, energy in ((0.0, 9000.0), (5.0, 12_600.0)):
+        take(metered, second, MeterReading("node", "0", at(second), 700.0, energy))
+    figures = boundary(metered.snapshot(5.0), "node")
+
+    assert (figures.power_watts, figures.energy_joules_total) == (700.0, 3600.0)
+
+
+def test_t7_a_second_way_of_one_reading_is_a_cross_check(metered):
+    meters = (
+        MeterReading("node", "bmc", at(0.0), 7000.0, source="redfish"),
+        MeterReading("node", "bmc/psu-0", at(0.0), 3550.0, source="redfish_supplies"),
+        MeterReading("node", "bmc/psu-1", at(0.0), 3550.0, source="redfish_supplies"),
+    )
+    take(metered, 0.0, *meters, source="redfish")
+    snapshot = metered.snapshot(0.0)
+
+    assert (boundary(snapshot, "node").source, boundary(snapshot, "node").power_watts) == ("redfish", 7000.0)
+    assert snapshot.crosschecks == {("node", "redfish_supplies"): 7100.0}
+
+
+def test_a_meter_of_the_rack_is_nothing_of_the_node(metered):
+    metered.node.take(shelf(0.0, "a", 66_000.0, "redfish"), 5.0)
+    snapshot = metered.snapshot(0.0)
+
+    assert (snapshot.boundaries, snapshot.parts) == ((), ())
+
+
+def test_the_meters_of_a_rack_are_added_over_readings(rack):
+    rack.take(shelf(0.0, "a", 66_000.0, "redfish/a"), 5.0, ())
+    rack.take(shelf(0.1, "b", 65_000.0, "redfish/b"), 5.0, ())
+    figures = rack.rack().figures
+
+    assert (figures.source, figures.power_watts, figures.reasons) == ("redfish", 131_000.0, frozenset())
+
+
+def test_t7_a_rack_of_which_one_reading_never_came_has_no_power(rack):
+    rack.take(shelf(0.0, "a", 66_000.0, "redfish/a"), 5.0, ())
+    figures = rack.rack().figures
+
+    assert (figures.power_watts, figures.reasons) == (None, {Invalid.MEMBER_MISSING})
+
+
+def test_t7_a_rack_of_which_one_reading_failed_has_no_power(rack):
+    rack.take(shelf(0.0, "a", 66_000.0, "redfish/a"), 5.0, ())
+    rack.take(shelf(0.1, "b", 65_000.0, "redfish/b"), 5.0, ())
+    rack.miss("redfish/b")
+
+    assert rack.rack().figures.power_watts is None
+
+
+def test_a_counter_of_a_rack_may_grow_faster_than_any_nodes(rack):
+    for second, energy in ((0.0, 0.0), (5.0, 330_000.0)):
+        rack.take(shelf(second, "a", None, "redfish/a", ("redfish/a",), energy_joules=energy), 5.0, ())
+    figures = rack.rack().figures
+
+    assert (figures.power_watts, figures.energy_joules_total) == (66_000.0, 330_000.0)

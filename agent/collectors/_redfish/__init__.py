@@ -1,0 +1,1 @@
+"""Inside of `collectors/redfish.py`."""

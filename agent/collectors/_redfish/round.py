@@ -1,0 +1,131 @@
+"""One round: the few resources that were chosen are read, each once, within the deadline of the round."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.collectors._redfish.documents import amount, at, items
+from agent.collectors._redfish.meters import reported, sensor_of
+from agent.collectors._redfish.service import NotThereError
+from agent.collectors._redfish.surroundings import Air
+from agent.measure.meter import MeterReading
+from agent.measure.reading import Moment, Reason, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.collectors._redfish.documents import Document
+    from agent.collectors._redfish.meters import Probe, Way
+    from agent.collectors._redfish.service import Service
+    from agent.collectors._redfish.surroundings import Want
+
+STALE_SECONDS = 60.0
+"""A report that was not written anew for so long tells of the past."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A resource, and when it came."""
+
+    document: Document
+    at: Moment
+
+
+class Ages:
+    """Since when each report is the same."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[object, float]] = {}
+
+    def stale(self, path: str, stamp: object, now: float) -> bool:
+        """Whether a report with this time stamp was seen too long ago for the first time."""
+        if stamp is None:
+            return False
+        known, since = self._seen.get(path, (None, now))
+        if known != stamp:
+            since = now
+        self._seen[path] = (stamp, since)
+        return now - since > STALE_SECONDS
+
+
+class Round:
+    """What is read in one round."""
+
+    def __init__(self, service: Service, now: Moment, seconds: float, ages: Ages) -> None:
+        self.moved = False
+        """A resource that had been there is not any more."""
+        self.failure: SourceError | None = None
+        """The first that could not be read."""
+        self._service, self._ages = service, ages
+        self._later = now.unix_seconds - now.monotonic_seconds
+        self._deadline = now.monotonic_seconds + seconds
+        self._known: dict[str, Told | None] = {}
+
+    async def meters(
+        self, way: Way, boundary: str, label: str, source: str, readings: tuple[str, ...]
+    ) -> tuple[MeterReading, ...]:
+        """Read one way of a boundary; a probe that does not answer is there, and tells nothing."""
+        found = []
+        for probe in way.probes:
+            told = await self._read(probe.path)
+            watts, joules = (None, None) if told is None else self._figures(probe, told)
+            found.append(
+                MeterReading(
+                    part=boundary,
+                    unit=f"{label}/{probe.unit}" if probe.unit else label,
+                    at=self._now() if told is None else told.at,
+                    power_watts=watts,
+                    energy_joules=joules if watts is not None else None,
+                    unverified=joules is None,
+                    source=source,
+                    readings=readings,
+                )
+            )
+        return tuple(found)
+
+    async def surroundings(self, wants: Sequence[Want]) -> Air:
+        """Read the surroundings; what does not answer is not in them."""
+        air = Air()
+        for want in wants:
+            told = await self._read(want.path)
+            if told is not None:
+                want.read(told.document, want.owner, air)
+        return air
+
+    async def _read(self, path: str) -> Told | None:
+        if path not in self._known:
+            self._known[path] = None
+            try:
+                document = await self._service.get(path, self._deadline)
+                self._known[path] = Told(document, self._now())
+            except SourceError as error:
+                if error.reason is Reason.DENIED:
+                    raise
+                self.moved |= isinstance(error, NotThereError)
+                self.failure = self.failure or error
+        return self._known[path]
+
+    def _figures(self, probe: Probe, told: Told) -> tuple[float | None, float | None]:
+        """Return watts and joules of a probe."""
+        if not probe.listed:
+            return figure(told.document, probe.watts), figure(told.document, probe.joules)
+        for row in items(told.document, "MetricValues"):
+            if sensor_of(row) == probe.listed:
+                stamp = row.get("Timestamp") or told.document.get("Timestamp")
+                old = self._ages.stale(probe.path, stamp, told.at.monotonic_seconds)
+                return (None if old else reported(row)), None
+        return None, None
+
+    def _now(self) -> Moment:
+        seconds = time.monotonic()
+        return Moment(seconds, seconds + self._later)
+
+
+def figure(document: Document, keys: tuple[str, ...]) -> float | None:
+    """Return the figure under the keys; of a list on the way, that of its first item."""
+    found: object = document if keys else None
+    for key in keys:
+        found = at(found[0] if isinstance(found, list) and found else found, key)
+    return amount(found)

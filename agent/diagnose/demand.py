@@ -1,0 +1,159 @@
+"""What clients ask for: what they did lately, and what is seen of it while requests pile up or shrink."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.diagnose.case import middle
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.diagnose.baseline import Baseline
+    from agent.diagnose.sample import Sample
+
+REFERENCE_SECONDS = 60.0
+"""What was asked for lately is the middle of this time …"""
+REFERENCE_APART_SECONDS = 5.0
+"""… that ended so long ago."""
+REFERENCE_AGE_SECONDS = REFERENCE_APART_SECONDS + REFERENCE_SECONDS / 2.0
+LEAST_REFERENCE = 5
+"""Samples that it takes to know what was asked for."""
+LEAST_FLOW_SECONDS, FLOW_SECONDS = 4.0, 10.0
+FLOW_RATIO = 0.015
+"""What piles up is seen over so long that one request is no more than this share of what is made."""
+SAME_LOAD_RATIO, SAME_LOAD_SPREAD = 0.08, 2.0
+"""As many requests as before: within this share, or, of few, within so many standard deviations."""
+WAITING_RATIO = 0.02
+"""Fewer waiting than this share of all requests are on their way into the batch."""
+PLATEAU_RATIO = 0.03
+"""Requests pile up or shrink when that is more than this share of the rate."""
+BURSTS_RATIO = 0.12
+"""What is asked for comes in bursts when it spreads by more than this share of its mean."""
+CHOSEN = 12
+"""Rates that are a fair choice of many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What clients had asked for lately."""
+
+    rate: float
+    """The middle of the last minute."""
+    mean: float
+    """Over all that is remembered: what bursts come to."""
+    in_flight: float | None
+    """The middle of the requests in flight meanwhile."""
+
+
+def asked_of(samples: tuple[Sample, ...], now: float) -> Asked | None:
+    """Return what was asked for lately: the middle of the last minute, the last seconds left out."""
+    low, high = now - REFERENCE_SECONDS - REFERENCE_APART_SECONDS, now - REFERENCE_APART_SECONDS
+    lately = [sample for sample in samples if low <= sample.seconds <= high and sample.rate is not None]
+    if len(lately) < LEAST_REFERENCE:
+        return None
+    rates = [sample.rate for sample in samples if sample.seconds <= high and sample.rate is not None]
+    rate = middle(sample.rate for sample in lately)
+    if rate is None:
+        return None
+    return Asked(rate, sum(rates) / len(rates), middle(sample.in_flight for sample in lately))
+
+
+def wanted(baseline: Baseline, asked: Asked, samples: Sequence[Sample]) -> float:
+    """Return what would be made of all that is asked for, were it made at the pace of before.
+
+    While requests wait, at least as much is asked for as comes in. While none wait, all that comes is made,
+    and fewer tokens are only missed where as many requests as before are in flight: of clients that wait for
+    an answer before they ask again. Fewer requests are less demand; with more of them each takes longer.
+    """
+    newest = samples[-1]
+    load = newest.in_flight
+    if newest.gone or not load or not asked.in_flight:
+        return asked.rate
+    if is_waiting(newest, load):
+        return max(asked.rate, demanded(baseline, asked, samples) or asked.mean)
+    band = max(SAME_LOAD_RATIO, SAME_LOAD_SPREAD / math.sqrt(load))
+    same = abs(load / asked.in_flight - 1.0) <= band
+    return (
+        min(asked.rate, asked.rate * load / asked.in_flight) if same else min(asked.rate, newest.rate or 0.0)
+    )
+
+
+def is_waiting(sample: Sample, load: float) -> bool:
+    """Whether more requests wait than are on their way into the batch."""
+    return sample.waiting > WAITING_RATIO * load
+
+
+def demanded(baseline: Baseline, asked: Asked, samples: Sequence[Sample]) -> float | None:
+    """Return the tokens per second that clients ask for now; None when that cannot be seen.
+
+    What came is what was made and what piled up. Where nothing piles up and nothing shrinks, either as much
+    is made as is asked for, or clients wait for answers before they ask again, or give up.
+    """
+    newest = samples[-1]
+    if newest.in_flight and not newest.gone and not is_waiting(newest, newest.in_flight):
+        return None
+    length = baseline.tokens_per_request
+    span = flow_seconds(baseline, asked)
+    earlier = next((each for each in reversed(samples) if newest.seconds - each.seconds >= span), None)
+    if length is None or earlier is None or newest.gone or earlier.gone:
+        return None
+    first, last = _work(earlier), _work(newest)
+    between = [each.rate for each in samples if each.seconds > earlier.seconds and each.rate is not None]
+    if first is None or last is None or not between:
+        return None
+    piled = length * (last - first) / (newest.seconds - earlier.seconds)
+    if abs(piled) < PLATEAU_RATIO * asked.rate:
+        return None
+    return max(0.0, sum(between) / len(between) + piled)
+
+
+def flow_seconds(baseline: Baseline, asked: Asked) -> float:
+    """Return over how long it is seen what piles up."""
+    length = baseline.tokens_per_request
+    if length is None or asked.rate <= 0.0:
+        return FLOW_SECONDS
+    return min(FLOW_SECONDS, max(LEAST_FLOW_SECONDS, length / (FLOW_RATIO * asked.rate)))
+
+
+def _work(sample: Sample) -> float | None:
+    """Return the requests that are still to be answered: those in work are half done."""
+    running = sample.running
+    return None if running is None else sample.waiting + running / 2.0
+
+
+def bursts_of(samples: Sequence[Sample], length: float | None, span: float) -> tuple[float, ...]:
+    """Return a fair choice of what was asked for if it came in bursts, nothing if it came evenly.
+
+    `length` is of a request, `span` over how long it is seen what piles up.
+    """
+    if length is None:
+        rates = [each.rate for each in samples if each.rate is not None]
+    else:
+        ends = [(_before(samples, place, span), each) for place, each in enumerate(samples)]
+        pairs = [(first, last) for first, last in ends if first is not None]
+        rates = [
+            max(0.0, flow) for first, last in pairs if (flow := flow_of(first, last, length)) is not None
+        ]
+    if len(rates) < LEAST_REFERENCE:
+        return ()
+    mean = sum(rates) / len(rates)
+    spread = math.sqrt(sum((rate - mean) ** 2 for rate in rates) / len(rates))
+    step = max(1, len(rates) // CHOSEN)
+    return tuple(sorted(rates)[step // 2 :: step]) if spread > BURSTS_RATIO * mean else ()
+
+
+def _before(samples: Sequence[Sample], place: int, span: float) -> Sample | None:
+    """Return the newest sample that is so long before another."""
+    end = samples[place].seconds
+    return next((samples[each] for each in range(place, -1, -1) if end - samples[each].seconds >= span), None)
+
+
+def flow_of(first: Sample, last: Sample, length: float) -> float | None:
+    """Return what came between two samples: what is made now, and what piled up."""
+    before, after = _work(first), _work(last)
+    if before is None or after is None or last.rate is None or last.seconds <= first.seconds:
+        return None
+    return last.rate + length * (after - before) / (last.seconds - first.seconds)

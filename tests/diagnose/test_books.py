@@ -1,0 +1,59 @@
+"""What was due while nobody saw what clients asked for, and what was not made of it."""
+
+import pytest
+
+from agent.diagnose.loss import MOST_BLIND, Loss, Moment, Seen, closed, stepped
+
+OPEN = Loss(before=Seen(0.0, 1000.0), side_seconds=2.0)
+
+
+def blind(seconds, books=OPEN, rate=0.0, queued=False):
+    """Books after so many seconds in which nothing was seen of what is asked for."""
+    for second in range(1, seconds + 1):
+        moment = Moment(float(second), 1.0, rate, 2000.0, queued)
+        books = stepped(books, float(second), moment, None)
+    return books
+
+
+def test_until_it_is_seen_again_as_much_is_asked_for_as_before():
+    assert blind(100).reckoned().lost_tokens == pytest.approx(100_000.0)
+
+
+def test_what_was_asked_for_unseen_goes_in_a_line_to_what_is_seen_after():
+    books = closed(blind(100), Seen(100.0, 500.0))
+
+    assert books.lost_tokens == pytest.approx(75_000.0, rel=0.01)
+
+
+def test_no_more_is_due_than_could_be_made():
+    books = closed(blind(100), Seen(100.0, 9000.0))
+
+    assert books.lost_tokens < 200_000.0
+
+
+def test_what_is_seen_is_booked_as_it_is_seen():
+    books = OPEN
+    for second in range(1, 21):
+        books = stepped(books, float(second), Moment(float(second), 1.0, 400.0, 2000.0), 700.0)
+
+    assert books.reckoned().lost_tokens == pytest.approx(20 * 300.0)
+
+
+def test_where_it_came_in_bursts_it_comes_as_it_came_before():
+    books = blind(10, Loss(before=Seen(0.0, 1000.0), bursts=(500.0, 1500.0), side_seconds=2.0), rate=800.0)
+
+    assert closed(books, Seen(10.0, 0.0)).lost_tokens == pytest.approx(10 * (0.0 + 700.0) / 2)
+
+
+def test_behind_a_queue_that_does_not_shrink_no_less_came_than_was_made():
+    bursts = Loss(before=Seen(0.0, 1000.0), bursts=(500.0, 1500.0), side_seconds=2.0)
+    books = blind(10, bursts, rate=800.0, queued=True)
+
+    assert closed(books, Seen(10.0, 0.0)).lost_tokens == pytest.approx(10 * 700.0)
+
+
+def test_a_day_without_sight_is_held_in_bounded_memory():
+    books = blind(5000)
+
+    assert len(books.blind) <= MOST_BLIND
+    assert books.reckoned().lost_tokens == pytest.approx(5_000_000.0)
