@@ -43,6 +43,7 @@ events:
   - {{kind: engine_restart, at: {FAULTS_AT}s, lasts: 2s, trays: [4]}}
   - {{kind: engine_restart, at: {FAULTS_AT + 6}s, lasts: 2s, trays: [4]}}
   - {{kind: engine_restart, at: {FAULTS_AT + 12}s, lasts: 2s, trays: [4]}}
+  - {{kind: engine_restart, at: {FAULTS_AT + 18}s, lasts: 2s, trays: [4]}}
   - {{kind: telemetry_gap, at: {FAULTS_AT}s, lasts: {FAULTS_LAST}s, trays: [5]}}
 """
 FASTER = {
@@ -62,8 +63,11 @@ FASTER = {
     "straggler_for": "14s",
     "stall_for": "16s",
     "absent_for": "6s",
+    "slo_rate_window": "5s",
+    "slo_unmeasured_for": "6s",
+    "throughput_drop_ratio": "0.85",
 }
-"""What would still outlast the test, or come before the incident that holds it back, or before a scrape."""
+"""What would still outlast the test, come before the incident that holds it back, or be a near miss."""
 LLAMA = 'engine="vllm",engine_instance="a:1",model="lab"'
 CELL = 'kind="drop",cause="host_pressure"'
 STANDS = f'rackwatt_incident_active{{scope="node",severity="critical",node="cell-1",gpu="",{CELL}}}'
@@ -308,7 +312,7 @@ class Story:
 
 LASTING = {"RackwattWatchdog"}
 """It goes on."""
-TO_STAY = {("RackwattGpuRecoveryNeeded", "hot")}
+TO_STAY = {("RackwattGpuRecoveryNeeded", "hot"), ("RackwattCollectorFailing", "dark")}
 TO_STAY |= {("RackwattIncidentFault", rack) for rack in ("hot", "dark", "bench")}
 TO_STAY |= {
     (f"Rackwatt{what}SloBurn{pace}", rack)
@@ -316,4 +320,5 @@ TO_STAY |= {
     for pace in ("", "Slow")
     for rack in ("hot", "dark")
 }
-"""A GPU that nobody resets, faults that are told for a minute, queues of the twin that take long to empty."""
+"""A GPU that nobody resets, faults that are told for a minute, queues of the twin that take long to empty; a
+collector whose end is not told when its engine, which was told later, holds it back to its end."""
