@@ -12,8 +12,8 @@ pytestmark = pytest.mark.alone
 WITHIN = 0.01
 AGREE_SECONDS = 20.0
 """A scrape that came late is in the windows for so long."""
-ALWAYS_EMPTY = {"node:rackwatt_zero_tokens:rate5m"}
-"""Every node of a healthy rack has work."""
+ALWAYS_EMPTY = {"node:rackwatt_zero_tokens:rate5m", "rack:rackwatt_incidents:standing"}
+"""Every node of a healthy rack has work, and no incident stands there."""
 
 
 @pytest.fixture(scope="module")
