@@ -182,7 +182,7 @@ def test_inhibit_rules_name_alerts_that_there_are():
     config = yaml.safe_load((FOLDER / "alertmanager" / "alertmanager.yml").read_text())
     for rule in config["inhibit_rules"]:
         for matcher in (*rule["source_matchers"], *rule["target_matchers"]):
-            label, operator, value = re.fullmatch(r'(\w+)(=~?)"(.*)"', matcher).groups()
+            label, operator, value = re.fullmatch(r'(\w+)(!?=~?)"(.*)"', matcher).groups()
             if label == "alertname":
                 matched = [name for name in ALERTS if re.fullmatch(value, name)]
                 assert len(matched) >= (
