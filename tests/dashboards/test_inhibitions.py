@@ -1,4 +1,4 @@
-"""What a real Alertmanager with the shipped configuration holds back of incidents that come from two sides."""
+"""What a real Alertmanager with the shipped configuration holds back when two tell of incidents."""
 
 import json
 import urllib.request
