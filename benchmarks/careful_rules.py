@@ -1,8 +1,8 @@
 """What careful rules in PromQL would have told of the same seconds, evaluated as Prometheus does.
 
-Each engine and each GPU is scraped, and each rule evaluated, every 15 s. What does not answer has no sample:
-it is stale at once. `rate` is extrapolated to the edges of its window and knows resets; `sum` leaves out what is
-absent, and a comparison of nothing is no alert; an alert fires when its expression held for `for` without a break.
+Each engine and GPU is scraped, and each rule evaluated, every 15 s. What does not answer has no sample: it
+is stale at once. `rate` is extrapolated to the edges of its window and knows resets; `sum` leaves out what is
+absent, and a comparison of nothing is no alert; an alert fires when its expression held for `for`.
 """
 
 from __future__ import annotations
