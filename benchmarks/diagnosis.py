@@ -193,7 +193,9 @@ def _judged(
     loud = [each for each in told if each.severity != "info" or each.cause == "workload_shift"]
     drops = [each for each in loud if each.kind in {"drop", "stall"}]
     of_it = [each for each in drops if began - 5 <= each.started <= over + 5]
-    false = [each for each in loud if not began - 5 <= each.started <= over + 30]
+    first = min((WALL_SECONDS + each.since for each in play.missing), default=began)
+    gaps = [each for each in loud if each.kind == "gap" and first - 5 <= each.started <= over]
+    false = [each for each in loud if not began - 5 <= each.started <= over + 30 and each not in gaps]
     best = max(of_it, key=lambda each: each.lost_tokens, default=None)
     sure = bool(best)
     return Result(
