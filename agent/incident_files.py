@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import os
 import re
 import threading
 import time
 from typing import TYPE_CHECKING, Protocol
+
+from agent.store import replace_durably
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -72,11 +73,7 @@ class IncidentFiles:
         self.prune(len(body), path)
         fresh = path.with_name(path.name + FRESH_SUFFIX)
         try:
-            with fresh.open("wb") as file:
-                file.write(body)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(path)
+            replace_durably(path, fresh, body)
         except OSError:
             with contextlib.suppress(OSError):
                 fresh.unlink()

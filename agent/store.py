@@ -84,7 +84,7 @@ class Store:
             body = _encode(state)
             if body == self._saved:
                 return
-            self._write(body)
+            replace_durably(self._path, self._fresh, body)
         except (OSError, TypeError, ValueError) as error:
             with contextlib.suppress(OSError, ValueError):
                 self._fresh.unlink()
@@ -124,12 +124,14 @@ class Store:
             moved = f"it was moved to {aside.name}"
         return f"{self._path} {why}; {moved}: totals start at 0"
 
-    def _write(self, body: bytes) -> None:
-        with self._fresh.open("wb") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
-        self._fresh.replace(self._path)
+
+def replace_durably(path: Path, fresh: Path, body: bytes) -> None:
+    """Write a file by way of `fresh` beside it: a kill leaves the old one or the new. Raises OSError."""
+    with fresh.open("wb") as file:
+        file.write(body)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
 
 
 def _encode(state: Mapping[str, Any]) -> bytes:

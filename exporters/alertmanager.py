@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from agent.measure.alerts import Alert, AlertBatch, AlertBook, Choice, Repeats, Scope, alerts_of, moment_text
+from agent.measure.alerts import Alert, AlertBatch, AlertFeed, Choice, Scope, moment_text
 from agent.measure.finding import Finding, Level, problem_of
 from agent.measure.incident import Severity
 from agent.measure.push import Batch, PushError
@@ -107,25 +107,19 @@ class AlertmanagerPusher:
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._client = settings, HttpClient()
-        self._choice = Choice(settings.severity, settings.scope, settings.external_url)
-        self._book, self._repeats = AlertBook(), Repeats(settings.repeat)
-        self._lock = threading.Lock()
-        """`encode` runs in a thread, while a batch may be on its way."""
+        choice = Choice(settings.severity, settings.scope, settings.external_url)
+        self._feed = AlertFeed(choice, settings.repeat, threading.Lock())
         self.interval_seconds = LOOK_SECONDS
         self.timeout_seconds = settings.timeout
         self.buffer_bytes = BUFFER_BYTES
 
     def encode(self, snapshot: Snapshot) -> Batch | None:
         """Write down every alert, if there is news or it is time to repeat them."""
-        now = snapshot.at.unix_seconds
-        with self._lock:
-            alerts = self._book.taken(alerts_of(snapshot, self._choice), now)
-            if not self._repeats.is_due(alerts, now):
-                return None
-            lost = self._book.take_lost()
+        return self._feed.batch(snapshot, self._body)
+
+    def _body(self, alerts: tuple[Alert, ...], now: float) -> bytes:
         expires = now + max(LEAST_EXPIRY_SECONDS, EXPIRY_REPEATS * self._settings.repeat)
-        body = orjson.dumps([_plain(alert, expires) for alert in alerts])
-        return AlertBatch(body, len(alerts), replaces=True, lost=lost, alerts=alerts)
+        return orjson.dumps([_plain(alert, expires) for alert in alerts])
 
     async def send(self, batch: Batch) -> int:
         """Tell every Alertmanager; raises PushError or SourceError when none took it."""
@@ -135,9 +129,7 @@ class AlertmanagerPusher:
         errors = [each for each in told if isinstance(each, BaseException)]
         if len(errors) == len(told):
             raise errors[0]
-        if isinstance(batch, AlertBatch):
-            with self._lock:
-                self._book.delivered(batch.alerts)
+        self._feed.delivered(batch)
         return 0
 
     async def close(self) -> None:

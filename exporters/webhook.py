@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from agent.measure.alerts import Alert, AlertBatch, AlertBook, Choice, Repeats, Scope, alerts_of, moment_text
+from agent.measure.alerts import Alert, AlertFeed, Choice, Scope, moment_text
 from agent.measure.finding import Finding, Level
 from agent.measure.incident import Severity
 from agent.measure.push import Batch, PushError
@@ -83,24 +83,18 @@ class WebhookPusher:
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._client = settings, HttpClient()
-        self._choice = Choice(settings.severity, settings.scope, settings.external_url)
-        self._book, self._repeats = AlertBook(), Repeats(settings.repeat)
-        self._lock = threading.Lock()
-        """`encode` runs in a thread, while a batch may be on its way."""
+        choice = Choice(settings.severity, settings.scope, settings.external_url)
+        self._feed = AlertFeed(choice, settings.repeat, threading.Lock())
         self.interval_seconds = LOOK_SECONDS
         self.timeout_seconds = settings.timeout
         self.buffer_bytes = BUFFER_BYTES
 
     def encode(self, snapshot: Snapshot) -> Batch | None:
         """Write a notification, if there is news or it is time to repeat it."""
-        now = snapshot.at.unix_seconds
-        with self._lock:
-            alerts = self._book.taken(alerts_of(snapshot, self._choice), now)
-            if not self._repeats.is_due(alerts, now):
-                return None
-            lost = self._book.take_lost()
-        body = orjson.dumps(_notification(alerts, self._settings.external_url))
-        return AlertBatch(body, len(alerts), replaces=True, lost=lost, alerts=alerts)
+        return self._feed.batch(snapshot, self._body)
+
+    def _body(self, alerts: tuple[Alert, ...], now: float) -> bytes:  # noqa: ARG002 - tells no expiry
+        return orjson.dumps(_notification(alerts, self._settings.external_url))
 
     async def send(self, batch: Batch) -> int:
         """Post one notification. Raises PushError, SourceError."""
@@ -114,9 +108,7 @@ class WebhookPusher:
                 raise PushError(Reason.UNREACHABLE, f"{said}; it is sent again")
             again = posted.status in MENDABLE
             raise PushError(Reason.MALFORMED, f"{said}; check url and authorization", again=again)
-        if isinstance(batch, AlertBatch):
-            with self._lock:
-                self._book.delivered(batch.alerts)
+        self._feed.delivered(batch)
         return 0
 
     async def close(self) -> None:

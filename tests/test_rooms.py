@@ -58,7 +58,7 @@ ROOMS = {
         "agent.wire",
         "orjson",
     ),
-    "agent.incident_files": (),
+    "agent.incident_files": ("agent.store",),
     "agent.flight": (
         "agent.boot",
         "agent.diagnose",

@@ -12,7 +12,8 @@ from agent.measure.incident import Severity
 from agent.measure.push import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from contextlib import AbstractContextManager
 
     from agent.measure.incident import Incident
     from agent.measure.snapshot import Snapshot
@@ -180,3 +181,34 @@ class Repeats:
             return False
         self._last, self._at = state, now
         return True
+
+
+class AlertFeed:
+    """What one receiver is to be told, and when. It is asked in a thread, while a batch may be on its way."""
+
+    def __init__(self, choice: Choice, repeat_seconds: float, lock: AbstractContextManager[object]) -> None:
+        """Make it; `lock` keeps that thread and the sender apart."""
+        self._choice = choice
+        self._book, self._repeats = AlertBook(), Repeats(repeat_seconds)
+        self._lock = lock
+
+    def batch(
+        self, snapshot: Snapshot, encode: Callable[[tuple[Alert, ...], float], bytes]
+    ) -> AlertBatch | None:
+        """Write down every alert, if there is news or it is time to repeat them; None else.
+
+        `encode` writes alerts at a moment, in Unix seconds.
+        """
+        now = snapshot.at.unix_seconds
+        with self._lock:
+            alerts = self._book.taken(alerts_of(snapshot, self._choice), now)
+            if not self._repeats.is_due(alerts, now):
+                return None
+            lost = self._book.take_lost()
+        return AlertBatch(encode(alerts, now), len(alerts), replaces=True, lost=lost, alerts=alerts)
+
+    def delivered(self, batch: Batch) -> None:
+        """Note that the receiver has a batch."""
+        if isinstance(batch, AlertBatch):
+            with self._lock:
+                self._book.delivered(batch.alerts)

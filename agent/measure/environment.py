@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from agent.measure.row import Row
+from agent.measure.row import Row, state_rows
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -82,8 +82,7 @@ def environment_rows(readings: Sequence[EnvironmentReading]) -> Iterator[Row]:
         for sensor, ratio in told.fan_speed_ratio.items():
             yield Row("fan_speed_ratio", (*of, sensor), ratio)
         for sensor, state in told.leaks.items():
-            for each in LEAK_STATES:
-                yield Row("leak_detector_state", (*of, sensor, each), each is state)
+            yield from state_rows("leak_detector_state", (*of, sensor), LEAK_STATES, state)
 
 
 def _coolant_rows(told: EnvironmentReading) -> Iterator[Row]:

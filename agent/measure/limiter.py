@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from agent.measure.row import Row
+from agent.measure.row import Row, state_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 
 class Limit(StrEnum):
@@ -89,8 +89,7 @@ def _of_nodes(name: Limit, told: Sequence[NodeLimit]) -> LimitEvidence:
     return LimitEvidence("deployment_limiter", None, float(len(those)), float(len(told)), text)
 
 
-def limiter_rows(who: tuple[str, str], limiter: Limiter | None) -> Iterator[Row]:
-    """Yield every limit of one deployment, 1 for the one that binds."""
+def limiter_rows(who: tuple[str, str], limiter: Limiter | None) -> tuple[Row, ...]:
+    """Return every limit of one deployment, 1 for the one that binds."""
     now = Limit.UNKNOWN if limiter is None else limiter.name
-    for limit in LIMITS:
-        yield Row("deployment_limiter", (*who, limit), limit is now)
+    return state_rows("deployment_limiter", who, LIMITS, now)
