@@ -91,6 +91,25 @@ def test_a_member_that_is_asked_for_less_is_no_straggler():
     assert lived((300, (*FOUR[:3], member(3, 800.0, in_flight=80.0)))) == ()
 
 
+def prompted(number, prompt, rate=1000.0, cached=0.0, **changes):
+    rates = {TokenKind.OUTPUT: rate, TokenKind.PROMPT: prompt, TokenKind.PROMPT_CACHED: cached}
+    return member(number, tokens_per_second=rates, **changes)
+
+
+PROMPTED = tuple(prompted(number, 2000.0) for number in range(3))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "cached", "told"), [(2400.0, 0.0, 0), (2400.0, 600.0, 1), (1000.0, 0.0, 1)]
+)
+def test_a_member_whose_prompts_are_longer_does_other_work(prompt, cached, told):
+    wasteful = {(TokenKind.OUTPUT, "gpu"): 0.8}
+    like = [replace(each, tokens_per_joule={(TokenKind.OUTPUT, "gpu"): 1.0}) for each in PROMPTED]
+
+    assert len(lived((120, (*PROMPTED, prompted(3, prompt, 900.0, cached))))) == told
+    assert len(lived((120, (*like, prompted(3, prompt, cached=cached, tokens_per_joule=wasteful))))) == told
+
+
 def test_a_straggler_that_caught_up_is_over_after_half_a_minute():
     (straggler,) = lived((120, SLOW), (31, FOUR))
 
