@@ -37,7 +37,10 @@ DRAINED = "by plan"
 
 
 class QuickRack:
-    """Trays, their nodes and their rack; `run` lives through a scenario second by second."""
+    """Trays, their nodes and their rack; `run` lives through a scenario second by second.
+
+    A tray alone is no rack: its node tells of it.
+    """
 
     def __init__(self, scenario: Scenario, missing: Mapping[int, tuple[Missing, ...]] | None = None) -> None:
         told = missing or {}
@@ -61,6 +64,9 @@ class QuickRack:
         for number, node in enumerate(self.nodes):
             if number not in absent:
                 node.look(second)
+        if len(self.nodes) == 1:
+            return truths, self.nodes[0].memory.incidents
+        for number, node in enumerate(self.nodes):
             seen = number not in absent and not node.tray.effects.off and self.is_linked(number, second)
             self.books.take(
                 node.name, member_totals(node, second, self.runs[number]) if seen else None, second
