@@ -88,12 +88,12 @@ def _is_as_busy(now: GpuSigns, usual: tuple[float, float]) -> bool:
 
 def _is_silent(samples: tuple[Sample, ...], unit: UnitSigns, now: float) -> bool:
     """Whether for some time no engine of a deployment answered and none of its GPUs worked."""
+    if any(each.up for each in unit.engines) or not are_idle(unit.gpus):
+        return False
     lately = [each for each in samples if each.seconds > now - SILENT_SECONDS - 1.0]
     long_enough = bool(lately) and lately[0].seconds <= now - SILENT_SECONDS
-    dead = not any(each.up for each in unit.engines) and are_idle(unit.gpus)
     return (
-        dead
-        and long_enough
+        long_enough
         and all(are_idle(each.gpus) for each in lately)
         and not any(engine.up for each in lately for engine in each.engines.values())
     )

@@ -104,14 +104,12 @@ def _judged(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
     verdict = watch.verdict
     young = now - case.since < JUDGED_SECONDS
     if verdict is None or (gap.healthy_since is None and (young or len(case.during) % SELDOM == 0)):
-        verdict = _kept(verdict, verdict_of(case), watch.incident)
+        verdict = _kept(verdict, verdict_of(case), watch.incident, case)
     if watch.incident is None and _is_early(verdict, gap, now - case.since):
         if is_over(gap, now) or gap.sum_seconds <= 0.0:  # it has come back before anybody was told
             return _after(watch, gap), None
         return replace(watch, verdict=verdict), None
-    incident = told_of(
-        case, verdict, gap, watch.toll, unit, node, watch.incident, _restarting(case, verdict, now)
-    )
+    incident = told_of(case, verdict, gap, watch.toll, unit, node, watch.incident, _restarting(case, verdict))
     if is_over(gap, now):
         over = replace(incident, ended=node.at.unix_seconds - (now - (gap.healthy_since or now)))
         return _after(watch, gap), over
@@ -131,22 +129,27 @@ def _is_early(verdict: Verdict, gap: Gap, lasts: float) -> bool:
     return gap.healthy_since is not None or lasts < (SHIFT_PATIENCE_SECONDS if shift else PATIENCE_SECONDS)
 
 
-def _kept(before: Verdict | None, now: Verdict, incident: Incident | None) -> Verdict:
+def _kept(before: Verdict | None, now: Verdict, incident: Incident | None, case: Case) -> Verdict:
     """Return the surer of two verdicts: while a gap closes there is less and less to explain.
 
-    An engine that was gone for long was down, also when it is back; and a restart that ends a drop is not
-    what it came of.
+    An engine that was gone for long was down, also when it is back; and a restart that comes into a drop, or
+    ends it, is not what it came of.
     """
     if before and incident and incident.kind is Kind.DROP:
-        ended_it = now.best.cause is Cause.ENGINE_RESTART and before.confidence >= SURE_ENOUGH
-        if ended_it or before.best.cause is Cause.ENGINE_DOWN:
+        restarted = now.best.cause is Cause.ENGINE_RESTART or _restarting(case, now)
+        if before.best.cause is Cause.ENGINE_DOWN or (restarted and before.confidence >= SURE_ENOUGH):
             return before
     return now if before is None or now.confidence >= before.confidence - 0.1 else before
 
 
-def _restarting(case: Case, verdict: Verdict, now: float) -> bool:
-    """Whether an engine went away a moment ago, and may be on its way back."""
-    return verdict.best.cause is Cause.ENGINE_DOWN and now - case.since < GRACE_SECONDS
+def _restarting(case: Case, verdict: Verdict) -> bool:
+    """Whether an engine was away for a moment only, and may be on its way back."""
+    if verdict.best.cause is not Cause.ENGINE_DOWN:
+        return False
+    latest_first = reversed(case.during)
+    last = next((each.seconds for each in latest_first if each.gone), None)
+    there = next((each.seconds for each in latest_first if not each.gone), case.since)
+    return last is not None and last - max(case.since, there) < GRACE_SECONDS
 
 
 def _before(samples: tuple[Sample, ...], since: float) -> tuple[Sample, ...]:

@@ -110,3 +110,22 @@ def test_two_faults_at_once_are_told_by_the_one_that_explains_more(live):
 
     (drop,) = [each for each in live(both).loud if each.kind == "drop"]
     assert drop.cause == "kv_saturation"
+
+
+SHIFT = "{kind: prefill_shift, at: 150s, lasts: 130s}"
+
+
+def test_a_restart_within_a_drop_is_not_what_the_drop_came_of(live):
+    lived = live(f"{SHIFT}\n  - {{kind: engine_restart, at: 220s, lasts: 10s}}", seconds=280)
+
+    assert {(cause, severity) for _, _, cause, severity in lived.seen} == {("workload_shift", "info")}
+
+
+def test_an_engine_that_stays_away_within_a_drop_is_down(live):
+    lived = live(f"{SHIFT}\n  - {{kind: engine_crash, at: 220s, lasts: 40s}}", seconds=280)
+
+    second, kind, severity = next(
+        (s, kind, loud) for s, kind, cause, loud in lived.seen if cause == "engine_down"
+    )
+    assert (kind, severity) == ("drop", "warning")
+    assert 238 <= second <= 245
