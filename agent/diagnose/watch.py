@@ -67,7 +67,7 @@ def watched(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
         watch = replace(watch, case_before=before, toll=begun(before))
     if gap.sure and not watch.gap.sure:  # only now is it known since when
         watch = replace(watch, case_before=_before(samples, gap.since) or watch.case_before)
-    toll = paid(watch.toll, samples[-2], sample, gap)
+    toll = paid(watch.toll, sample, gap)
     watch = replace(watch, gap=finished(gap, samples) if is_over(gap, now) else gap, toll=toll)
     if not gap.sure or not watch.case_before:
         return watch, None

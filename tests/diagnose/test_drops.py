@@ -129,3 +129,21 @@ def test_an_engine_that_stays_away_within_a_drop_is_down(live):
     )
     assert (kind, severity) == ("drop", "warning")
     assert 238 <= second <= 245
+
+
+def test_what_is_lost_while_pages_hang_is_told_when_they_can_be_read_again(live):
+    lived = live(
+        "{kind: power_brake, at: 150s, lasts: 100s}\n  - {kind: telemetry_gap, at: 180s, lasts: 40s}"
+    )
+
+    (drop,) = [each for each in lived.loud if each.kind == "drop"]
+    assert drop.lost_tokens == pytest.approx(lived.lost, rel=0.05)
+    assert drop.lost_joules is not None
+
+
+@pytest.mark.parametrize("factor", [0.1, 0.5])
+def test_less_demand_while_pages_hang_is_no_drop_when_they_can_be_read_again(live, factor):
+    less = f"{{kind: demand, at: 160s, lasts: 40s, factor: {factor}}}"
+    lived = live(f"{less}\n  - {{kind: telemetry_gap, at: 155s, lasts: 48s}}")
+
+    assert [str(each.kind) for each in lived.loud] == ["gap"]
