@@ -2,7 +2,10 @@
 
 import pytest
 
+from agent.diagnose.baseline import Baseline
+from agent.diagnose.demand import asked_of, wanted
 from agent.diagnose.diagnosis import Memory, diagnosed
+from agent.diagnose.sample import Sample
 from agent.diagnose.signs import EngineSigns, GpuSigns, NodeSigns, UnitSigns
 from agent.measure.reading import Moment
 from agent.measure.series import Point
@@ -38,3 +41,14 @@ def test_fewer_tokens_that_go_on_begin_one():
 
     assert gap.sure
     assert gap.since == pytest.approx(1000.0 + HIDDEN.stop, abs=3.0)
+
+
+def test_what_was_asked_for_while_demand_fell_is_of_one_time():
+    """Half of the last minute at another load: the middle of the rates and of the loads are of two times."""
+    loads = [(6200.0, 128.0)] * 33 + [(5350.0, 110.0), (5350.0, 112.0)] * 16
+    samples = tuple(
+        Sample(float(second), {}, {}, (), rate, load, 0.0, load) for second, (rate, load) in enumerate(loads)
+    )
+    asked = asked_of(samples, 70.0)
+
+    assert wanted(Baseline(), asked, samples) == pytest.approx(5350.0, rel=0.03)
