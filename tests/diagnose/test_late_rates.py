@@ -44,11 +44,11 @@ def test_fewer_tokens_that_go_on_begin_one():
 
 
 def test_what_was_asked_for_while_demand_fell_is_of_one_time():
-    """Half of the last minute at another load: the middle of the rates and of the loads are of two times."""
-    loads = [(6200.0, 128.0)] * 33 + [(5350.0, 110.0), (5350.0, 112.0)] * 16
+    """A rate goes over the last seconds: when half of a minute is at another load, the middles differ."""
+    loads = [(6200.0, 128.0)] * 33 + [(6200.0, 111.0)] * 3 + [(5350.0, 111.0)] * 29
     samples = tuple(
         Sample(float(second), {}, {}, (), rate, load, 0.0, load) for second, (rate, load) in enumerate(loads)
     )
     asked = asked_of(samples, 70.0)
 
-    assert wanted(Baseline(), asked, samples) == pytest.approx(5350.0, rel=0.03)
+    assert wanted(Baseline(), asked, samples) == pytest.approx(5350.0, rel=0.01)
