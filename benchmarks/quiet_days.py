@@ -1,6 +1,6 @@
 """False alarms where nothing is wrong: many quiet days, several at once, each in a process of its own.
 
-    PYTHONPATH=tests python -m benchmarks.quiet_days FIRST LAST [--workers N] [--kept FILE] [--seconds N] [--exact]
+    PYTHONPATH=tests python -m benchmarks.quiet_days FIRST LAST [--kept FILE] [--seconds N] [--exact]
 
 A rack-day is one virtual day of one rack; what happens on it is in `benchmarks.quiet_day`. With `--kept` each
 day is a line of JSON in a file, and days in it are not played again: so a run can be split and resumed. The
