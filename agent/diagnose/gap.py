@@ -178,14 +178,19 @@ def finished(gap: Gap, samples: Sequence[Sample]) -> Gap:
 def capacity_at(baseline: Baseline, samples: Sequence[Sample]) -> float | None:
     """Return what it gives at the load of the last seconds, of which the least counts.
 
-    A rate is of the last seconds: load that came just now can not have been worked yet.
+    A rate is of the last seconds: load that came just now can not have been worked yet. Instances that
+    nobody asks for anything give nothing, whatever the others have to do.
     """
     if samples[-1].gone:
         return baseline.capacity
     newest = samples[-1].seconds
-    loads = [each.in_flight for each in samples[-LOAD_SAMPLES:] if each.seconds > newest - LOAD_SECONDS]
-    known = [load for load in loads if load is not None]
-    return expected(baseline, min(known)) if known else baseline.capacity
+    lately = [each for each in samples[-LOAD_SAMPLES:] if each.seconds > newest - LOAD_SECONDS]
+    known = [load for each in lately if (load := each.in_flight) is not None]
+    can = expected(baseline, min(known)) if known else baseline.capacity
+    idle = max(each.idle_share for each in lately)
+    if can is None or baseline.capacity is None or idle == 0.0:
+        return can
+    return min(can, baseline.capacity * (1.0 - idle))
 
 
 def is_steady(samples: Sequence[Sample], noise: float) -> bool:
@@ -205,6 +210,8 @@ def _healthy(gap: Gap, lately: tuple[Sample, ...], sample: Sample, seconds: floa
     rate, in_flight = sample.rate, sample.in_flight
     if rate is None or in_flight is None or sample.gone or seconds <= 0.0:
         return gap
+    if sample.idle_share and is_waiting(sample, in_flight):
+        return gap  # what some instances give while others have nothing to do is not what all of them do
     baseline = with_work(gap.baseline, rate, sample.prompt_rate, sample.finished_rate, seconds)
     if is_steady((*lately[-STEADY_SAMPLES:], sample), gap.baseline.noise):
         loads = [each.in_flight for each in lately[-SPAN_SAMPLES:] if each.in_flight is not None]

@@ -77,6 +77,11 @@ class Sample:
         return max(known) if known else None
 
     @property
+    def idle_share(self) -> float:
+        """Share of its instances that nobody asks for anything."""
+        return sum(each.is_free for each in self.engines.values()) / max(1, len(self.engines))
+
+    @property
     def is_late(self) -> bool:
         """Whether a rate of it is none of now."""
         return any(rates.late for rates in self.rates.values())

@@ -79,6 +79,11 @@ class EngineSigns:
     silent: bool = False
     """It does not answer, and its GPUs do nothing: it may be there, but it does not work."""
 
+    @property
+    def is_free(self) -> bool:
+        """Whether it is known to have no request."""
+        return self.up and self.running == 0.0 and not self.waiting
+
 
 @dataclass(frozen=True, slots=True)
 class UnitSigns:
