@@ -18,15 +18,13 @@ def engine(place, at, made, running, waiting):
 
 
 def lived(seconds, running):
-    """Both are full for a minute and a half; then the second makes nothing, with so many requests."""
+    """Both are full for a minute and a half; then the second makes nothing of so many requests."""
     memory = Memory()
     for second in range(seconds):
         at = Moment(1000.0 + second, 1_760_000_000.0 + second)
         full = second < 90
-        first = engine(0, at, 400.0 * second, 8.0, 5000.0)
-        other = engine(
-            1, at, 400.0 * min(second, 89), 8.0 if full else running, 5000.0 if full or running else 0.0
-        )
+        first = engine(0, at, 400.0 * second, 8.0, 5000.0 if full else 10_000.0)
+        other = engine(1, at, 400.0 * min(second, 89), 8.0 if full else running, 5000.0 if full else 0.0)
         gpus = (BUSY, BUSY if full else IDLE)
         unit = UnitSigns("m", "m", (first, other), gpus)
         memory = diagnosed(memory, NodeSigns(at, "node-a", drained=False, units=(unit,), gpus=gpus))
