@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right as bisect
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,8 @@ def watched(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
     engines, vanished = presence.present(watch.samples, watch.vanished, watch.work, unit, node)
     sample = sample_of(replace(unit, engines=engines), watch.samples, now, node.host)
     gap = stepped(watch.gap, watch.samples, sample)
-    samples = (*(each for each in watch.samples if each.seconds > now - KEPT_SECONDS), sample)
+    old = bisect(watch.samples, now - KEPT_SECONDS, key=lambda each: each.seconds)
+    samples = (*watch.samples[old:], sample)
     watch = _known(replace(watch, samples=samples, vanished=vanished), sample)
     if gap.since is None:
         return replace(watch, gap=gap, case_before=(), toll=Toll(), verdict=None, incident=None), None
