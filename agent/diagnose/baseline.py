@@ -21,7 +21,12 @@ RISE_SECONDS, FALL_SECONDS = 60.0, 600.0
 """Time over which the most that is given is renewed: by more, and by less."""
 TOP_RATIO = 1.05
 """What gives more than this at another load is the new most."""
-MIX_SECONDS = 600.0
+WORK_SECONDS = 600.0
+MIX_SECONDS = 1800.0
+"""Time over which it is renewed what prompts there usually are …"""
+FIRST_SPREAD, FIRST_SPREAD_SECONDS = 0.3, 60.0
+"""… and the first guess of how far that varies, which counts as much as this time."""
+MOST_SPREAD = 3.0
 NOISE_SECONDS = 300.0
 FIRST_NOISE = 0.05
 FIRST_SECONDS = 10.0
@@ -52,9 +57,13 @@ class Baseline:
     seconds: float = 0.0
     """For how long it was learned from."""
     mix: float | None = None
-    """Computed prompt tokens for each output token, usually."""
+    """Computed prompt tokens for each output token, usually …"""
     tokens_per_request: float | None = None
     """Output tokens of a request, usually."""
+    mix_spread: float = FIRST_SPREAD
+    """… and how far, in logarithms, the mean of some seconds is from that."""
+    mix_seconds: float = 0.0
+    """For how long that was learned."""
     top: Level | None = None
     """The most that it gave: a level is a mean over loads, and the highest of them gives more."""
 
@@ -132,19 +141,33 @@ def with_noise(baseline: Baseline, off: float, seconds: float) -> Baseline:
     return replace(baseline, noise=max(LEAST_NOISE, noise))
 
 
-def with_work(
-    baseline: Baseline, rate: float, prompt_rate: float | None, finished_rate: float | None, seconds: float
-) -> Baseline:
-    """Return what is known of requests after one more healthy sample: their prompts and outputs."""
-    if rate <= 0.0:
+def with_work(baseline: Baseline, rate: float, finished_rate: float | None, seconds: float) -> Baseline:
+    """Return what is known of requests after one more healthy sample: how long their outputs are."""
+    if rate <= 0.0 or not finished_rate:
         return baseline
-    share = min(1.0, seconds / min(MIX_SECONDS, baseline.seconds + seconds))
-    mix, length = baseline.mix, baseline.tokens_per_request
-    if prompt_rate is not None:
-        mix = _nearer(mix, prompt_rate / rate, share)
-    if finished_rate:
-        length = _nearer(length, rate / finished_rate, share)
-    return replace(baseline, mix=mix, tokens_per_request=length)
+    share = min(1.0, seconds / min(WORK_SECONDS, baseline.seconds + seconds))
+    return replace(
+        baseline, tokens_per_request=_nearer(baseline.tokens_per_request, rate / finished_rate, share)
+    )
+
+
+def with_mix(baseline: Baseline, mix: float | None, seconds: float) -> Baseline:
+    """Return what is known of prompts after some seconds more, whether anything is missed in them or not.
+
+    What comes again and again is usual, also where each time fewer tokens are made for it.
+    """
+    if not mix or seconds <= 0.0:
+        return baseline
+    usual, known = baseline.mix or mix, baseline.mix_seconds
+    off = min(abs(math.log(mix / usual)), MOST_SPREAD)
+    share = seconds / min(MIX_SECONDS, known + seconds)
+    more = seconds / min(MIX_SECONDS, known + seconds + FIRST_SPREAD_SECONDS)
+    return replace(
+        baseline,
+        mix=usual * (mix / usual) ** share,
+        mix_spread=baseline.mix_spread + (off - baseline.mix_spread) * more,
+        mix_seconds=min(known + seconds, MIX_SECONDS),
+    )
 
 
 def _nearer(before: float | None, now: float, share: float) -> float:
@@ -168,6 +191,8 @@ def dumped(baseline: Baseline) -> dict[str, Any]:
         "noise": baseline.noise,
         "seconds": baseline.seconds,
         "mix": baseline.mix,
+        "mix_spread": baseline.mix_spread,
+        "mix_seconds": baseline.mix_seconds,
         "tokens_per_request": baseline.tokens_per_request,
     } | ({} if (top := baseline.top) is None else {"top": [top.place, top.rate, top.seconds]})
 
@@ -180,7 +205,9 @@ def recalled(kept: Mapping[str, Any]) -> Baseline:
     levels = {round(place): Level(rate, seconds, place) for place, rate, seconds in told if rate > 0.0}
     mix, length = (None if kept[key] is None else _amount(kept[key]) for key in ("mix", "tokens_per_request"))
     noise = min(max(_amount(kept["noise"]), LEAST_NOISE), MOST_NOISE)
-    return Baseline(levels, noise, _amount(kept["seconds"]), mix, length, top)
+    spread = min(_amount(kept.get("mix_spread", FIRST_SPREAD)), MOST_SPREAD)
+    known = min(_amount(kept.get("mix_seconds", 0.0)), MIX_SECONDS)
+    return Baseline(levels, noise, _amount(kept["seconds"]), mix, length, spread, known, top)
 
 
 def _amount(told: Any) -> float:

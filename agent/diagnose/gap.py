@@ -192,7 +192,7 @@ def _healthy(gap: Gap, lately: tuple[Sample, ...], sample: Sample, seconds: floa
     rate, in_flight = sample.rate, sample.in_flight
     if rate is None or in_flight is None or sample.gone or seconds <= 0.0:
         return gap
-    baseline = with_work(gap.baseline, rate, sample.prompt_rate, sample.finished_rate, seconds)
+    baseline = with_work(gap.baseline, rate, sample.finished_rate, seconds)
     if is_steady((*lately[-STEADY_SAMPLES:], sample), gap.baseline.noise):
         loads = [each.in_flight for each in lately[-SPAN_SAMPLES:] if each.in_flight is not None]
         baseline = learned(baseline, (sum(loads) + in_flight) / (len(loads) + 1), rate, seconds)
