@@ -19,6 +19,9 @@ OUTLIER_RATIO = 1.2
 """One sample moves what is known by no more than if it were off by this factor."""
 RISE_SECONDS, FALL_SECONDS = 60.0, 600.0
 """Time over which the most that is given is renewed: by more, and by less."""
+RISE_NOISES = 2.0
+SAME_PLACE, MORE_PLACE = 0.25, 0.05
+"""A load that is lower by less than this part of a step is as much, one that is higher by more is more."""
 TOP_RATIO = 1.05
 """What gives more than this at another load is the new most."""
 WORK_SECONDS = 600.0
@@ -64,6 +67,8 @@ class Baseline:
     """… and how far, in logarithms, the mean of some seconds is from that."""
     mix_seconds: float = 0.0
     """For how long that was learned."""
+    batch: float | None = None
+    """The most requests that it had in work: more of them only wait."""
     top: Level | None = None
     """The most that it gave: a level is a mean over loads, and the highest of them gives more."""
 
@@ -118,18 +123,22 @@ def learned(baseline: Baseline, in_flight: float, rate: float, seconds: float) -
         **baseline.levels,
         round(place): _moved(baseline.levels.get(round(place)), rate, seconds, place),
     }
-    top = _topped(baseline.top, rate, seconds, place)
+    top = _topped(baseline.top, rate, seconds, place, baseline.noise)
     baseline = replace(baseline, levels=levels, seconds=total, top=top)
     return with_noise(baseline, abs(rate / foretold - 1.0), seconds) if foretold else baseline
 
 
-def _topped(top: Level | None, rate: float, seconds: float, place: float) -> Level:
-    """Return the most that is given: it rises soon, and falls slowly while as much load gives less."""
+def _topped(top: Level | None, rate: float, seconds: float, place: float, noise: float) -> Level:
+    """Return the most that is given: it rises soon, and falls slowly while as much load gives less.
+
+    What noise does is no rise: to follow it faster up than down would find the best seconds, not the usual.
+    """
     if top is None or (rate > TOP_RATIO * top.rate and abs(place - top.place) >= 1.0):
         return Level(rate, seconds, place)
-    if rate <= top.rate and place < top.place:
+    if rate <= top.rate and place < top.place - SAME_PLACE:
         return top
-    share = seconds / min(top.seconds + seconds, RISE_SECONDS if rate > top.rate else FALL_SECONDS)
+    rises = place > top.place + MORE_PLACE or rate > (1.0 + RISE_NOISES * noise) * top.rate
+    share = seconds / min(top.seconds + seconds, RISE_SECONDS if rises else FALL_SECONDS)
     off = min(max(rate / top.rate, 1.0 / OUTLIER_RATIO), OUTLIER_RATIO)
     return Level(top.rate * off**share, top.seconds + seconds, top.place + (place - top.place) * share)
 
@@ -149,6 +158,24 @@ def with_work(baseline: Baseline, rate: float, finished_rate: float | None, seco
     return replace(
         baseline, tokens_per_request=_nearer(baseline.tokens_per_request, rate / finished_rate, share)
     )
+
+
+def with_batch(baseline: Baseline, running: float | None, waiting: float, seconds: float) -> Baseline:
+    """Return what is known of the most requests in work; it falls slowly while others wait for their turn."""
+    if running is None or running < 1.0 or (baseline.batch == running):
+        return baseline
+    if baseline.batch is None or running > baseline.batch:
+        return replace(baseline, batch=running)
+    if waiting <= 0.0:
+        return baseline
+    return replace(baseline, batch=_nearer(baseline.batch, running, min(1.0, seconds / FALL_SECONDS)))
+
+
+def load_of(baseline: Baseline, in_flight: float | None) -> float | None:
+    """Return how much of a load makes a difference: what is beyond the largest batch only waits."""
+    if in_flight is None or baseline.batch is None:
+        return in_flight
+    return min(in_flight, baseline.batch)
 
 
 def with_mix(baseline: Baseline, mix: float | None, seconds: float) -> Baseline:
@@ -194,6 +221,7 @@ def dumped(baseline: Baseline) -> dict[str, Any]:
         "mix_spread": baseline.mix_spread,
         "mix_seconds": baseline.mix_seconds,
         "tokens_per_request": baseline.tokens_per_request,
+        "batch": baseline.batch,
     } | ({} if (top := baseline.top) is None else {"top": [top.place, top.rate, top.seconds]})
 
 
@@ -207,7 +235,8 @@ def recalled(kept: Mapping[str, Any]) -> Baseline:
     noise = min(max(_amount(kept["noise"]), LEAST_NOISE), MOST_NOISE)
     spread = min(_amount(kept.get("mix_spread", FIRST_SPREAD)), MOST_SPREAD)
     known = min(_amount(kept.get("mix_seconds", 0.0)), MIX_SECONDS)
-    return Baseline(levels, noise, _amount(kept["seconds"]), mix, length, spread, known, top)
+    batch = None if kept.get("batch") is None else _amount(kept["batch"])
+    return Baseline(levels, noise, _amount(kept["seconds"]), mix, length, spread, known, batch, top)
 
 
 def _amount(told: Any) -> float:

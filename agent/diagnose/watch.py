@@ -26,6 +26,8 @@ SELDOM = 10
 SURE_ENOUGH = 0.5
 PATIENCE_SECONDS = 8.0
 """A cause that is less sure than that is told only so long after the beginning: better evidence may come."""
+UNKNOWN_PATIENCE_SECONDS, MUCH_RATIO = 25.0, 0.5
+"""Nobody can act on what has no cause, and chance makes dips: it is told later, unless much is missing."""
 SHIFT_PATIENCE_SECONDS = 20.0
 """A few long prompts are no other work: that lasts …"""
 USUAL_PATIENCE_SECONDS = 150.0
@@ -140,7 +142,9 @@ def _is_early(verdict: Verdict, gap: Gap, lasts: float) -> bool:
     if verdict.confidence >= SURE_ENOUGH and not shift:
         return False
     patience = PATIENCE_SECONDS
-    if shift:
+    if verdict.best.cause is Cause.UNKNOWN and gap.share < MUCH_RATIO:
+        patience = UNKNOWN_PATIENCE_SECONDS
+    elif shift:
         patience = USUAL_PATIENCE_SECONDS if verdict.best.usual else SHIFT_PATIENCE_SECONDS
     return gap.healthy_since is not None or lasts < patience
 
