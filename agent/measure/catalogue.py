@@ -797,6 +797,13 @@ CATALOGUE: tuple[Metric, ...] = (
         "electricity emitted at its moment.",
     ),
     Metric(
+        "rack_unbooked_joules_total",
+        _C,
+        ("rack", "total", "boundary"),
+        "Energy that is not in rack_cost_total (total `cost`) or rack_co2e_grams_total (`co2e`), because "
+        "nobody knew what it cost or emitted at its moment: a feed that is stale, a price that is gone.",
+    ),
+    Metric(
         "rack_cost_per_million_tokens",
         _G,
         ("rack", "kind", "component", "boundary", "currency"),
