@@ -20,6 +20,8 @@ LEAST_LIKE = 4
 """So many members that serve the same make a median."""
 LOAD_RATIO = 0.9
 """One that has fewer requests than this share of the median's is not behind: it is asked for less."""
+OTHER_WORK_RATIO = 1.1
+"""One that computes so many more prompt tokens for each output token than the median does other work."""
 WASTEFUL_RATIO = 0.93
 """Power of like GPUs differs by some percent from one to the next; a node sums several of them."""
 MORE_RATIO = 1.05
@@ -61,8 +63,9 @@ def likes_of(rack: RackSnapshot) -> dict[str, Like]:
         load = median(loads) if loads else None
         ratios = [told for _, member in group if (told := _ratio(member)) is not None]
         usual = median(ratios) if len(ratios) >= LEAST_LIKE else None
+        mix = _middle([_mix(member) for _, member in group])
         for rate, member in group:
-            asked = load is None or member.in_flight is None or member.in_flight >= LOAD_RATIO * load
+            asked = _is_asked_as_much(member, load, mix)
             behind = asked and rate < BEHIND_RATIO * middle
             ratio = _ratio(member)
             wasteful = usual is not None and ratio is not None and ratio < WASTEFUL_RATIO * usual
@@ -71,6 +74,22 @@ def likes_of(rack: RackSnapshot) -> dict[str, Like]:
                 rate, middle, like, behind, ratio, usual, wasteful and asked and not behind
             )
     return found
+
+
+def _is_asked_as_much(member: MemberFigures, load: float | None, mix: float | None) -> bool:
+    """Whether a member has as many requests as the median, and no longer prompts (T18)."""
+    own = _mix(member)
+    if own is not None and mix is not None and own > OTHER_WORK_RATIO * mix:
+        return False
+    return load is None or member.in_flight is None or member.in_flight >= LOAD_RATIO * load
+
+
+def _mix(member: MemberFigures) -> float | None:
+    """Return the prompt tokens that it computes for each output token: those from the cache cost nothing."""
+    output, prompt = (member.tokens_per_second.get(kind) for kind in (TokenKind.OUTPUT, TokenKind.PROMPT))
+    if not output or prompt is None:
+        return None
+    return max(0.0, prompt - member.tokens_per_second.get(TokenKind.PROMPT_CACHED, 0.0)) / output
 
 
 def _ratio(member: MemberFigures) -> float | None:

@@ -884,8 +884,9 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric(
         "incident_lost_tokens_total",
         _C,
-        ("scope", "kind", "cause"),
-        "Output tokens that were asked for, and would usually have been made, but were not.",
+        ("scope", "kind", "cause", "token_kind"),
+        "Tokens that were asked for, and would usually have been made, but were not (output tokens alone are "
+        "reckoned). What is corrected downwards is taken from what is lost next.",
     ),
     Metric(
         "collector_success",
