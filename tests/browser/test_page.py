@@ -465,6 +465,24 @@ def test_what_nobody_knows_to_be_lost_is_not_told_as_lost(server, opened):
     )
 
 
+def test_an_incident_links_to_its_recording_here_or_at_its_node(server, opened):
+    rack = scenes.with_incidents(seconds=600.0)
+    places = (
+        "",
+        "/api/v1/incidents/tray-03/x/1/recording",
+        "http://tray-07:9744/api/v1/incidents/y/recording",
+    )
+    told = [replace(each, recording=place) for each, place in zip(rack.incidents, places, strict=False)]
+    server.publish(replace(rack, incidents=tuple(told)))
+    page = shown(opened())
+    links = page.locator("#incidents-list a.recording:visible")
+    links.first.wait_for()
+
+    assert sorted(link.evaluate("link => link.href") for link in links.all()) == sorted(
+        [f"{server.url}{places[1]}", places[2]]
+    )
+
+
 def test_evidence_is_opened_by_keyboard_and_stays_open_while_figures_come(server, opened):
     server.publish(scenes.with_incidents(seconds=600.0))
     page = shown(opened())
