@@ -113,9 +113,9 @@ def test_while_the_counter_is_not_told_power_is_integrated_and_nothing_is_counte
 
 
 def test_a_small_meter_may_move_in_steps_larger_than_what_it_draws_between_two_readings():
-    """A whole kilowatt hour at once is 3.6 MW over a second; the meter draws 1 kW."""
+    """A whole kilowatt hour at once is 18 MW over a fifth of a second; the meter draws 1 kW."""
     pdu = Pdu()
-    for second in (0.0, 3599.0, 3600.0, 7200.0):
+    for second in (0.0, 3599.8, 3600.0, 7200.0):
         pdu.take(second, 1000.0 * second // 3.6e6 * 3.6e6, watts=1000.0)
 
     assert pdu.told.energy_joules_total == 7.2e6
