@@ -23,6 +23,7 @@ KEPT = {
         "mix": 1.5,
         "mix_spread": 0.2,
         "mix_seconds": 60.0,
+        "batch": 64.0,
         "tokens_per_request": 200.0,
     }
 }
