@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from agent.diagnose.diagnosis import Memory, baselines_of, diagnosed, with_baselines
 from agent.diagnose.limiter import Limits, looked
-from agent.diagnose.rack_diagnosis import RackMemory, rack_diagnosed
+from agent.diagnose.rack_diagnosis import RackMemory, rack_diagnosed, told_by_members
+from agent.diagnose.rack_signs import rack_signs_of
 from agent.diagnose.signs import signs_of
-from agent.measure.incident import Severity
+from agent.measure.incident import Severity, recording_at
 from agent.measure.incident_cost import Pricing
 from agent.measure.site import NO_SITE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Collection, Mapping
 
+    from agent.diagnose.rack_signs import RackSigns
     from agent.diagnose.signs import NodeSigns
     from agent.measure.incident import Incident
     from agent.measure.rack_snapshot import RackSnapshot
     from agent.measure.snapshot import Snapshot
-
-    Record = Callable[[Memory, NodeSigns, tuple[Incident, ...]], None]
 
 log = logging.getLogger("rackwatt.incidents")
 
@@ -37,12 +37,22 @@ LEVELS = {
 }
 
 
+class Recorder(Protocol):
+    """Takes what diagnosis was given."""
+
+    def take(self, before: Memory, signs: NodeSigns, incidents: tuple[Incident, ...]) -> None:
+        """Take a moment of the node: what was remembered, what was seen, and what is told of it."""
+
+    def take_rack(self, signs: RackSigns, incidents: tuple[Incident, ...]) -> None:
+        """Take a moment of the rack, and what only the rack tells of it."""
+
+
 class IncidentDesk:
     """Holds what diagnosis remembers from one snapshot to the next."""
 
-    def __init__(self, record: Record = lambda *_: None, *, pricing: Pricing | None = None) -> None:
-        """`record` takes what was remembered, what was seen, and what is told of it; `pricing` tells cost."""
-        self._record = record
+    def __init__(self, recorder: Recorder | None = None, *, pricing: Pricing | None = None) -> None:
+        """Without a recorder nothing is recorded; `pricing` tells cost."""
+        self._recorder = recorder
         self.price(pricing or Pricing(NO_SITE))
         self._memory = Memory()
         self._limits = Limits()
@@ -62,23 +72,39 @@ class IncidentDesk:
             self._looked_seconds = now
             before, signs = self._memory, signs_of(snapshot)
             self._memory = diagnosed(before, signs)
-            self._record(before, signs, self._pricing.priced(self._memory.incidents))
+            if self._recorder is not None:
+                self._recorder.take(before, signs, self._pricing.priced(self._memory.incidents))
             self._counts.take(self._memory.incidents, snapshot.at.unix_seconds)
             baselines = {name: watch.gap.baseline for name, watch in self._memory.watches.items()}
             self._limits = looked(self._limits, snapshot, baselines)
+        incidents = self._pricing.priced(self._memory.incidents)
         return replace(
             snapshot,
-            incidents=self._pricing.priced(self._memory.incidents),
+            incidents=self._linked(incidents, {each.id for each in incidents}),
             incident_counts=self._counts.totals,
             limiters=self._limits.told,
         )
 
     def examined_rack(self, rack: RackSnapshot) -> RackSnapshot:
         """Return the rack with what its members told, and what only a rack can see."""
-        self._rack_memory = rack_diagnosed(self._rack_memory, rack)
-        self._rack_counts.take(self._rack_memory.incidents, rack.at.unix_seconds)
-        incidents = self._rack_pricing.priced(self._rack_memory.incidents)
+        signs = rack_signs_of(rack)
+        self._rack_memory = memory = rack_diagnosed(self._rack_memory, signs, told_by_members(rack))
+        if self._recorder is not None:
+            self._recorder.take_rack(signs, memory.own_incidents)
+        self._rack_counts.take(memory.incidents, rack.at.unix_seconds)
+        incidents = self._linked(self._rack_pricing.priced(memory.incidents), memory.own)
         return replace(rack, incidents=incidents, incident_counts=self._rack_counts.totals)
+
+    def _linked(self, incidents: tuple[Incident, ...], own: Collection[str]) -> tuple[Incident, ...]:
+        """Say where the recordings of our own are."""
+        if self._recorder is None:
+            return incidents
+        return tuple(
+            replace(each, recording=recording_at(each.id))
+            if each.id in own and each.severity is not Severity.INFO
+            else each
+            for each in incidents
+        )
 
     def dump(self) -> dict[str, Any]:
         """Return what deployments usually give, to be kept over a restart."""

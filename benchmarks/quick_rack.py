@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.diagnose.rack_diagnosis import RackMemory, rack_diagnosed
+from agent.diagnose.rack_diagnosis import RackMemory, rack_diagnosed, told_by_members
+from agent.diagnose.rack_signs import rack_signs_of
 from agent.measure.engine import TokenKind
 from agent.measure.incident import told_to_rack
 from agent.measure.rack import RackPlan, RackReckoner
@@ -72,7 +73,9 @@ class QuickRack:
                 node.name, member_totals(node, second, self.runs[number]) if seen else None, second
             )
         self.snapshot = self.books.reckoned(second)
-        self.memory = rack_diagnosed(self.memory, self.snapshot)
+        self.memory = rack_diagnosed(
+            self.memory, rack_signs_of(self.snapshot), told_by_members(self.snapshot)
+        )
         return truths, self.memory.incidents
 
     def restart(self, number: int, *, kept: bool) -> None:

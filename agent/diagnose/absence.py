@@ -6,14 +6,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from agent.diagnose.rack_power import Power
-from agent.measure.engine import TokenKind
 from agent.measure.incident import Bounds, Cause, Evidence, Kind, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from agent.diagnose.rack_power import Away
-    from agent.measure.rack_snapshot import MemberFigures, RackSnapshot
+    from agent.diagnose.rack_signs import MemberSigns, RackSigns
 
 RENEWED_SECONDS = 10.0
 """The rate of a member is remembered as the mean of about so long."""
@@ -46,11 +45,11 @@ class Absences:
     away: Mapping[str, Absence] = field(default_factory=dict)
 
 
-def counted(absences: Absences, rack: RackSnapshot) -> Absences:
+def counted(absences: Absences, rack: RackSigns) -> Absences:
     """Take one moment more: what others make more than before is not lost."""
     now = rack.at.monotonic_seconds
     seconds = 0.0 if absences.at is None else now - absences.at
-    rates = {each.node: rate for each in rack.members if (rate := _rate(each)) is not None and each.up}
+    rates = {each.node: each.rate for each in rack.members if each.rate is not None and each.up}
     gone = [each.node for each in rack.members if not each.up and not each.drained]
     away = {
         node: absences.away.get(node) or Absence(now, absences.rates)
@@ -70,10 +69,6 @@ def counted(absences: Absences, rack: RackSnapshot) -> Absences:
     return Absences(now, _renewed(absences.rates, rates, seconds, gone), away)
 
 
-def _rate(member: MemberFigures) -> float | None:
-    return member.tokens_per_second.get(TokenKind.OUTPUT)
-
-
 def _renewed(
     before: Mapping[str, float], rates: Mapping[str, float], seconds: float, gone: Iterable[str]
 ) -> dict[str, float]:
@@ -87,7 +82,7 @@ def _nearer(before: float, now: float, share: float) -> float:
 
 
 def told_of(
-    member: MemberFigures, absence: Absence | None, away: Away | None, seconds: float
+    member: MemberSigns, absence: Absence | None, away: Away | None, seconds: float
 ) -> dict[str, Any]:
     """Return what an incident says of a member that does not report."""
     text = f"{member.node} does not report: {member.why or 'no answer'}"
@@ -130,7 +125,7 @@ def _down(evidence: tuple[Evidence, ...], summary: str) -> dict[str, Any]:
     }
 
 
-def _cost(member: MemberFigures, absence: Absence | None, seconds: float) -> dict[str, Any]:
+def _cost(member: MemberSigns, absence: Absence | None, seconds: float) -> dict[str, Any]:
     """Return what is lost by it; one that made nothing is down, and wakes nobody."""
     if absence is None or absence.most_tokens <= 0.0:
         return {"severity": Severity.WARNING}
@@ -141,7 +136,7 @@ def _cost(member: MemberFigures, absence: Absence | None, seconds: float) -> dic
     }
 
 
-def _metered(member: MemberFigures, before: float, now: float, text: str) -> Evidence:
+def _metered(member: MemberSigns, before: float, now: float, text: str) -> Evidence:
     return Evidence("rack_power_watts", member.node, None, before, now, text)
 
 

@@ -7,12 +7,10 @@ from enum import Enum
 from statistics import median
 from typing import TYPE_CHECKING
 
-from agent.measure.meter import GPU, MODULE, NODE, RACK
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from agent.measure.rack_snapshot import RackSnapshot
+    from agent.diagnose.rack_signs import RackSigns
 
 KEPT_SECONDS = 60.0
 """What the rack drew beside its members is known from so long …"""
@@ -93,28 +91,26 @@ class PowerBook:
     """What was found of each member that is away."""
 
 
-def powered(book: PowerBook, rack: RackSnapshot) -> PowerBook:
+def powered(book: PowerBook, rack: RackSigns) -> PowerBook:
     """Take one moment more of a rack."""
     now = rack.at.monotonic_seconds
     if book.samples and now - book.samples[-1].seconds < SPACING_SECONDS:
         return book
-    told = {each.node: _outermost(each.power_watts) for each in rack.members if each.up}
-    known = {node: pair for node, pair in told.items() if pair is not None}
+    known = {
+        each.node: (each.power_boundary, each.power_watts)
+        for each in rack.members
+        if each.up and each.power_watts is not None
+    }
     gone = {each.node for each in rack.members if not each.up and not each.drained}
     samples = tuple(each for each in book.samples if each.seconds > now - KEPT_SECONDS)
     found = {node: each for node, each in book.known.items() if node in gone}
     book = _left(replace(book, samples=samples, known=found), gone & book.usual.keys(), now)
     usual = {node: watts for node, watts in book.usual.items() if node in gone}
     book = replace(book, usual=usual | {node: watts for node, (_, watts) in known.items()})
-    meter = rack.power_watts.get(RACK)
-    if meter is None:
+    if rack.power_watts is None:
         return book
-    sample = _sample(samples, now, meter, known)
+    sample = _sample(samples, now, rack.power_watts, known)
     return replace(_judged(book, sample), samples=(*samples, sample))
-
-
-def _outermost(watts: Mapping[str, float]) -> tuple[str, float] | None:
-    return next(((name, watts[name]) for name in (NODE, MODULE, GPU) if name in watts), None)
 
 
 def _sample(

@@ -254,6 +254,25 @@ CATALOGUE: tuple[Metric, ...] = (
         "any.",
     ),
     Metric(
+        "gpu_c2c_links",
+        _G,
+        ("gpu", "state"),
+        "Links of a GPU to the CPU of its superchip (NVLink-C2C) by state: active, low_power, inactive.",
+    ),
+    Metric(
+        "gpu_c2c_slowest_bytes_per_second",
+        _G,
+        ("gpu",),
+        "Speed of the slowest C2C link that is up, as the driver tells it.",
+    ),
+    Metric(
+        "gpu_c2c_errors_total",
+        _C,
+        ("gpu", "error"),
+        "Errors over all C2C links of a GPU by kind: interrupt, replay, replay_b2b (one replay right after "
+        "another).",
+    ),
+    Metric(
         "gpu_remapped_rows",
         _G,
         ("gpu", "kind"),
@@ -776,6 +795,13 @@ CATALOGUE: tuple[Metric, ...] = (
         ("rack", "boundary"),
         "Grams of CO2 equivalent of the rack's energy, measured at a boundary, times PUE and what "
         "electricity emitted at its moment.",
+    ),
+    Metric(
+        "rack_unbooked_joules_total",
+        _C,
+        ("rack", "total", "boundary"),
+        "Energy that is not in rack_cost_total (total `cost`) or rack_co2e_grams_total (`co2e`), because "
+        "nobody knew what it cost or emitted at its moment: a feed that is stale, a price that is gone.",
     ),
     Metric(
         "rack_cost_per_million_tokens",

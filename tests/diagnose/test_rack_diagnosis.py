@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from fakes.rack_moments import GPU, away, member, rack
 
-from agent.diagnose.rack_diagnosis import RackMemory, rack_diagnosed
+from agent.diagnose.rack_diagnosis import RackMemory, rack_diagnosed, told_by_members
+from agent.diagnose.rack_signs import rack_signs_of
 from agent.measure.engine import TokenKind
 from agent.measure.incident import Cause, Incident, Kind, Severity
 
@@ -16,7 +17,8 @@ def lived(*stretches):
     for seconds, members in stretches:
         for _ in range(seconds):
             second += 1
-            memory = rack_diagnosed(memory, rack(second, *members))
+            seen = rack(second, *members)
+            memory = rack_diagnosed(memory, rack_signs_of(seen), told_by_members(seen))
     return memory.incidents
 
 
@@ -67,6 +69,19 @@ def test_a_straggler_that_caught_up_is_over_after_half_a_minute():
     (straggler,) = lived((120, SLOW), (31, FOUR))
 
     assert straggler.ended is not None
+
+
+@pytest.mark.parametrize("wrong", ["straggler", "efficiency"])
+def test_while_it_may_be_over_it_is_told_as_it_was_and_not_as_what_denies_it(wrong):
+    capped = (replace(GPU, power_limit_watts=1000.0),)
+    slow = member(3, 900.0, gpus=capped)
+    hungry = thrifty(3, 0.8, gpus=capped)
+    usual, worse = (FOUR, slow) if wrong == "straggler" else (ALIKE, hungry)
+    (stood,) = lived((90, (*usual[:3], worse)))
+    (over,) = lived((90, (*usual[:3], worse)), (60, usual))
+
+    assert over == replace(stood, ended=over.ended)
+    assert (over.cause, over.kind) == (Cause.POWER_CAP, wrong)
 
 
 @pytest.mark.parametrize(
