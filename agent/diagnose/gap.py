@@ -217,7 +217,8 @@ def _healthy(gap: Gap, lately: tuple[Sample, ...], sample: Sample, seconds: floa
     if is_steady((*lately[-STEADY_SAMPLES:], sample), gap.baseline.noise):
         told = [load_of(baseline, each.in_flight) for each in (*lately[-SPAN_SAMPLES:], sample)]
         loads = [load for load in told if load is not None]
-        baseline = learned(baseline, sum(loads) / len(loads), rate, seconds)
+        mix = None if sample.prompt_rate is None else sample.prompt_rate / rate if rate else None
+        baseline = learned(baseline, sum(loads) / len(loads), rate, seconds, mix)
     elif gap.missing > 0.0:
         baseline = with_noise(baseline, gap.missing, seconds)
     return replace(gap, baseline=baseline)
