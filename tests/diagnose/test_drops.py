@@ -154,3 +154,13 @@ def test_prompts_that_grew_while_there_was_little_to_do_are_other_work_when_ther
     lived = live("{kind: prefill_shift, at: 110s, lasts: 300s, factor: 4}", seconds=330, load=load)
 
     assert lived.loud == []
+
+
+def test_a_fault_that_began_while_pages_hung_is_told_as_soon_as_they_can_be_read(live):
+    lived = live(
+        "{kind: power_brake, at: 150s, lasts: 100s}\n  - {kind: telemetry_gap, at: 140s, lasts: 60s}"
+    )
+
+    (drop,) = [each for each in lived.loud if each.kind == "drop"]
+    assert drop.cause == "power_brake"
+    assert lived.started(drop) + drop.detected - drop.started < 205
