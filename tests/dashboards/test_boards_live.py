@@ -19,7 +19,7 @@ FAULTS_AT = 32
 SCENARIO = f"""
 about: A healthy rack; one GPU reports an error and one engine is restarted when all has been seen.
 record: azure-gb300-llama2-70b
-rack: {{name: r12, trays: 3, models: [llama2-70b-fp4], cached_share: 0.3}}
+rack: {{name: r12, trays: 3, models: [llama2-70b-fp4], cached_share: 0.3, meters: true}}
 load: {{level: 0.9}}
 events:
   - {{kind: gpu_fault, at: {FAULTS_AT}s, trays: [1], gpus: [2], xid: 94}}
@@ -29,9 +29,40 @@ ELSEWHERE = """
 rackwatt_node_info{node="elsewhere",rack="elsewhere",chassis="",tray="",domain=""} 1
 rackwatt_gpu_owner_info{gpu="0",mig="",namespace="serving",pod="llama-0",job_id=""} 1
 rackwatt_model_goodput_ratio{model="llama2-70b-fp4",bound="lower"} 0.997
+rackwatt_power_crosscheck_watts{boundary="module",source="hwmon"} 3000
+rackwatt_gpu_nvlinks{gpu="0",state="active"} 18
+rackwatt_gpu_nvlinks{gpu="0",state="inactive"} 0
+rackwatt_gpu_nvlink_slowest_bytes_per_second{gpu="0"} 53125000000
+rackwatt_gpu_nvlink_worst_recoveries{gpu="0",link="3"} 2
+rackwatt_gpu_nvlink_bytes_total{gpu="0",direction="tx"} 1e12
+rackwatt_gpu_nvlink_errors_total{gpu="0",error="link_recovery"} 2
+rackwatt_gpu_fabric_trouble{gpu="0",trouble="degraded_bandwidth"} 1
+rackwatt_gpu_pcie_link_width_lanes{gpu="0"} 16
+rackwatt_gpu_pcie_link_max_width_lanes{gpu="0"} 16
+rackwatt_gpu_pcie_replays_total{gpu="0"} 0
+rackwatt_gpu_tensor_active_ratio{gpu="0"} 0.4
+rackwatt_gpu_memory_bandwidth_ratio{gpu="0"} 0.5
+rackwatt_gpu_sm_active_ratio{gpu="0"} 0.9
+rackwatt_environment_temperature_celsius{target="bmc",place="coolant_supply",sensor="a"} 32
+rackwatt_coolant_flow_liters_per_second{target="bmc",sensor="a"} 1.5
+rackwatt_coolant_pressure_pascals{target="bmc",place="delta",sensor="a"} 45000
+rackwatt_coolant_heat_watts{target="bmc",sensor="a"} 90000
+rackwatt_fan_speed_ratio{target="bmc",sensor="fan0"} 0.4
+rackwatt_leak_detector_state{target="bmc",sensor="pan",state="ok"} 1
+rackwatt_leak_detector_state{target="bmc",sensor="pan",state="warning"} 0
+rackwatt_leak_detector_state{target="bmc",sensor="pan",state="critical"} 0
+rackwatt_leak_detector_state{target="bmc",sensor="pan",state="unknown"} 0
+rackwatt_host_pressure_stalled_seconds_total{resource="cpu",share="some"} 1
+rackwatt_host_cpu_steal_seconds_total 0
+rackwatt_host_network_errors_total{device="eth0",direction="receive"} 0
+rackwatt_host_network_dropped_total{device="eth0",direction="receive"} 0
+rackwatt_host_infiniband_errors_total{device="mlx5_0",port="1",error="symbol_error"} 0
+rackwatt_host_clock_error_bound_seconds 0.01
+rackwatt_exporter_waiting_bytes{exporter="otlp"} 0
+rackwatt_exporter_lost_points_total{exporter="otlp",reason="overflow"} 0
 """
-"""What the demo's nodes do not have: pods, and an `slo`."""
-NOT_OF_A_DEMO = {"rackwatt_gpu_owner_info", "rackwatt_model_goodput_ratio"}
+"""What the demo's nodes do not have: pods, an `slo`, links, controllers, hosts, exporters that send."""
+NOT_OF_A_DEMO = {line.partition("{")[0].split()[0] for line in ELSEWHERE.splitlines()[2:]}
 ALERT = """
 groups:
   - name: drained
@@ -155,6 +186,19 @@ def test_t17_every_panel_and_variable_has_an_answer_on_a_healthy_rack(prometheus
     assert [query.name for query in empty] == []
 
 
+def test_what_a_rack_may_not_have_says_so():
+    """A panel of which nothing need be there has a word for it, not Grafana's 'No data'."""
+    for board in boards.loaded().values():
+        for panel in boards.panels(board):
+            queries = [
+                query
+                for query in boards.asked({**board, "panels": [panel], "annotations": {}})
+                if query.by.startswith(panel["title"])
+            ]
+            if all(is_elsewhere(query) for query in queries):
+                assert panel["fieldConfig"]["defaults"].get("noValue"), panel["title"]
+
+
 def test_variables_offer_what_there_is_to_choose(prometheus):
     offered = {}
     for uid, board in boards.loaded().items():
@@ -164,7 +208,7 @@ def test_variables_offer_what_there_is_to_choose(prometheus):
             offered[uid, variable["name"]] = {row["metric"][query.labels[0]] for row in rows}
 
     assert offered["rackwatt-rack", "rack"] == {"r12"}
-    assert offered["rackwatt-rack", "boundary"] == {"gpu", "module"}
+    assert offered["rackwatt-rack", "boundary"] == {"gpu", "module", "node", "rack", "facility"}
     assert offered["rackwatt-node", "node"] == {"tray-00", "tray-01", "tray-02"}
     assert offered["rackwatt-node", "gpu"] == {"0", "1", "2", "3"}
     assert offered["rackwatt-model", "model"] == {"llama2-70b-fp4"}
