@@ -34,7 +34,8 @@ SOONER = {"thermal_throttle_for": "20s", "node_missing_for": "20s"}
 SCENARIO = """
 about: Eight trays; one overheats, one is off for a while, demand falls, an engine is restarted.
 record: azure-gb300-llama2-70b
-rack: {name: r12, trays: 8, models: [llama2-70b-fp4], tokens_per_second: 61000, cached_share: 0.3}
+rack:
+  {name: r12, trays: 8, meters: true, models: [llama2-70b-fp4], tokens_per_second: 61000, cached_share: 0.3}
 load: {level: 0.9, wave: {share: 0.05, period: 300s}, noise: 0.01}
 events:
   - {kind: demand, at: 2m, lasts: 60s, factor: 0.5}
