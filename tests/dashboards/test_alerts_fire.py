@@ -68,6 +68,7 @@ PAGE = {
     "RackwattGpuPcieDegraded": {"node": "lab-1", "gpu": "1"},
     "RackwattHostOomKill": {"node": "lab-1"},
     "RackwattHostLinkDown": {"node": "lab-1", "device": "mlx5_0"},
+    "RackwattEnergyUnbooked": {"rack": "lab", "total": "cost"},
     "RackwattPushFailing": {"node": "lab-1", "exporter": "otlp"},
     "RackwattAbsent": {},
     "RackwattWatchdog": {},

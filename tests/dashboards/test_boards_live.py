@@ -1,15 +1,13 @@
 """The boards on a real Prometheus that scrapes a rack of the twin: nothing is empty (T17)."""
 
 import functools
-import http.server
 import json
 import sys
-import threading
 import time
 import urllib.request
 
 import pytest
-from fakes import boards, promql
+from fakes import beside, boards, promql
 from fakes.processes import LOOPBACK, Program, free_port, http_get, wait_http
 from fakes.prometheus import Prometheus
 
@@ -25,44 +23,6 @@ events:
   - {{kind: gpu_fault, at: {FAULTS_AT}s, trays: [1], gpus: [2], xid: 94}}
   - {{kind: engine_restart, at: {FAULTS_AT}s, lasts: 1s, trays: [2]}}
 """
-ELSEWHERE = """
-rackwatt_node_info{node="elsewhere",rack="elsewhere",chassis="",tray="",domain=""} 1
-rackwatt_gpu_owner_info{gpu="0",mig="",namespace="serving",pod="llama-0",job_id=""} 1
-rackwatt_model_goodput_ratio{model="llama2-70b-fp4",bound="lower"} 0.997
-rackwatt_power_crosscheck_watts{boundary="module",source="hwmon"} 3000
-rackwatt_gpu_nvlinks{gpu="0",state="active"} 18
-rackwatt_gpu_nvlinks{gpu="0",state="inactive"} 0
-rackwatt_gpu_nvlink_slowest_bytes_per_second{gpu="0"} 53125000000
-rackwatt_gpu_nvlink_worst_recoveries{gpu="0",link="3"} 2
-rackwatt_gpu_nvlink_bytes_total{gpu="0",direction="tx"} 1e12
-rackwatt_gpu_nvlink_errors_total{gpu="0",error="link_recovery"} 2
-rackwatt_gpu_fabric_trouble{gpu="0",trouble="degraded_bandwidth"} 1
-rackwatt_gpu_pcie_link_width_lanes{gpu="0"} 16
-rackwatt_gpu_pcie_link_max_width_lanes{gpu="0"} 16
-rackwatt_gpu_pcie_replays_total{gpu="0"} 0
-rackwatt_gpu_tensor_active_ratio{gpu="0"} 0.4
-rackwatt_gpu_memory_bandwidth_ratio{gpu="0"} 0.5
-rackwatt_gpu_sm_active_ratio{gpu="0"} 0.9
-rackwatt_environment_temperature_celsius{target="bmc",place="coolant_supply",sensor="a"} 32
-rackwatt_coolant_flow_liters_per_second{target="bmc",sensor="a"} 1.5
-rackwatt_coolant_pressure_pascals{target="bmc",place="delta",sensor="a"} 45000
-rackwatt_coolant_heat_watts{target="bmc",sensor="a"} 90000
-rackwatt_fan_speed_ratio{target="bmc",sensor="fan0"} 0.4
-rackwatt_leak_detector_state{target="bmc",sensor="pan",state="ok"} 1
-rackwatt_leak_detector_state{target="bmc",sensor="pan",state="warning"} 0
-rackwatt_leak_detector_state{target="bmc",sensor="pan",state="critical"} 0
-rackwatt_leak_detector_state{target="bmc",sensor="pan",state="unknown"} 0
-rackwatt_host_pressure_stalled_seconds_total{resource="cpu",share="some"} 1
-rackwatt_host_cpu_steal_seconds_total 0
-rackwatt_host_network_errors_total{device="eth0",direction="receive"} 0
-rackwatt_host_network_dropped_total{device="eth0",direction="receive"} 0
-rackwatt_host_infiniband_errors_total{device="mlx5_0",port="1",error="symbol_error"} 0
-rackwatt_host_clock_error_bound_seconds 0.01
-rackwatt_exporter_waiting_bytes{exporter="otlp"} 0
-rackwatt_exporter_lost_points_total{exporter="otlp",reason="overflow"} 0
-"""
-"""What the demo's nodes do not have: pods, an `slo`, links, controllers, hosts, exporters that send."""
-NOT_OF_A_DEMO = {line.partition("{")[0].split()[0] for line in ELSEWHERE.splitlines()[2:]}
 ALERT = """
 groups:
   - name: drained
@@ -121,22 +81,8 @@ class Rack:
 @pytest.fixture(scope="module")
 def elsewhere():
     """A page with what the demo's nodes do not have; its address."""
-
-    class Page(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.end_headers()
-            self.wfile.write(ELSEWHERE.encode())
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer((LOOPBACK, 0), Page)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"{LOOPBACK}:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with beside.page_of("elsewhere", "elsewhere") as page:
+        yield page.address
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +114,7 @@ def sent(query):
 
 
 def is_elsewhere(query):
-    return any(name in query.expr for name in NOT_OF_A_DEMO)
+    return any(name in query.expr for name in beside.NAMES)
 
 
 def is_quiet(query):

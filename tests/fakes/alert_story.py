@@ -72,7 +72,7 @@ FASTER = {
 LLAMA = 'engine="vllm",engine_instance="a:1",model="lab"'
 CELL = 'kind="drop",cause="host_pressure"'
 STANDS = f'rackwatt_incident_active{{scope="node",severity="critical",node="cell-1",gpu="",{CELL}}}'
-LOST = f'rackwatt_incident_lost_tokens_total{{scope="node",{CELL}}}'
+LOST = f'rackwatt_incident_lost_tokens_total{{token_kind="output",scope="node",{CELL}}}'
 LEAN = 'engine="vllm",engine_instance="a:2",model="lean"'
 LEAN_TOKENS = f'rackwatt_engine_tokens_total{{{LEAN},kind="output"}}'
 NVLINK = 'kind="fault",cause="nvlink",severity="warning",node="lab-2",gpu="1"'
@@ -86,6 +86,7 @@ DOUBT = 'rackwatt_figure_invalid_reason{figure="node_tokens_per_joule_module",re
 PORT = 'rackwatt_host_infiniband_up{device="mlx5_0",port="1"}'
 LANES, LINKS = 'rackwatt_gpu_pcie_link_width_lanes{gpu="1"}', 'rackwatt_gpu_nvlinks{gpu="1",state="active"}'
 UNSENT = 'rackwatt_exporter_lost_points_total{exporter="otlp",reason="overflow"}'
+UNBOOKED = 'rackwatt_rack_unbooked_joules_total{rack="lab",total="cost",boundary="rack"}'
 VERSION = 'rackwatt_build_info{version="0.1.0",revision="x"}'
 NEWER = 'rackwatt_build_info{version="0.2.0",revision="x"}'
 FIRST_TOKEN = "rackwatt_model_time_to_first_token_seconds_bucket"
@@ -219,7 +220,8 @@ class Story:
         lab.gauges[PORT], lab.gauges[DOUBT] = 1.0, 0.0
         lab.gauges[DRY], lab.gauges[MUTE] = 1.0, 0.0
         self.other.gauges[DRY], self.other.gauges[LEAK] = 1.0, 0.0
-        lab.per_second["rackwatt_host_oom_kills_total"] = lab.per_second[UNSENT] = 0.0
+        for counter in ("rackwatt_host_oom_kills_total", UNSENT, UNBOOKED):
+            lab.per_second[counter] = 0.0
 
     def _wet(self) -> None:
         lab = self.lab
@@ -227,7 +229,8 @@ class Story:
         lab.gauges[PORT], lab.gauges[DOUBT] = 0.0, 1.0
         lab.gauges[DRY], lab.gauges[MUTE] = 0.0, 1.0
         self.other.gauges[DRY], self.other.gauges[LEAK] = 0.0, 1.0
-        lab.per_second["rackwatt_host_oom_kills_total"] = lab.per_second[UNSENT] = 1.0
+        for counter in ("rackwatt_host_oom_kills_total", UNSENT, UNBOOKED):
+            lab.per_second[counter] = 1.0
 
     def _ill(self) -> None:
         lab = self.lab

@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from fakes import beside
 from fakes.processes import LOOPBACK, Program, free_port, wait_http
 from fakes.prometheus import Prometheus
 from playwright.sync_api import Page, sync_playwright
@@ -28,7 +29,7 @@ HOUSE = HERE.parents[1]
 BUILT = HOUSE / ".cache" / "grafana-render"
 PICTURES = HOUSE / ".cache" / "boards"
 BOARDS = dashboards.source_folder() / "grafana"
-SIZE = {"width": 1600, "height": 1840}
+SIZE = {"width": 1600, "height": 2200}
 SETTLED_SECONDS = 5
 SOONER = {"thermal_throttle_for": "20s", "node_missing_for": "20s"}
 SCENARIO = """
@@ -88,10 +89,13 @@ def over_a_rack(folder: Path, minutes: float) -> list[str]:
         told = json.loads(wait_http(f"http://{listen}/api/v1/rack", running, 60))
         nodes = [each["url"].removeprefix("http://") for each in told["members"]]
         rules = written_rules(folder)
-        targets = {"rackwatt": [listen, *nodes]}
-        with Prometheus(targets, scrape_interval="5s", evaluation_interval="5s", rule_files=rules) as server:
-            time.sleep(minutes * 60)
-            return pictures(folder, server.url, f"now-{minutes:.0f}m")
+        with beside.page_of("beside", "r12") as page:
+            targets = {"rackwatt": [listen, *nodes, page.address]}
+            with Prometheus(
+                targets, scrape_interval="5s", evaluation_interval="5s", rule_files=rules
+            ) as server:
+                time.sleep(minutes * 60)
+                return pictures(folder, server.url, f"now-{minutes:.0f}m")
 
 
 def written_rules(folder: Path) -> list[Path]:

@@ -18,8 +18,10 @@ NO_HOST = "Not told: collectors.host is off, or the kernel does not say"
 NO_LINKS = "Not told by this source of GPUs"
 LINKS_UP = 'rackwatt_gpu_nvlinks{state=~"active|sleep"}'
 LINKS_DOWN = 'rackwatt_gpu_nvlinks{state!~"active|sleep"}'
+C2C_UP = 'rackwatt_gpu_c2c_links{state=~"active|low_power"}'
 NARROW = "rackwatt_gpu_pcie_link_width_lanes < rackwatt_gpu_pcie_link_max_width_lanes"
-BAD_IF_ANY = looks.steps(looks.GOOD, (1, looks.BAD))
+BAD_IF_ANY = looks.steps(looks.QUIET, (0, looks.GOOD), (1, looks.BAD))
+"""Unknown is no verdict."""
 
 
 def board() -> Board:
@@ -163,6 +165,7 @@ def _table() -> table.Panel:
         Query(f"sum by ({by}) ({in_rack(LINKS_DOWN)})"),
         Query(f"max by ({by}) ({in_rack('rackwatt_gpu_nvlink_slowest_bytes_per_second')})"),
         Query(f"max by ({by}) ({in_rack('rackwatt_gpu_nvlink_worst_recoveries')})"),
+        Query(f"sum by ({by}) ({in_rack(C2C_UP)})"),
         Query(f"max by ({by}) ({in_rack('rackwatt_gpu_pcie_link_width_lanes')})"),
         Query(f"round(max by ({by}) ({replays}))"),
         columns=[
@@ -177,8 +180,9 @@ def _table() -> table.Panel:
             Column("E", "Down", decimals=0, steps=BAD_IF_ANY),
             Column("F", "Slowest", "Bps", 1),
             Column("G", "Recoveries", decimals=0, steps=looks.steps(looks.QUIET, (1, looks.WARN))),
-            Column("H", "PCIe lanes", decimals=0),
-            Column("I", "Replays", decimals=0, steps=looks.steps(looks.QUIET, (1, looks.WARN))),
+            Column("H", "C2C up", decimals=0),
+            Column("I", "PCIe lanes", decimals=0),
+            Column("J", "Replays", decimals=0, steps=looks.steps(looks.QUIET, (1, looks.WARN))),
         ],
         sort=[("Fabric", False), ("Down", True), ("Recoveries", True)],
         none="No GPU of this rack tells of its links",

@@ -103,7 +103,7 @@ def _ladder() -> Row:
         "Boundary ladder, now",
         "Power at each boundary that is measured: gpu < module < node < rack < facility. They contain "
         "each other and are never added; an absent one has no meter.",
-        Query(by_boundary, "{{boundary}}"),
+        *(Query(of_rack("rackwatt_rack_power_watts", f'boundary="{at}"'), at) for at in looks.POWER),
         face=Face(looks.WATTS, 1, colour=looks.fixed(looks.POWER["gpu"])),
     )
     course = series(
@@ -169,11 +169,11 @@ def _money() -> list[timeseries.Panel]:
     return [
         series(
             "Cost of a million output tokens",
-            "energy: joules per token at the chosen boundary, times PUE and the tariff of the moment. "
-            "capacity: hours of the GPUs that should be there, made or not. Absent at zero tokens.",
+            "Left, energy: joules per token at the chosen boundary, times PUE and the tariff of the moment. "
+            "Right, capacity: hours of the GPUs that should be there, made or not. Absent at zero tokens.",
             Query(per_million, "{{component}}, {{currency}}"),
-            face=Face(decimals=3, low=0, none=NO_PRICE),
-            course=Course(colours=COSTS, fill=0),
+            face=Face(low=0, none=NO_PRICE),
+            course=Course(colours=COSTS, fill=0, right={"capacity.*": looks.COUNT}),
         ),
         series(
             "Money an hour",
@@ -212,9 +212,12 @@ def _inputs() -> timeseries.Panel:
         "tells it; a gap is a stale feed.",
         Query(f"max by (currency) (rackwatt_site_price_per_kwh {here})", "{{currency}} a kWh"),
         Query(f"max(rackwatt_site_co2e_grams_per_kwh {here})", "CO2e a kWh"),
-        face=Face(decimals=3, low=0, none="Neither price nor emissions are stated (site)"),
+        face=Face(low=0, none="Neither price nor emissions are stated (site)"),
         course=Course(
-            colours={".* a kWh": looks.POWER["gpu"], "CO2e.*": looks.QUIET}, right={"CO2e.*": CO2E}, fill=0
+            colours={".* a kWh": looks.POWER["gpu"], "CO2e.*": looks.QUIET},
+            right={"CO2e.*": CO2E},
+            dashed=["CO2e.*"],
+            fill=0,
         ),
     )
 
