@@ -83,6 +83,11 @@ class EngineSigns:
     answers: bool = False
     """Something answers for it, though not with a page that can be read."""
 
+    @property
+    def is_free(self) -> bool:
+        """Whether it is known to have no request."""
+        return self.up and self.running == 0.0 and not self.waiting
+
 
 @dataclass(frozen=True, slots=True)
 class UnitSigns:
