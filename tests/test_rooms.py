@@ -18,18 +18,25 @@ IMPURE = {"time", "asyncio", "logging", "os", "socket", "threading", "random"}
 OWN_LIBRARIES = "*"
 
 EVERYTHING = ("agent", "exporters", OWN_LIBRARIES)
-FINDERS = ("agent.measure", "agent.wire", "agent.plugins", "agent.discovery", OWN_LIBRARIES)
+FINDERS = (
+    "agent.aside",
+    "agent.measure",
+    "agent.wire",
+    "agent.plugins",
+    "agent.discovery",
+    OWN_LIBRARIES,
+)
 ROOMS = {
     "agent": (),
     "agent.measure": ("agent.measure",),
     "agent.diagnose": ("agent.measure", "agent.diagnose"),
     "agent.engines": ("agent.measure",),
     "agent.wire": ("agent.measure", "agent.wire", "httptools", "orjson"),
-    "agent.discovery": ("agent.measure", "agent.wire", "agent.discovery", "orjson", "yaml"),
-    "agent.collectors": ("agent.measure", "agent.wire", OWN_LIBRARIES),
+    "agent.aside": (),
+    "agent.discovery": ("agent.aside", "agent.measure", "agent.wire", "agent.discovery", "orjson", "yaml"),
+    "agent.collectors": ("agent.aside", "agent.measure", "agent.wire", OWN_LIBRARIES),
     "agent.collectors.engines": FINDERS,
     "agent.collectors._engines": FINDERS,
-    "agent.collectors.host": ("agent.measure", "agent.wire", "agent.discovery", OWN_LIBRARIES),
     "agent.collectors.peers": ("agent.measure", "agent.wire", "agent.discovery", OWN_LIBRARIES),
     "agent.collectors._peers": ("agent.measure", "agent.wire", "agent.discovery", OWN_LIBRARIES),
     "exporters": ("agent.measure", OWN_LIBRARIES),

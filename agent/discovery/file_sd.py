@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.discovery.aside import Aside
+from agent.aside import Aside
 from agent.discovery.target_groups import MAX_BYTES, endpoints_of
 from agent.measure.reading import Reason, SourceError
 
