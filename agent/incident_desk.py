@@ -28,6 +28,8 @@ log = logging.getLogger("rackwatt.incidents")
 
 LEAST_SPACING_SECONDS = 0.9
 """Engines are read once a second: looking more often finds nothing."""
+Place = tuple[str, str, str]
+"""Scope, kind and cause."""
 LEVELS = {
     Severity.INFO: logging.INFO,
     Severity.WARNING: logging.WARNING,
@@ -72,7 +74,7 @@ class IncidentDesk:
             self._memory = diagnosed(before, signs)
             if self._recorder is not None:
                 self._recorder.take(before, signs, self._pricing.priced(self._memory.incidents))
-            self._counts.take(self._memory.incidents)
+            self._counts.take(self._memory.incidents, snapshot.at.unix_seconds)
             baselines = {name: watch.gap.baseline for name, watch in self._memory.watches.items()}
             self._limits = looked(self._limits, snapshot, baselines)
         incidents = self._pricing.priced(self._memory.incidents)
@@ -87,10 +89,11 @@ class IncidentDesk:
         """Return the rack with what its members told, and what only a rack can see."""
         signs = rack_signs_of(rack)
         self._rack_memory = memory = rack_diagnosed(self._rack_memory, signs, told_by_members(rack))
+        self._rack_counts.take(memory.incidents, rack.at.unix_seconds)
+        priced = self._rack_pricing.priced(memory.incidents)
         if self._recorder is not None:
-            self._recorder.take_rack(signs, memory.own_incidents)
-        self._rack_counts.take(memory.incidents)
-        incidents = self._linked(self._rack_pricing.priced(memory.incidents), memory.own)
+            self._recorder.take_rack(signs, tuple(each for each in priced if each.id in memory.own))
+        incidents = self._linked(priced, memory.own)
         return replace(rack, incidents=incidents, incident_counts=self._rack_counts.totals)
 
     def _linked(self, incidents: tuple[Incident, ...], own: Collection[str]) -> tuple[Incident, ...]:
@@ -114,17 +117,26 @@ class IncidentDesk:
 
 
 class Counts:
-    """How many incidents there were and what they lost, since the daemon started; each is logged once."""
+    """How many incidents there were and what they lost, since the daemon started; each is logged once.
+
+    A counter never falls, and a loss may be reckoned lower once it is known what was asked for: what was
+    booked too much is taken from what is lost next, so that a counter comes to what its incidents lost.
+    """
 
     def __init__(self) -> None:
-        self.totals: Mapping[tuple[str, str, str], tuple[float, float]] = {}
+        self.totals: Mapping[Place, tuple[float, float]] = {}
         """Number and lost tokens by scope, kind and cause."""
+        self._began: float | None = None
+        """Unix seconds: what was told before was counted by an earlier run, or by nobody."""
         self._known: dict[str, Incident] = {}
-        self._counted: set[tuple[str, tuple[str, str, str]]] = set()
+        self._counted: set[tuple[str, Place]] = set()
         """Incidents that are known, with each kind and cause they were told with."""
+        self._owed: dict[Place, float] = {}
+        """Lost tokens that were booked too much."""
 
-    def take(self, incidents: tuple[Incident, ...]) -> None:
+    def take(self, incidents: tuple[Incident, ...], unix_seconds: float) -> None:
         """Count what is new, and what is lost since."""
+        self._began = unix_seconds if self._began is None else self._began
         totals = dict(self.totals)
         for incident in incidents:
             before = self._known.get(incident.id)
@@ -132,14 +144,21 @@ class Counts:
                 continue
             _tell(before, incident)
             place = (incident.scope, str(incident.kind), str(incident.cause))
-            known = (incident.id, place) in self._counted
+            old = before is None and incident.detected < self._began
+            new = not old and (incident.id, place) not in self._counted
             self._counted.add((incident.id, place))
             number, lost = totals.get(place, (0.0, 0.0))
-            more = incident.lost_tokens - (before.lost_tokens if before is not None else 0.0)
-            totals[place] = (number + (not known), lost + max(0.0, more))
+            known = 0.0 if before is None and not old else (before or incident).lost_tokens
+            totals[place] = (number + new, lost + self._more(place, incident.lost_tokens - known))
         self.totals = totals
         self._known = {incident.id: incident for incident in incidents}
         self._counted = {each for each in self._counted if each[0] in self._known}
+
+    def _more(self, place: Place, lost: float) -> float:
+        """Return by how much a counter grows: by nothing while it has been told too much."""
+        more = lost - self._owed.get(place, 0.0)
+        self._owed[place] = max(0.0, -more)
+        return max(0.0, more)
 
 
 def _tell(before: Incident | None, now: Incident) -> None:

@@ -65,7 +65,8 @@ class Settings:
         "from Hopper on.",
     )
     nvlinks: bool = setting(
-        default=True, doc="Whether every NVLink is asked for its state and errors, every `slow_interval`."
+        default=True,
+        doc="Whether every NVLink and C2C link is asked for its state and errors, every `slow_interval`.",
     )
     release_timeout: Seconds = setting(
         Seconds(300.0), "After a release for a GPU reset, take hold again by itself after this time."

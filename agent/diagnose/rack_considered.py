@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from agent.diagnose.rack_signs import MemberSigns, PeerGpuSigns, RackSigns
     from agent.measure.incident import Incident
 
+AWAY = (Kind.GAP, Kind.DROP)
+"""What a rack tells of a member that does not report."""
 OF_GPUS = (
     ("power_limit_watts", "power limit"),
     ("clock_hertz", "clock"),
@@ -26,8 +28,9 @@ OF_GPUS = (
 
 def rack_considered(signs: RackSigns, told: Incident) -> tuple[Considered, ...]:
     """Return what the rack looked at when it told this, and what it saw."""
-    if told.kind is Kind.GAP:
-        return (Considered((Cause.NODE_DOWN,), _reports(signs)),)
+    if told.kind in AWAY:
+        other = Cause.NODE_DOWN if told.kind is Kind.GAP else Cause.TELEMETRY_GAP
+        return (Considered((other,), _reports(signs)),)
     like = likes_of(signs).get(told.node)
     member = _member(signs, told.node)
     if like is None or member is None:
@@ -39,7 +42,7 @@ def rack_considered(signs: RackSigns, told: Incident) -> tuple[Considered, ...]:
 def rack_unknown(signs: RackSigns, told: Incident) -> Iterator[str]:
     """Yield what the judge would have liked to know of the member."""
     member = _member(signs, told.node)
-    if member is None or told.kind is Kind.GAP:
+    if member is None or told.kind in AWAY:
         return
     up = [gpu for gpu in member.gpus if gpu.up]
     if not up:
@@ -59,7 +62,10 @@ def _member(signs: RackSigns, node: str) -> MemberSigns | None:
 def _reports(signs: RackSigns) -> str:
     expected = [each for each in signs.members if not each.drained]
     up = sum(each.up for each in expected)
-    return f"{up} of {len(expected)} members report; a rack cannot see whether one is down or only not seen"
+    text = f"{up} of {len(expected)} members report"
+    if signs.meter_watts is not None:
+        return f"{text}; the rack's own meter tells {signs.meter_watts:.0f} W"
+    return f"{text}; without a meter of the rack nobody sees whether one is down or only not seen"
 
 
 def _looks(member: MemberSigns, others: Sequence[MemberSigns]) -> Iterator[Considered]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from agent.diagnose import absence
+from agent.diagnose.rack_power import PowerBook, powered
 from agent.diagnose.stragglers import likes_of, suspected, wasting
 from agent.measure.incident import Cause, Evidence, Incident, Kind, Severity, recording_at
 
@@ -43,6 +45,8 @@ class RackMemory:
 
     places: Mapping[str, Place] = field(default_factory=dict)
     incidents: tuple[Incident, ...] = ()
+    power: PowerBook = PowerBook()
+    absences: absence.Absences = absence.Absences()
     own: frozenset[str] = frozenset()
     """Those among them that no member told: nobody else records them."""
 
@@ -59,16 +63,41 @@ def rack_diagnosed(memory: RackMemory, rack: RackSigns, told: Iterable[Incident]
     like = likes_of(rack)
     well = {node: each for node, each in like.items() if node not in troubled}
     places, own = {}, dict[str, Incident]()
+    power, absences = powered(memory.power, rack), absence.counted(memory.absences, rack)
     known = {each.id: each for each in memory.incidents if each.ended is None}
     for member in rack.members:
         before = memory.places.get(member.node, Place())
         place = _seen(before, member, like.get(member.node), now)
         place = _weighed(place, before, well.get(member.node), now)
         places[member.node] = place
-        for incident in _own(rack, member, place, like.get(member.node), now):
+        found = [*_own(rack, member, place, like.get(member.node), now)]
+        if place.missing_since is not None and now - place.missing_since >= MISSING_SECONDS:
+            found.append(_away(rack, member, place.missing_since, power, absences))
+        for incident in found:
             own[incident.id] = _told(incident, known.get(incident.id), place)
     incidents = _merged(memory.incidents, {each.id: each for each in told} | own, rack.at.unix_seconds)
-    return RackMemory(places, incidents, (memory.own | own.keys()) & {each.id for each in incidents})
+    ids = (memory.own | own.keys()) & {each.id for each in incidents}
+    return RackMemory(places, incidents, power, absences, ids)
+
+
+def _away(
+    rack: RackSigns,
+    member: MemberSigns,
+    since: float,
+    power: PowerBook,
+    absences: absence.Absences,
+) -> Incident:
+    """Return what is told of a member that does not report; by its name it stays one incident."""
+    told = absence.told_of(
+        member,
+        absences.away.get(member.node),
+        power.known.get(member.node),
+        rack.at.monotonic_seconds - since,
+    )
+    evidence, summary = told.pop("evidence"), told.pop("summary")
+    kind, cause = told.pop("kind"), told.pop("cause")
+    incident = _incident(rack, member, kind, cause, None, since, evidence, summary)
+    return replace(incident, id=f"{rack.rack}/{member.node}/away/{incident.started:.0f}", **told)
 
 
 def _told(now: Incident, before: Incident | None, place: Place) -> Incident:
@@ -132,13 +161,6 @@ def _weighed(place: Place, before: Place, like: Like | None, now: float) -> Plac
 def _own(
     rack: RackSigns, member: MemberSigns, place: Place, like: Like | None, now: float
 ) -> Iterator[Incident]:
-    if place.missing_since is not None and now - place.missing_since >= MISSING_SECONDS:
-        text = f"{member.node} does not report: {member.why or 'no answer'}"
-        evidence = (Evidence("rack_member_up", member.node, None, 1.0, 0.0, text),)
-        summary = f"{text}; whether it works meanwhile is not known"
-        yield _incident(
-            rack, member, Kind.GAP, Cause.TELEMETRY_GAP, None, place.missing_since, evidence, summary
-        )
     if like is None:
         return
     if place.behind_since is not None and now - place.behind_since >= BEHIND_SECONDS:
@@ -195,7 +217,7 @@ def _incident(
         ended=None,
         lost_tokens=0.0,
         lost_joules=None,
-        confidence=0.9 if evidence[1:] or kind is Kind.GAP else 0.5,
+        confidence=0.9 if evidence[1:] else 0.5,
         evidence=evidence,
         summary=summary,
     )

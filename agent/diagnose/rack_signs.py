@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 from agent.measure.engine import TokenKind
 from agent.measure.incident import Kind
+from agent.measure.meter import GPU, MODULE, NODE, RACK
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from agent.measure.rack_snapshot import MemberFigures, RackSnapshot
     from agent.measure.reading import Moment
 
@@ -41,6 +44,12 @@ class MemberSigns:
     """Output tokens per second."""
     ratio: float | None = None
     """Output tokens per joule of its GPUs."""
+    mix: float | None = None
+    """Prompt tokens that it computes for each output token: those from the cache cost nothing."""
+    boundary: str = ""
+    """The outermost at which it tells power …"""
+    power_watts: float | None = None
+    """… and that power."""
     in_flight: float | None = None
     """Requests in work or waiting."""
     gpus: tuple[PeerGpuSigns, ...] = ()
@@ -53,14 +62,25 @@ class RackSigns:
     at: Moment
     rack: str
     members: tuple[MemberSigns, ...]
+    meter_watts: float | None = None
+    """What the rack's own meter tells; None without one."""
 
 
 def rack_signs_of(rack: RackSnapshot) -> RackSigns:
     """Read the signs out of a rack."""
-    return RackSigns(rack.at, rack.rack, tuple(_member(each) for each in rack.members))
+    members = tuple(_member(each) for each in rack.members)
+    return RackSigns(rack.at, rack.rack, members, rack.power_watts.get(RACK))
+
+
+def _mix(rates: Mapping[TokenKind, float]) -> float | None:
+    output, prompt = rates.get(TokenKind.OUTPUT), rates.get(TokenKind.PROMPT)
+    if not output or prompt is None:
+        return None
+    return max(0.0, prompt - rates.get(TokenKind.PROMPT_CACHED, 0.0)) / output
 
 
 def _member(member: MemberFigures) -> MemberSigns:
+    boundary = next((name for name in (NODE, MODULE, GPU) if name in member.power_watts), "")
     return MemberSigns(
         member.node,
         member.up,
@@ -69,7 +89,10 @@ def _member(member: MemberFigures) -> MemberSigns:
         any(each.ended is None and each.kind is not Kind.FAULT for each in member.incidents),
         member.models,
         member.tokens_per_second.get(TokenKind.OUTPUT),
-        member.tokens_per_joule.get((TokenKind.OUTPUT, "gpu")),
+        member.tokens_per_joule.get((TokenKind.OUTPUT, GPU)),
+        _mix(member.tokens_per_second),
+        boundary,
+        member.power_watts.get(boundary),
         member.in_flight,
         tuple(
             PeerGpuSigns(

@@ -20,6 +20,8 @@ LEAST_LIKE = 4
 """So many members that serve the same make a median."""
 LOAD_RATIO = 0.9
 """One that has fewer requests than this share of the median's is not behind: it is asked for less."""
+OTHER_WORK_RATIO = 1.1
+"""One that computes so many more prompt tokens for each output token than the median does other work."""
 WASTEFUL_RATIO = 0.93
 """Power of like GPUs differs by some percent from one to the next; a node sums several of them."""
 MORE_RATIO = 1.05
@@ -60,9 +62,10 @@ def likes_of(rack: RackSigns) -> dict[str, Like]:
         load = median(loads) if loads else None
         ratios = [member.ratio for _, member in group if member.ratio is not None]
         usual = median(ratios) if len(ratios) >= LEAST_LIKE else None
+        mix = middle(member.mix for _, member in group)
         like = [member for _, member in group]
         for rate, member in group:
-            asked = load is None or member.in_flight is None or member.in_flight >= LOAD_RATIO * load
+            asked = _is_asked_as_much(member, load, mix)
             behind = asked and rate < BEHIND_RATIO * usual_rate
             ratio = member.ratio
             wasteful = usual is not None and ratio is not None and ratio < WASTEFUL_RATIO * usual
@@ -70,6 +73,13 @@ def likes_of(rack: RackSigns) -> dict[str, Like]:
                 rate, usual_rate, like, behind, ratio, usual, wasteful and asked and not behind
             )
     return found
+
+
+def _is_asked_as_much(member: MemberSigns, load: float | None, mix: float | None) -> bool:
+    """Whether a member has as many requests as the median, and no longer prompts (T18)."""
+    if member.mix is not None and mix is not None and member.mix > OTHER_WORK_RATIO * mix:
+        return False
+    return load is None or member.in_flight is None or member.in_flight >= LOAD_RATIO * load
 
 
 def wasting(

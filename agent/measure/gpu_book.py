@@ -26,7 +26,7 @@ MAX_WATTS = 3000.0
 HARDWARE_XIDS = (48, 63, 64, 74, 79, 92, 94, 95, 119, 120, 145, 149, 154)
 """Xids that speak of hardware; their counters exist at 0 from the start."""
 NO_XIDS = {str(xid): 0 for xid in HARDWARE_XIDS}
-COUNTS = ("throttled", "ecc", "xid", "nvlink", "nvlink_errors", "pcie")
+COUNTS = ("throttled", "ecc", "xid", "nvlink", "nvlink_errors", "c2c_errors", "pcie")
 REPLAYS = "replays"
 
 
@@ -75,6 +75,7 @@ class GpuBook:
         self._book_counts("ecc", reading.ecc_errors, reading.at, epoch)
         self._book_counts("nvlink", reading.nvlink_bytes, reading.at, epoch)
         self._book_counts("nvlink_errors", reading.nvlink_errors, reading.at, epoch)
+        self._book_counts("c2c_errors", reading.c2c_errors, reading.at, epoch)
         if reading.pcie_replays is not None:
             self._book_counts("pcie", {REPLAYS: reading.pcie_replays}, reading.at, epoch)
         return self._book_energy(reading, epoch)
@@ -105,6 +106,7 @@ class GpuBook:
             ecc_errors_total=dict(self._counts["ecc"]) if told else {},
             nvlink_bytes_total=dict(self._counts["nvlink"]) if told else {},
             nvlink_errors_total=dict(self._counts["nvlink_errors"]) if told else {},
+            c2c_errors_total=dict(self._counts["c2c_errors"]) if told else {},
             xid_errors_total=self._xids,
             pcie_replays_total=self._counts["pcie"].get(REPLAYS) if told else None,
         )

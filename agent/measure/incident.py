@@ -143,6 +143,7 @@ CAUSES_OF: dict[Kind, tuple[Cause, ...]] = {
         Cause.KV_SATURATION,
         Cause.HOST_PRESSURE,
         Cause.WORKLOAD_SHIFT,
+        Cause.NODE_DOWN,
         Cause.UNKNOWN,
     ),
     Kind.STALL: (Cause.ENGINE_STALL,),

@@ -151,6 +151,7 @@ def _gpu_count_rows(gpu: str, figures: GpuFigures) -> Iterator[Row]:
     for direction, size in figures.nvlink_bytes_total.items():
         yield Row("gpu_nvlink_bytes_total", (gpu, direction), size)
     yield from count_rows("gpu_nvlink_errors_total", (gpu,), tuple(figures.nvlink_errors_total.items()))
+    yield from count_rows("gpu_c2c_errors_total", (gpu,), tuple(figures.c2c_errors_total.items()))
     yield from known("gpu_pcie_replays_total", (gpu,), figures.pcie_replays_total)
 
 
@@ -205,6 +206,8 @@ def _activity_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:
     if reading.nvlink_worst is not None:
         worst, recoveries = reading.nvlink_worst
         yield Row("gpu_nvlink_worst_recoveries", (gpu, str(worst)), recoveries)
+    yield from count_rows("gpu_c2c_links", (gpu,), tuple(reading.c2c_links.items()))
+    yield from known("gpu_c2c_slowest_bytes_per_second", (gpu,), reading.c2c_slowest_bytes_per_second)
 
 
 def _health_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:

@@ -86,6 +86,7 @@ class GpuFigures:
     ecc_errors_total: Mapping[str, float] = field(default_factory=dict)
     nvlink_bytes_total: Mapping[str, float] = field(default_factory=dict)
     nvlink_errors_total: Mapping[str, float] = field(default_factory=dict)
+    c2c_errors_total: Mapping[str, float] = field(default_factory=dict)
     xid_errors_total: Mapping[int, float] = field(default_factory=dict)
     pcie_replays_total: float | None = None
     sources: Mapping[str, str] = field(default_factory=dict)

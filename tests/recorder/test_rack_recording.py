@@ -46,8 +46,8 @@ class LivedRack:
         self.files = IncidentFiles(folder / "incidents", 1 << 26, 1e9)
         self.desk, self.half_seconds, self.told = IncidentDesk(self.flight), 0, ()
 
-    def live(self, seconds, *members):
-        seen = rack(*members)
+    def live(self, seconds, *members, **changes):
+        seen = rack(*members, **changes)
         for _ in range(2 * seconds):
             self.half_seconds += 1
             at = Moment(5000.0 + self.half_seconds / 2, 1_790_000_000.0 + self.half_seconds / 2)
@@ -106,6 +106,20 @@ async def test_what_the_rack_tells_of_its_own_is_judged_the_same_once_more(lived
     assert account.again.ended == pytest.approx(account.incident.ended, abs=1.0)
 
 
+async def test_a_node_that_is_down_is_judged_the_same_once_more_by_the_rack_s_own_meter(lived):
+    watts = [{"rack": 40_000.0}, {"rack": 34_400.0}]
+    lived.live(100, *FIVE, power_watts=watts[0]).live(60, *FIVE[:4], away("tray-04"), power_watts=watts[1])
+    lived.live(40, *FIVE, power_watts=watts[0])
+    account = rack_account_of(await lived.recording())
+    text = text_of(account)
+
+    assert (account.incident.cause, account.same) == ("node_down", True)
+    assert account.again.lost_tokens == pytest.approx(account.incident.lost_tokens, rel=0.03)
+    assert account.incident.lost_tokens > 0.0
+    assert "its power is gone with it, says the rack's own meter" in text
+    assert "telemetry_gap: 4 of 5 members report; the rack's own meter tells 34400 W" in text
+
+
 async def test_it_is_on_disk_as_it_stood_when_the_daemon_ended(lived):
     kept = await lived.live(100, *FIVE).live(90, *FIVE[:4], SLOW).kept()
 
@@ -134,7 +148,7 @@ async def test_a_member_that_goes_is_explained_with_who_went_with_it(lived):
 
     assert "tray-04 does not report: unreachable: cannot connect (Connection refused)" in text
     assert "tray-00, tray-03 do not report" in text
-    assert "node_down: 2 of 5 members report; a rack cannot see whether one is down or only not seen" in text
+    assert "node_down: 2 of 5 members report; without a meter of the rack nobody sees" in text
 
 
 async def test_what_a_member_does_not_tell_is_said_to_be_unknown(lived):

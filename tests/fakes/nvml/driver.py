@@ -261,6 +261,10 @@ class FakeDriver:
         """Moves a link that is active (1) to another state: 0 inactive, 2 asleep."""
         return self.nvlink(gpu, link, NVLINK_STATE_FIELD, state - 1, at)
 
+    def c2c(self, gpu: Gpu, link: int, field: int, count: int = 1, at: float | None = None) -> float:
+        """Adds to a field of one C2C link: status (171) is 1, power state (234) and errors (231 to 233) 0."""
+        return self.set(gpu, "c2c", link, field, count, at=at)
+
     def recovery_action(self, gpu: Gpu, action: int, at: float | None = None) -> float:
         """Sets the recovery action (0 none, 1 reset the GPU, 2 reboot the node …)."""
         return self.set(gpu, "recovery_action", action, at=at)
