@@ -120,6 +120,17 @@ async def test_a_node_that_is_down_is_judged_the_same_once_more_by_the_rack_s_ow
     assert "telemetry_gap: 4 of 5 members report; the rack's own meter tells 34400 W" in text
 
 
+async def test_it_is_on_disk_as_soon_as_a_replay_finds_it(lived, tmp_path):
+    lived.live(100, *FIVE).live(62, *FIVE[:4], SLOW)
+    before = (tmp_path / "incidents").exists()
+    lived.live(4, *FIVE[:4], SLOW)
+    (incident,) = lived.told
+    lived.flight._scribe.flush(5.0)
+    account = rack_account_of(read(lived.files.read(incident.id)))
+
+    assert (before, account.same, account.incident.ended) == (False, True, None)
+
+
 async def test_it_is_on_disk_as_it_stood_when_the_daemon_ended(lived):
     kept = await lived.live(100, *FIVE).live(90, *FIVE[:4], SLOW).kept()
 
