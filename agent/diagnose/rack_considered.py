@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from agent.diagnose.case import middle
 from agent.diagnose.considered import MHZ, Considered
 from agent.diagnose.stragglers import likes_of
-from agent.measure.incident import Cause, Kind
+from agent.measure.incident import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from agent.diagnose.rack_signs import MemberSigns, PeerGpuSigns, RackSigns
     from agent.measure.incident import Incident
 
-AWAY = (Kind.GAP, Kind.DROP)
-"""What a rack tells of a member that does not report."""
+KILO = 1e3
+AWAY = frozenset({Cause.TELEMETRY_GAP, Cause.NODE_DOWN})
+"""Of a member that does not report."""
 OF_GPUS = (
     ("power_limit_watts", "power limit"),
     ("clock_hertz", "clock"),
@@ -28,9 +29,8 @@ OF_GPUS = (
 
 def rack_considered(signs: RackSigns, told: Incident) -> tuple[Considered, ...]:
     """Return what the rack looked at when it told this, and what it saw."""
-    if told.kind in AWAY:
-        other = Cause.NODE_DOWN if told.kind is Kind.GAP else Cause.TELEMETRY_GAP
-        return (Considered((other,), _reports(signs)),)
+    if told.cause in AWAY:
+        return (Considered(tuple(AWAY - {told.cause}), _reports(signs)),)
     like = likes_of(signs).get(told.node)
     member = _member(signs, told.node)
     if like is None or member is None:
@@ -42,7 +42,9 @@ def rack_considered(signs: RackSigns, told: Incident) -> tuple[Considered, ...]:
 def rack_unknown(signs: RackSigns, told: Incident) -> Iterator[str]:
     """Yield what the judge would have liked to know of the member."""
     member = _member(signs, told.node)
-    if member is None or told.kind in AWAY:
+    if told.cause in AWAY and signs.power_watts is None:
+        yield "the rack's own meter: whether a member that does not report is down, or only not seen"
+    if member is None or told.cause in AWAY:
         return
     up = [gpu for gpu in member.gpus if gpu.up]
     if not up:
@@ -62,10 +64,10 @@ def _member(signs: RackSigns, node: str) -> MemberSigns | None:
 def _reports(signs: RackSigns) -> str:
     expected = [each for each in signs.members if not each.drained]
     up = sum(each.up for each in expected)
-    text = f"{up} of {len(expected)} members report"
-    if signs.meter_watts is not None:
-        return f"{text}; the rack's own meter tells {signs.meter_watts:.0f} W"
-    return f"{text}; without a meter of the rack nobody sees whether one is down or only not seen"
+    reports = f"{up} of {len(expected)} members report"
+    if signs.power_watts is None:
+        return f"{reports}; without a meter of the rack none is seen to be down"
+    return f"{reports}, the rack's own meter shows {signs.power_watts / KILO:.1f} kW"
 
 
 def _looks(member: MemberSigns, others: Sequence[MemberSigns]) -> Iterator[Considered]:

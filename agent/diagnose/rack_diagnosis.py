@@ -45,10 +45,10 @@ class RackMemory:
 
     places: Mapping[str, Place] = field(default_factory=dict)
     incidents: tuple[Incident, ...] = ()
-    power: PowerBook = PowerBook()
-    absences: absence.Absences = absence.Absences()
     own: frozenset[str] = frozenset()
     """Those among them that no member told: nobody else records them."""
+    power: PowerBook = PowerBook()
+    absences: absence.Absences = absence.Absences()
 
     @property
     def own_incidents(self) -> tuple[Incident, ...]:
@@ -76,8 +76,8 @@ def rack_diagnosed(memory: RackMemory, rack: RackSigns, told: Iterable[Incident]
         for incident in found:
             own[incident.id] = _told(incident, known.get(incident.id), place)
     incidents = _merged(memory.incidents, {each.id: each for each in told} | own, rack.at.unix_seconds)
-    ids = (memory.own | own.keys()) & {each.id for each in incidents}
-    return RackMemory(places, incidents, power, absences, ids)
+    mine = (memory.own | own.keys()) & {each.id for each in incidents}
+    return RackMemory(places, incidents, mine, power, absences)
 
 
 def _away(

@@ -97,7 +97,7 @@ def powered(book: PowerBook, rack: RackSigns) -> PowerBook:
     if book.samples and now - book.samples[-1].seconds < SPACING_SECONDS:
         return book
     known = {
-        each.node: (each.boundary, each.power_watts)
+        each.node: (each.power_boundary, each.power_watts)
         for each in rack.members
         if each.up and each.power_watts is not None
     }
@@ -107,9 +107,9 @@ def powered(book: PowerBook, rack: RackSigns) -> PowerBook:
     book = _left(replace(book, samples=samples, known=found), gone & book.usual.keys(), now)
     usual = {node: watts for node, watts in book.usual.items() if node in gone}
     book = replace(book, usual=usual | {node: watts for node, (_, watts) in known.items()})
-    if rack.meter_watts is None:
+    if rack.power_watts is None:
         return book
-    sample = _sample(samples, now, rack.meter_watts, known)
+    sample = _sample(samples, now, rack.power_watts, known)
     return replace(_judged(book, sample), samples=(*samples, sample))
 
 

@@ -10,8 +10,6 @@ from agent.measure.incident import Kind
 from agent.measure.meter import GPU, MODULE, NODE, RACK
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from agent.measure.rack_snapshot import MemberFigures, RackSnapshot
     from agent.measure.reading import Moment
 
@@ -44,15 +42,15 @@ class MemberSigns:
     """Output tokens per second."""
     ratio: float | None = None
     """Output tokens per joule of its GPUs."""
-    mix: float | None = None
-    """Prompt tokens that it computes for each output token: those from the cache cost nothing."""
-    boundary: str = ""
-    """The outermost at which it tells power …"""
-    power_watts: float | None = None
-    """… and that power."""
     in_flight: float | None = None
     """Requests in work or waiting."""
     gpus: tuple[PeerGpuSigns, ...] = ()
+    prompts: float | None = None
+    """Prompt tokens that it computes for each output token: those from the cache cost nothing."""
+    power_watts: float | None = None
+    """At the outermost boundary that it tells …"""
+    power_boundary: str = ""
+    """… which is this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +60,15 @@ class RackSigns:
     at: Moment
     rack: str
     members: tuple[MemberSigns, ...]
-    meter_watts: float | None = None
-    """What the rack's own meter tells; None without one."""
+    power_watts: float | None = None
+    """By the rack's own meter."""
 
 
 def rack_signs_of(rack: RackSnapshot) -> RackSigns:
     """Read the signs out of a rack."""
-    members = tuple(_member(each) for each in rack.members)
-    return RackSigns(rack.at, rack.rack, members, rack.power_watts.get(RACK))
-
-
-def _mix(rates: Mapping[TokenKind, float]) -> float | None:
-    output, prompt = rates.get(TokenKind.OUTPUT), rates.get(TokenKind.PROMPT)
-    if not output or prompt is None:
-        return None
-    return max(0.0, prompt - rates.get(TokenKind.PROMPT_CACHED, 0.0)) / output
+    return RackSigns(
+        rack.at, rack.rack, tuple(_member(each) for each in rack.members), rack.power_watts.get(RACK)
+    )
 
 
 def _member(member: MemberFigures) -> MemberSigns:
@@ -89,10 +81,7 @@ def _member(member: MemberFigures) -> MemberSigns:
         any(each.ended is None and each.kind is not Kind.FAULT for each in member.incidents),
         member.models,
         member.tokens_per_second.get(TokenKind.OUTPUT),
-        member.tokens_per_joule.get((TokenKind.OUTPUT, GPU)),
-        _mix(member.tokens_per_second),
-        boundary,
-        member.power_watts.get(boundary),
+        member.tokens_per_joule.get((TokenKind.OUTPUT, "gpu")),
         member.in_flight,
         tuple(
             PeerGpuSigns(
@@ -105,4 +94,14 @@ def _member(member: MemberFigures) -> MemberSigns:
             )
             for gpu in member.gpus
         ),
+        _prompts(member),
+        member.power_watts.get(boundary),
+        boundary,
     )
+
+
+def _prompts(member: MemberFigures) -> float | None:
+    output, prompt = (member.tokens_per_second.get(kind) for kind in (TokenKind.OUTPUT, TokenKind.PROMPT))
+    if not output or prompt is None:
+        return None
+    return max(0.0, prompt - member.tokens_per_second.get(TokenKind.PROMPT_CACHED, 0.0)) / output

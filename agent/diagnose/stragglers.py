@@ -62,7 +62,7 @@ def likes_of(rack: RackSigns) -> dict[str, Like]:
         load = median(loads) if loads else None
         ratios = [member.ratio for _, member in group if member.ratio is not None]
         usual = median(ratios) if len(ratios) >= LEAST_LIKE else None
-        mix = middle(member.mix for _, member in group)
+        mix = middle(member.prompts for _, member in group)
         like = [member for _, member in group]
         for rate, member in group:
             asked = _is_asked_as_much(member, load, mix)
@@ -77,7 +77,7 @@ def likes_of(rack: RackSigns) -> dict[str, Like]:
 
 def _is_asked_as_much(member: MemberSigns, load: float | None, mix: float | None) -> bool:
     """Whether a member has as many requests as the median, and no longer prompts (T18)."""
-    if member.mix is not None and mix is not None and member.mix > OTHER_WORK_RATIO * mix:
+    if member.prompts is not None and mix is not None and member.prompts > OTHER_WORK_RATIO * mix:
         return False
     return load is None or member.in_flight is None or member.in_flight >= LOAD_RATIO * load
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from agent.diagnose import presence
-from agent.diagnose.case import APART_SECONDS, BEFORE_SECONDS, Case
+from agent.diagnose import blindness, presence
+from agent.diagnose.case import APART_SECONDS, BEFORE_SECONDS, Case, usual_rates
 from agent.diagnose.gap import Gap, ended, finished, is_over, stepped
 from agent.diagnose.sample import Sample, sample_of
 from agent.diagnose.story import told_of
@@ -28,6 +28,8 @@ PATIENCE_SECONDS = 8.0
 SHIFT_PATIENCE_SECONDS = 20.0
 """A few long prompts are no other work: that lasts."""
 HEALTHY_SAMPLES = 5
+BACK = {Cause.ENGINE_RESTART, Cause.ENGINE_STALL}
+"""What an engine is told to have been that is there again."""
 GRACE_SECONDS = 20.0
 """An engine that is back within this time was restarted by somebody."""
 
@@ -65,6 +67,10 @@ def watched(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
     if watch.gap.since is None:
         before = _before(samples, gap.since) or watch.healthy
         watch = replace(watch, case_before=before, toll=begun(before))
+    made = _made_unseen(replace(watch, gap=gap), node)
+    if made is not None:
+        told = watch.incident
+        return _after(watch, gap), told and blindness.unseen(told, made, node.at.unix_seconds)
     if gap.sure and not watch.gap.sure:  # only now is it known since when
         watch = replace(watch, case_before=_before(samples, gap.since) or watch.case_before)
     toll = paid(watch.toll, samples[-2], sample, gap)
@@ -103,19 +109,28 @@ def _judged(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
     case = case_of(watch, node)
     verdict = watch.verdict
     young = now - case.since < JUDGED_SECONDS
-    if verdict is None or (gap.healthy_since is None and (young or len(case.during) % SELDOM == 0)):
+    returned = bool(case.during[-2:-1]) and case.during[-2].gone != case.during[-1].gone
+    seldom = not young and len(case.during) % SELDOM != 0
+    if verdict is None or returned or (gap.healthy_since is None and not seldom):
         verdict = _kept(verdict, verdict_of(case), watch.incident)
     if watch.incident is None and _is_early(verdict, gap, now - case.since):
         if is_over(gap, now) or gap.sum_seconds <= 0.0:  # it has come back before anybody was told
             return _after(watch, gap), None
         return replace(watch, verdict=verdict), None
-    incident = told_of(
-        case, verdict, gap, watch.toll, unit, node, watch.incident, _restarting(case, verdict, now)
-    )
+    incident = told_of(case, verdict, gap, watch.toll, unit, node, watch.incident, _restarting(case, verdict))
     if is_over(gap, now):
         over = replace(incident, ended=node.at.unix_seconds - (now - (gap.healthy_since or now)))
         return _after(watch, gap), over
     return replace(watch, verdict=verdict, incident=incident), incident
+
+
+def _made_unseen(watch: Watch, node: NodeSigns) -> float | None:
+    """Return what engines made that were taken to be gone, and are seen now to have been there."""
+    if watch.samples[-1].gone or not watch.case_before:
+        return None
+    taken = watch.verdict is None or watch.verdict.best.cause in {Cause.ENGINE_DOWN, Cause.ENGINE_RESTART}
+    case = case_of(watch, node)
+    return presence.made_unseen(case.before[-1], case.during, usual_rates(case)) if taken else None
 
 
 def _after(watch: Watch, gap: Gap) -> Watch:
@@ -141,12 +156,15 @@ def _kept(before: Verdict | None, now: Verdict, incident: Incident | None) -> Ve
         ended_it = now.best.cause is Cause.ENGINE_RESTART and before.confidence >= SURE_ENOUGH
         if ended_it or before.best.cause is Cause.ENGINE_DOWN:
             return before
+    if before and before.best.cause is Cause.ENGINE_DOWN and now.best.cause in BACK:
+        return now
     return now if before is None or now.confidence >= before.confidence - 0.1 else before
 
 
-def _restarting(case: Case, verdict: Verdict, now: float) -> bool:
-    """Whether an engine went away a moment ago, and may be on its way back."""
-    return verdict.best.cause is Cause.ENGINE_DOWN and now - case.since < GRACE_SECONDS
+def _restarting(case: Case, verdict: Verdict) -> bool:
+    """Whether an engine went away a moment ago, and may be on its way back, or is back already."""
+    away = [each.seconds for each in case.during if each.gone]
+    return verdict.best.cause is Cause.ENGINE_DOWN and (not away or away[-1] - case.since < GRACE_SECONDS)
 
 
 def _before(samples: tuple[Sample, ...], since: float) -> tuple[Sample, ...]:

@@ -31,6 +31,8 @@ class MeterReading:
     """Mean power; None where it only counts, or did not answer."""
     energy_joules: float | None = None
     """Raw counter without wraps, of this process; None where it has none."""
+    coarse_joules: float | None = None
+    """Raw counter in steps too large for a window of seconds (kWh): good for the total alone."""
     unverified: bool = False
     """Its power is the mean of less time than lies between two readings: it may alias with periodic load."""
     source: str = ""

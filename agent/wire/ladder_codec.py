@@ -35,11 +35,13 @@ def crosscheck_rows(crosschecks: Mapping[tuple[str, str], float]) -> list[dict[s
     ]
 
 
-def meter_rows(meters: Mapping[tuple[str, str, str], bool]) -> list[dict[str, Any]]:
-    """Return every meter beside the GPUs, and whether it answers."""
+def meter_rows(
+    meters: Mapping[tuple[str, str, str], bool], energy: Mapping[tuple[str, str, str], str]
+) -> list[dict[str, Any]]:
+    """Return every meter beside the GPUs, whether it answers, and how its energy is known."""
     return [
-        {"source": source, "part": part, "unit": unit, "up": up}
-        for (source, part, unit), up in meters.items()
+        {"source": key[0], "part": key[1], "unit": key[2], "up": up, "energy": energy.get(key)}
+        for key, up in meters.items()
     ]
 
 

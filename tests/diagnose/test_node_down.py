@@ -5,7 +5,7 @@ import random
 import pytest
 from fakes.rack_moments import away, member, rack
 
-from agent.diagnose.rack_diagnosis import RackMemory, rack_diagnosed, told_by_members
+from agent.diagnose.rack_diagnosis import RackMemory, rack_diagnosed
 from agent.diagnose.rack_signs import rack_signs_of
 
 NODES = 7
@@ -33,7 +33,7 @@ class Rack:
             members = [self.member(number, watts[number], rate, gone, drained) for number in range(NODES)]
             power = {"rack": self.meter} if self.metered else {}
             moment = rack(second, *members, power_watts=power)
-            self.memory = rack_diagnosed(self.memory, rack_signs_of(moment), told_by_members(moment))
+            self.memory = rack_diagnosed(self.memory, rack_signs_of(moment))
             for each in self.memory.incidents:
                 if not self.told or (each.kind, each.cause) != self.told[-1][1:3]:
                     self.told.append((second, str(each.kind), str(each.cause), each.id))
@@ -129,9 +129,8 @@ def test_two_that_go_one_after_the_other_are_told_apart():
     for second in range(60, 90):
         gone = [3] if second < 63 else [3, 5]
         members = [lived.member(number, TRAY_WATTS, RATE, gone, ()) for number in range(NODES)]
-        lived.memory = rack_diagnosed(
-            lived.memory, rack_signs_of(rack(second, *members, power_watts={"rack": meter}))
-        )
+        moment = rack(second, *members, power_watts={"rack": meter})
+        lived.memory = rack_diagnosed(lived.memory, rack_signs_of(moment))
 
     causes = {each.node: str(each.cause) for each in lived.memory.incidents}
     assert causes == {"tray-03": "telemetry_gap", "tray-05": "node_down"}

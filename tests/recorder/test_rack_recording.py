@@ -117,7 +117,7 @@ async def test_a_node_that_is_down_is_judged_the_same_once_more_by_the_rack_s_ow
     assert account.again.lost_tokens == pytest.approx(account.incident.lost_tokens, rel=0.03)
     assert account.incident.lost_tokens > 0.0
     assert "its power is gone with it, says the rack's own meter" in text
-    assert "telemetry_gap: 4 of 5 members report; the rack's own meter tells 34400 W" in text
+    assert "telemetry_gap: 4 of 5 members report, the rack's own meter shows 34.4 kW" in text
 
 
 async def test_it_is_on_disk_as_soon_as_a_replay_finds_it(lived, tmp_path):
@@ -159,7 +159,7 @@ async def test_a_member_that_goes_is_explained_with_who_went_with_it(lived):
 
     assert "tray-04 does not report: unreachable: cannot connect (Connection refused)" in text
     assert "tray-00, tray-03 do not report" in text
-    assert "node_down: 2 of 5 members report; without a meter of the rack nobody sees" in text
+    assert "node_down: 2 of 5 members report; without a meter of the rack none is seen to be down" in text
 
 
 async def test_what_a_member_does_not_tell_is_said_to_be_unknown(lived):
