@@ -126,7 +126,9 @@ class HwmonCollector:
             watts, at = meter.watts(), time.monotonic()
             if watts is not None:
                 moment = Moment(at, at + later)
-                told.append(MeterReading(meter.part, meter.unit, moment, watts, None, self._short))
+                told.append(
+                    MeterReading(meter.part, meter.unit, moment, watts, None, self._short, meter.mean_seconds)
+                )
         for zone in self._zones:
             joules, at = zone.joules(), time.monotonic()
             if joules is not None:
@@ -141,6 +143,6 @@ class HwmonCollector:
         self._searched_seconds = now
         root = Path(self._settings.root)
         self._meters = acpi.meters(root, self._settings.node_meter)
-        self._short = any(meter.short() for meter in self._meters)
+        self._short = any(meter.short for meter in self._meters)
         known = {zone.energy: zone for zone in self._zones}
         self._zones = [known.get(zone.energy, zone) for zone in rapl.zones(root)]

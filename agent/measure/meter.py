@@ -33,6 +33,8 @@ class MeterReading:
     """Raw counter without wraps, of this process; None where it has none."""
     unverified: bool = False
     """Its power is the mean of less time than lies between two readings: it may alias with periodic load."""
+    mean_seconds: float = 0.0
+    """Its power is the mean of so long before the moment, where that is known: it speaks of the middle."""
     source: str = ""
     """Who tells it, where it is not the name of the reading: several readings may measure one boundary
     together, and one may tell a boundary in several ways, of which all but the first are cross-checks."""
