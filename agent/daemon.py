@@ -66,7 +66,9 @@ class Daemon:
         rack = RackReckoner(plan, settings.general.window)
         who = {"rackwatt": __version__, "node": settings.node_name, "rack": settings.general.rack.name}
         self._flight = Flight(settings.general.recorder, settings.state_dir, who)
-        self._incidents = IncidentDesk(self._flight.take, pricing=_pricing_of(settings))
+        self._incidents = IncidentDesk(
+            self._flight if settings.general.recorder.memory else None, pricing=_pricing_of(settings)
+        )
         kept = Store(settings.state_dir, RACK_FILE_NAME)
         self._desk = RackDesk(rack, plan, kept, self._incidents.examined_rack)
         self._gatherer = Gatherer(

@@ -45,4 +45,5 @@ def plan_of(settings: Config) -> RackPlan:
         frozenset(node.rstrip("/") for node in rack.drained),
         site,
         site.prices(config.zone_of(site)),
+        feed=config.CARBON in settings.collectors,
     )

@@ -173,7 +173,7 @@ def result_of(seed: int, kind: str = CLASSES[0]) -> Result:
             lost, due = truth.lost_tokens - lost_before, truth.due_tokens - due_before
         for incident in incidents:
             told[incident.id] = incident
-        rules.see(node, int(truth.seconds))
+        rules.see(int(truth.seconds), node)
     others = {name: _alerted(rule.alerts) for name, rule in rules.rules.items()}
     return _judged(play, list(told.values()), lost, due, others)
 

@@ -125,10 +125,7 @@ class HwmonCollector:
         for meter in self._meters:
             watts, at = meter.watts(), time.monotonic()
             if watts is not None:
-                moment = Moment(at, at + later)
-                told.append(
-                    MeterReading(meter.part, meter.unit, moment, watts, None, self._short, meter.mean_seconds)
-                )
+                told.append(meter.reading(Moment(at, at + later), watts, unverified=self._short))
         for zone in self._zones:
             joules, at = zone.joules(), time.monotonic()
             if joules is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right as bisect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,14 +52,19 @@ class Asked:
 def asked_of(samples: tuple[Sample, ...], now: float) -> Asked | None:
     """Return what was asked for lately: the middle of the last minute, the last seconds left out."""
     low, high = now - REFERENCE_SECONDS - REFERENCE_APART_SECONDS, now - REFERENCE_APART_SECONDS
-    lately = [sample for sample in samples if low <= sample.seconds <= high and sample.rate is not None]
+    begin, end = (bisect(samples, at, key=_seconds) for at in (low, high))
+    lately = [sample for sample in samples[begin:end] if sample.rate is not None]
     if len(lately) < LEAST_REFERENCE:
         return None
-    rates = [sample.rate for sample in samples if sample.seconds <= high and sample.rate is not None]
+    rates = [sample.rate for sample in samples[:end] if sample.rate is not None]
     rate = middle(sample.rate for sample in lately)
     if rate is None:
         return None
     return Asked(rate, sum(rates) / len(rates), middle(sample.in_flight for sample in lately))
+
+
+def _seconds(sample: Sample) -> float:
+    return sample.seconds
 
 
 def wanted(baseline: Baseline, asked: Asked, samples: Sequence[Sample]) -> float:

@@ -62,6 +62,8 @@ class Gap:
     """Monotonic, when the shortfall began to add up."""
     asked: Asked | None = None
     """Before that."""
+    last_asked: Asked | None = None
+    """What was last known to be asked for: it stands for one that is gone after nobody could see it."""
     sure: bool = False
     healthy_since: float | None = None
     """While a sure gap stands: since when nothing is missing any more."""
@@ -96,6 +98,9 @@ def stepped(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
         return gap  # not known is no shortfall
     seconds = min(now - samples[-1].seconds, LONGEST_STEP_SECONDS)
     asked = gap.asked if gap.since is not None else asked_of(samples, now)
+    if asked is None and sample.gone:
+        asked = gap.last_asked
+    gap = replace(gap, last_asked=asked)
     lately = (*samples, sample)
     can = capacity_at(gap.baseline, lately)
     should = None if asked is None or can is None else min(can, wanted(gap.baseline, asked, lately))
@@ -199,7 +204,7 @@ def _healthy(gap: Gap, lately: tuple[Sample, ...], sample: Sample, seconds: floa
 def _unmissed(gap: Gap, should: float | None, now: float) -> Gap:
     """Return the gap while nothing can be missed: a sure one goes on to its end, any other is dropped."""
     if not gap.sure:
-        return Gap(baseline=gap.baseline, expected=should)
+        return Gap(baseline=gap.baseline, expected=should, last_asked=gap.last_asked)
     healthy = gap.healthy_since if should is None else gap.healthy_since or now
     return replace(gap, expected=should, missing=0.0, healthy_since=healthy)
 

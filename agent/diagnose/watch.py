@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from agent.diagnose import presence
 from agent.diagnose.case import APART_SECONDS, BEFORE_SECONDS, Case
 from agent.diagnose.gap import Gap, ended, finished, is_over, stepped
 from agent.diagnose.sample import Sample, sample_of
-from agent.diagnose.signs import are_idle
 from agent.diagnose.story import told_of
 from agent.diagnose.toll import Toll, begun, paid
 from agent.diagnose.verdict import verdict_of
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from agent.diagnose.verdict import Verdict
 
 KEPT_SECONDS = 150.0
-FORGOTTEN_SECONDS = 600.0
-"""An instance that vanished is missed for this long; then it was taken away on purpose."""
 JUDGED_SECONDS = 30.0
 """While evidence still comes in, a gap is judged with each sample; afterwards with each tenth."""
 SELDOM = 10
@@ -29,11 +27,9 @@ PATIENCE_SECONDS = 8.0
 """A cause that is less sure than that is told only so long after the beginning: better evidence may come."""
 SHIFT_PATIENCE_SECONDS = 20.0
 """A few long prompts are no other work: that lasts."""
+HEALTHY_SAMPLES = 5
 GRACE_SECONDS = 20.0
 """An engine that is back within this time was restarted by somebody."""
-
-SILENT_SECONDS = 4.0
-"""An engine that did not answer for so long, while its GPUs did nothing, does not work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +46,24 @@ class Watch:
     incident: Incident | None = None
     vanished: tuple[tuple[float, EngineSigns], ...] = ()
     """Instances that are no longer offered, and since when."""
+    healthy: tuple[Sample, ...] = ()
+    """The last of which all was known."""
+    work: presence.Work = field(default_factory=dict)
+    """What its GPUs usually draw at work."""
 
 
 def watched(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Incident | None]:
     """Take one moment more; return what is remembered, and the incident if one stands or just ended."""
     now = node.at.monotonic_seconds
-    engines, vanished = _with_vanished(watch, unit, now)
+    engines, vanished = presence.present(watch.samples, watch.vanished, watch.work, unit, node)
     sample = sample_of(replace(unit, engines=engines), watch.samples, now, node.host)
     gap = stepped(watch.gap, watch.samples, sample)
     samples = (*(each for each in watch.samples if each.seconds > now - KEPT_SECONDS), sample)
-    watch = replace(watch, samples=samples, vanished=vanished)
+    watch = _known(replace(watch, samples=samples, vanished=vanished), sample)
     if gap.since is None:
         return replace(watch, gap=gap, case_before=(), toll=Toll(), verdict=None, incident=None), None
     if watch.gap.since is None:
-        before = _before(samples, gap.since)
+        before = _before(samples, gap.since) or watch.healthy
         watch = replace(watch, case_before=before, toll=begun(before))
     if gap.sure and not watch.gap.sure:  # only now is it known since when
         watch = replace(watch, case_before=_before(samples, gap.since) or watch.case_before)
@@ -72,6 +72,14 @@ def watched(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
     if not gap.sure or not watch.case_before:
         return watch, None
     return _judged(watch, unit, node)
+
+
+def _known(watch: Watch, sample: Sample) -> Watch:
+    """Remember what was seen to work: it is what stands before a gap that begins out of sight."""
+    if not sample.rate or sample.gone or sample.unread:
+        return watch
+    healthy = (*watch.healthy, sample)[-HEALTHY_SAMPLES:]
+    return replace(watch, healthy=healthy, work=presence.worked(watch.work, sample))
 
 
 def case_of(watch: Watch, node: NodeSigns) -> Case:
@@ -99,15 +107,20 @@ def _judged(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
         verdict = _kept(verdict, verdict_of(case), watch.incident)
     if watch.incident is None and _is_early(verdict, gap, now - case.since):
         if is_over(gap, now) or gap.sum_seconds <= 0.0:  # it has come back before anybody was told
-            return Watch(samples=watch.samples, gap=ended(gap), vanished=watch.vanished), None
+            return _after(watch, gap), None
         return replace(watch, verdict=verdict), None
     incident = told_of(
         case, verdict, gap, watch.toll, unit, node, watch.incident, _restarting(case, verdict, now)
     )
     if is_over(gap, now):
         over = replace(incident, ended=node.at.unix_seconds - (now - (gap.healthy_since or now)))
-        return Watch(samples=watch.samples, gap=ended(gap), vanished=watch.vanished), over
+        return _after(watch, gap), over
     return replace(watch, verdict=verdict, incident=incident), incident
+
+
+def _after(watch: Watch, gap: Gap) -> Watch:
+    """Return what is remembered when a gap is over."""
+    return replace(watch, gap=ended(gap), case_before=(), toll=Toll(), verdict=None, incident=None)
 
 
 def _is_early(verdict: Verdict, gap: Gap, lasts: float) -> bool:
@@ -139,44 +152,3 @@ def _restarting(case: Case, verdict: Verdict, now: float) -> bool:
 def _before(samples: tuple[Sample, ...], since: float) -> tuple[Sample, ...]:
     low, high = since - BEFORE_SECONDS - APART_SECONDS, since - APART_SECONDS
     return tuple(each for each in samples if low <= each.seconds <= high and each.rate is not None)
-
-
-def _with_vanished(
-    watch: Watch, unit: UnitSigns, now: float
-) -> tuple[tuple[EngineSigns, ...], tuple[tuple[float, EngineSigns], ...]]:
-    """Return the instances there are, those that vanished among them; one that is gone keeps its requests."""
-    offered = {each.instance for each in unit.engines}
-    last = watch.samples[-1].engines if watch.samples else {}
-    known = {each.instance: since for since, each in watch.vanished}
-    vanished = tuple(
-        (known.get(name, now), replace(each, up=False, gone=True))
-        for name, each in last.items()
-        if name not in offered and now - known.get(name, now) < FORGOTTEN_SECONDS
-    )
-    silent = _is_silent(watch.samples, unit, now)
-    told = [_carried(_silenced(each, silent=silent), last.get(each.instance)) for each in unit.engines]
-    return (*told, *(each for _, each in vanished)), vanished
-
-
-def _is_silent(samples: tuple[Sample, ...], unit: UnitSigns, now: float) -> bool:
-    """Whether for some time no engine of a deployment answered and none of its GPUs worked."""
-    lately = [each for each in samples if each.seconds > now - SILENT_SECONDS - 1.0]
-    long_enough = bool(lately) and lately[0].seconds <= now - SILENT_SECONDS
-    dead = not any(each.up for each in unit.engines) and are_idle(unit.gpus)
-    return (
-        dead
-        and long_enough
-        and all(are_idle(each.gpus) for each in lately)
-        and not any(engine.up for each in lately for engine in each.engines.values())
-    )
-
-
-def _silenced(engine: EngineSigns, *, silent: bool) -> EngineSigns:
-    return replace(engine, gone=True, silent=True) if silent and not engine.gone else engine
-
-
-def _carried(now: EngineSigns, before: EngineSigns | None) -> EngineSigns:
-    """Give an engine that is gone the requests it had: its clients still want them."""
-    if now.up or before is None:
-        return now
-    return replace(now, running=before.running, waiting=before.waiting)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import orjson
 
-from agent.measure.incident import Severity
+from agent.measure.incident import Severity, recording_at
 from agent.measure.reading import SourceError
 from agent.recorder.reading import MOST_PACKED_BYTES, Recording, RecordingError, read
 from agent.wire.address import public
@@ -94,7 +93,7 @@ class Daemon:
     async def of(self, incident: Incident) -> Found:
         """Return the recording of an incident: from here, or from the node that it is of."""
         try:
-            return Found(incident, await self._recording(_place(self.base, incident.id), self._config))
+            return Found(incident, await self._recording(recording_at(incident.id, self.base), self._config))
         except SourceError as error:
             why = f"there is no recording: {error.detail}"
         except CannotExplainError as error:
@@ -105,7 +104,7 @@ class Daemon:
         own = incident.id.partition("/")[2]  # the rack put its name before it
         try:  # without our credentials: they are for the server that was named, not for those that it names
             recording = await self._recording(
-                _place(member, own), HttpConfig(tls_config=self._config.tls_config)
+                recording_at(own, member), HttpConfig(tls_config=self._config.tls_config)
             )
         except (SourceError, CannotExplainError) as error:
             text = error.detail if isinstance(error, SourceError) else str(error)
@@ -149,7 +148,3 @@ def chosen(incidents: list[Incident], id_: str) -> Incident | None:
     loud = [each for each in incidents if each.severity is not Severity.INFO]
     standing = [each for each in loud if each.ended is None]
     return next(iter(standing or loud or incidents), None)
-
-
-def _place(base: str, incident: str) -> str:
-    return f"{base}{LIST}/{quote(incident, safe='/:')}/recording"

@@ -797,6 +797,13 @@ CATALOGUE: tuple[Metric, ...] = (
         "electricity emitted at its moment.",
     ),
     Metric(
+        "rack_unbooked_joules_total",
+        _C,
+        ("rack", "total", "boundary"),
+        "Energy that is not in rack_cost_total (total `cost`) or rack_co2e_grams_total (`co2e`), because "
+        "nobody knew what it cost or emitted at its moment: a feed that is stale, a price that is gone.",
+    ),
+    Metric(
         "rack_cost_per_million_tokens",
         _G,
         ("rack", "kind", "component", "boundary", "currency"),
@@ -877,8 +884,9 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric(
         "incident_lost_tokens_total",
         _C,
-        ("scope", "kind", "cause"),
-        "Output tokens that were asked for, and would usually have been made, but were not.",
+        ("scope", "kind", "cause", "token_kind"),
+        "Tokens that were asked for, and would usually have been made, but were not (output tokens alone are "
+        "reckoned). What is corrected downwards is taken from what is lost next.",
     ),
     Metric(
         "collector_success",

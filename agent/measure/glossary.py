@@ -126,7 +126,7 @@ WORDS: Mapping[type[StrEnum], Mapping[StrEnum, str]] = {
         Cause.ECC: "A GPU had a memory error that could not be corrected.",
         Cause.NVLINK: "NVLink or its fabric reported an error.",
         Cause.HOST_PRESSURE: "GPUs are worked less at full clocks: something before them is slow; see host_pressure_stalled_seconds_total.",
-        Cause.NODE_DOWN: "The node itself is down.",
+        Cause.NODE_DOWN: "A node does not answer and its power is gone, by a meter beside it: look at its power and console.",
         Cause.TELEMETRY_GAP: "It cannot be read: its page, its driver, or the way to it.",
         Cause.WORKLOAD_SHIFT: "Prompts grew against outputs: nothing is broken.",
         Cause.DEMAND: "Clients ask for less: nothing is broken.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ class MeterReading:
     """Mean power; None where it only counts, or did not answer."""
     energy_joules: float | None = None
     """Raw counter without wraps, of this process; None where it has none."""
+    _: KW_ONLY
+    coarse_joules: float | None = None
+    """Raw counter in steps too large for a window of seconds (kWh): good for the total alone."""
     unverified: bool = False
     """Its power is the mean of less time than lies between two readings: it may alias with periodic load."""
     mean_seconds: float = 0.0

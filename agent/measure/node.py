@@ -273,6 +273,7 @@ class NodeReckoner:
             "boundaries": tuple(doubted(at) if at.boundary in disagreeing else at for at in found),
             "crosschecks": self._meters.crosschecks(elsewhere),
             "meters": self._meters.up,
+            "meter_energy": self._meters.energy_by,
             "parts": self._meters.parts(),
         }
 

@@ -171,6 +171,11 @@ class NodeMeters:
         """Tell of each meter, by source, part and unit, whether it answered when it was last asked."""
         return {key: book.up for key, book in sorted(self._books.items())}
 
+    @property
+    def energy_by(self) -> dict[tuple[str, str, str], str]:
+        """Tell of each meter that answers how its total is known."""
+        return {key: book.energy_by for key, book in sorted(self._books.items()) if book.up}
+
     def check(self, elsewhere: Mapping[str, tuple[Sequence[Member], float | None]]) -> frozenset[str]:
         """Compare meters of one boundary; return the boundaries on which they disagree.
 
@@ -294,7 +299,7 @@ def _flags(books: Sequence[MeterBook]) -> frozenset[Flag]:
     flags = set()
     if any(not book.counts for book in books):
         flags.add(Flag.INTEGRATED)
-    if any(book.reading is not None and (book.sparse or book.reading.unverified) for book in books):
+    if any(book.unverified for book in books):
         flags.add(Flag.UNVERIFIED)
     return frozenset(flags)
 

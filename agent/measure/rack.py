@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from agent.measure.rack_figures import MEMBERS_PER_STEP, figures_in_steps
 from agent.measure.rack_ledger import RackLedger
 from agent.measure.rack_member import RackMember
-from agent.measure.rack_site import NOTHING, with_site
+from agent.measure.rack_site import NOTHING, Pricing, with_site
 from agent.measure.rack_view import Place, snapshot_in_steps
 from agent.measure.series import Horizon, max_gap_seconds
 from agent.measure.site import NO_SITE
@@ -53,6 +53,13 @@ class RackPlan:
     site: Site = NO_SITE
     prices: Prices | None = None
     """What a kilowatt hour costs, by the clock of the site."""
+    feed: bool = False
+    """Whether a feed is configured that tells what electricity emits."""
+
+    @property
+    def pricing(self) -> Pricing:
+        """What was stated of the site."""
+        return Pricing(self.site, self.prices, self.feed)
 
 
 class RackReckoner:
@@ -174,7 +181,7 @@ class RackReckoner:
         """
         self._held = deque()
         rack, figures = yield from self._reckoned(now, own_rack, beside)
-        return with_site(rack, figures, beside, self.plan.site, self.plan.prices, self._site)
+        return with_site(rack, figures, beside, self.plan.pricing, self._site)
 
     def catch_up(self) -> Generator[None, None, None]:
         """Book in short steps what came in while the rack was being reckoned, in its order."""

@@ -203,6 +203,8 @@ class Snapshot:
     """What each boundary draws beside the one inside it."""
     meters: Mapping[tuple[str, str, str], bool] = field(default_factory=dict)
     """Whether each power meter beside the GPUs answers, by source, part and unit."""
+    meter_energy: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
+    """How the total of each that answers is known: counter, coarse_counter (kWh) or integrated."""
     carbon: CarbonReading | None = None
     """What electricity emits, as a feed tells it."""
     site: Site = NO_SITE

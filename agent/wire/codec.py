@@ -41,7 +41,7 @@ def to_plain(snapshot: Snapshot) -> dict[str, Any]:
         "power_sources": {at.boundary: at.source for at in snapshot.boundaries},
         "power_remainders": remainder_rows(snapshot.remainders),
         "power_crosschecks": crosscheck_rows(snapshot.crosschecks),
-        "meters": meter_rows(snapshot.meters),
+        "meters": meter_rows(snapshot.meters, snapshot.meter_energy),
         "figures": {standing.figure: standing_row(standing) for standing in snapshot.validity},
         "incidents": [asdict(each) for each in snapshot.incidents if each.ended is None],
         "gpus": [_gpu(gpu) for gpu in snapshot.gpus],

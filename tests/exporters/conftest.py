@@ -217,6 +217,7 @@ def rack():
             grams_total={"rack": 61_250.0},
             per_million={(output, "energy", "gpu"): 0.0021, (output, "capacity", ""): 0.06},
             grams_per_million={(output, "gpu"): 10.7},
+            booked_joules={("co2e", "rack"): (5.0e8, 2.5e7)},
         ),
         coverage=0.5,
         validity=(

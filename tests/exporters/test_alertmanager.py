@@ -64,6 +64,26 @@ def test_what_is_unknown_is_no_label_and_without_an_address_there_is_no_link():
 
 
 @pytest.mark.parametrize(
+    ("told", "page", "annotation"),
+    [
+        (
+            "/api/v1/incidents/a/recording",
+            "http://rack:9744/",
+            "http://rack:9744/api/v1/incidents/a/recording",
+        ),
+        ("/api/v1/incidents/a/recording", "", None),
+        ("http://tray-03:9744/r", "", "http://tray-03:9744/r"),
+        ("", "http://rack:9744/", None),
+    ],
+    ids=["ours", "of an unknown address", "of a member", "none"],
+)
+def test_an_alert_says_where_the_recording_is(told, page, annotation):
+    alert = alert_of(replace(STANDS, recording=told), "r12", page)
+
+    assert alert.annotations.get("recording") == annotation
+
+
+@pytest.mark.parametrize(
     ("least", "causes"),
     [
         ("info", ["unknown", "power_cap", "engine_down"]),

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.collectors._hwmon.files import number, text
+from agent.measure.meter import MeterReading
 from agent.wire.text import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from agent.measure.reading import Moment
 
 MICRO = 1e-6
 MILLI = 1e-3
@@ -51,6 +54,12 @@ class Meter:
         """Return its power; None while the firmware has no valid value."""
         micro = number(self.power)
         return None if micro is None or micro < 0 else micro * MICRO
+
+    def reading(self, at: Moment, watts: float, *, unverified: bool) -> MeterReading:
+        """Return what it told at a moment."""
+        return MeterReading(
+            self.part, self.unit, at, watts, unverified=unverified, mean_seconds=self.mean_seconds
+        )
 
     @property
     def short(self) -> bool:

@@ -31,8 +31,8 @@ SURVEY_SECONDS = 600.0
 """What a service has is looked at so often: firmware is updated, supplies are changed …"""
 TROUBLED_SECONDS = 60.0
 """… and so soon where something did not answer meanwhile, or is not there any more."""
-SHARE_OF_TIMEOUT = 0.9
-"""How long a collection waits for the first look; the look itself goes on."""
+SHARE_OF_TIMEOUT = 0.5
+"""How long a collection waits for the first look, which goes on; what it found takes the rest of the time."""
 SHARE_OF_INTERVAL = 0.5
 """Cross-checks are read where all of a round takes no more than this of the interval."""
 

@@ -1,5 +1,6 @@
 // The live page: one link to the daemon, and views that draw what it last said.
 
+import { Cost } from "./cost.js";
 import { byId, remember, remembered, setClass, setText } from "./dom.js";
 import { Figures, noticesOf } from "./figures.js";
 import * as f from "./format.js";
@@ -14,7 +15,7 @@ const ANNOUNCE_SECONDS = 5;
 const TROUBLES_SECONDS = 5;
 
 const past = new Past();
-const views = { figures: new Figures(), incidents: new Incidents(), rack: new RackView(), plots: new Plots(past), tables: new Tables() };
+const views = { figures: new Figures(), incidents: new Incidents(), rack: new RackView(), plots: new Plots(past), cost: new Cost(), tables: new Tables() };
 let rack = null;
 
 function draw() {
