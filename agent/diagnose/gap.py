@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from agent.diagnose.baseline import Baseline, expected, learned, with_noise, with_work
+from agent.diagnose.baseline import Baseline, expected, learned, load_of, with_batch, with_noise, with_work
 from agent.diagnose.case import middle
 from agent.diagnose.demand import (
     REFERENCE_AGE_SECONDS,
@@ -185,7 +185,7 @@ def capacity_at(baseline: Baseline, samples: Sequence[Sample]) -> float | None:
         return baseline.capacity
     newest = samples[-1].seconds
     lately = [each for each in samples[-LOAD_SAMPLES:] if each.seconds > newest - LOAD_SECONDS]
-    known = [load for each in lately if (load := each.in_flight) is not None]
+    known = [load for each in lately if (load := load_of(baseline, each.in_flight)) is not None]
     can = expected(baseline, min(known)) if known else baseline.capacity
     idle = max(each.idle_share for each in lately)
     if can is None or baseline.capacity is None or idle == 0.0:
@@ -212,10 +212,12 @@ def _healthy(gap: Gap, lately: tuple[Sample, ...], sample: Sample, seconds: floa
         return gap
     if sample.idle_share and is_waiting(sample, in_flight):
         return gap  # what some instances give while others have nothing to do is not what all of them do
-    baseline = with_work(gap.baseline, rate, sample.prompt_rate, sample.finished_rate, seconds)
+    baseline = with_work(gap.baseline, rate, sample.finished_rate, seconds)
+    baseline = with_batch(baseline, sample.running, sample.waiting, seconds)
     if is_steady((*lately[-STEADY_SAMPLES:], sample), gap.baseline.noise):
-        loads = [each.in_flight for each in lately[-SPAN_SAMPLES:] if each.in_flight is not None]
-        baseline = learned(baseline, (sum(loads) + in_flight) / (len(loads) + 1), rate, seconds)
+        told = [load_of(baseline, each.in_flight) for each in (*lately[-SPAN_SAMPLES:], sample)]
+        loads = [load for load in told if load is not None]
+        baseline = learned(baseline, sum(loads) / len(loads), rate, seconds)
     elif gap.missing > 0.0:
         baseline = with_noise(baseline, gap.missing, seconds)
     return replace(gap, baseline=baseline)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from agent.diagnose.host_signs import HostSigns
     from agent.diagnose.signs import EngineSigns, GpuSigns, UnitSigns
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 LEAST_SPAN_SECONDS = 1.8
 """A rate goes over two readings at one a second: one alone jitters by the moment it was asked."""
+MIX_SECONDS = 20.0
+"""Prompts for each output token are told over so long: one long prompt is no other work."""
 SPANS = 2.0
 """… or over so many cadences of a slower source."""
 LATE_SECONDS = 4.0
@@ -95,6 +97,18 @@ class Sample:
     def unread(self) -> tuple[str, ...]:
         """Instances that may be there, but cannot be read."""
         return tuple(name for name, each in self.engines.items() if not each.up and not each.gone)
+
+
+def mix_of(samples: Sequence[Sample], seconds: float) -> float | None:
+    """Return the computed prompt tokens for each output token over the last seconds; None is unknown."""
+    prompts = outputs = 0.0
+    for sample in reversed(samples):
+        if sample.seconds <= samples[-1].seconds - seconds:
+            break
+        rate, prompt_rate = sample.rate, sample.prompt_rate
+        if rate is not None and prompt_rate is not None:
+            prompts, outputs = prompts + prompt_rate, outputs + rate
+    return prompts / outputs if outputs else None
 
 
 def sample_of(

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from agent.diagnose import blindness, presence
+from agent.diagnose.baseline import with_mix
 from agent.diagnose.case import APART_SECONDS, BEFORE_SECONDS, Case, usual_rates
-from agent.diagnose.gap import Gap, ended, finished, is_over, stepped
-from agent.diagnose.sample import Sample, sample_of
+from agent.diagnose.gap import LONGEST_STEP_SECONDS, Gap, ended, finished, is_over, stepped
+from agent.diagnose.sample import MIX_SECONDS, Sample, mix_of, sample_of
 from agent.diagnose.story import told_of
 from agent.diagnose.toll import Toll, begun, paid
 from agent.diagnose.verdict import verdict_of
@@ -26,8 +27,12 @@ SELDOM = 10
 SURE_ENOUGH = 0.5
 PATIENCE_SECONDS = 8.0
 """A cause that is less sure than that is told only so long after the beginning: better evidence may come."""
+UNKNOWN_PATIENCE_SECONDS, MUCH_RATIO = 25.0, 0.5
+"""Nobody can act on what has no cause, and chance makes dips: it is told later, unless much is missing."""
 SHIFT_PATIENCE_SECONDS = 20.0
-"""A few long prompts are no other work: that lasts."""
+"""A few long prompts are no other work: that lasts …"""
+USUAL_PATIENCE_SECONDS = 150.0
+"""… and where prompts vary as much all the time, it must last longer than what is usual can."""
 HEALTHY_SAMPLES = 5
 BACK = {Cause.ENGINE_RESTART, Cause.ENGINE_STALL}
 """What an engine is told to have been that is there again."""
@@ -60,9 +65,9 @@ def watched(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
     now = node.at.monotonic_seconds
     engines, vanished = presence.present(watch.samples, watch.vanished, watch.work, unit, node)
     sample = sample_of(replace(unit, engines=engines), watch.samples, now, node.host)
-    gap = stepped(watch.gap, watch.samples, sample)
     old = bisect(watch.samples, now - KEPT_SECONDS, key=lambda each: each.seconds)
     samples = (*watch.samples[old:], sample)
+    gap = _mixed(stepped(watch.gap, watch.samples, sample), samples)
     watch = _known(replace(watch, samples=samples, vanished=vanished), sample)
     if gap.since is None:
         return replace(watch, gap=gap, case_before=(), toll=Toll(), verdict=None, incident=None), None
@@ -80,6 +85,14 @@ def watched(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
     if not gap.sure or not watch.case_before:
         return watch, None
     return _judged(watch, unit, node)
+
+
+def _mixed(gap: Gap, samples: tuple[Sample, ...]) -> Gap:
+    """Learn what prompts there are, whether anything is missing or not."""
+    if len(samples) < 2:  # noqa: PLR2004  # two make a step
+        return gap
+    seconds = min(samples[-1].seconds - samples[-2].seconds, LONGEST_STEP_SECONDS)
+    return replace(gap, baseline=with_mix(gap.baseline, mix_of(samples, MIX_SECONDS), seconds))
 
 
 def _known(watch: Watch, sample: Sample) -> Watch:
@@ -145,7 +158,12 @@ def _is_early(verdict: Verdict, gap: Gap, lasts: float) -> bool:
     shift = verdict.best.cause is Cause.WORKLOAD_SHIFT
     if verdict.confidence >= SURE_ENOUGH and not shift:
         return False
-    return gap.healthy_since is not None or lasts < (SHIFT_PATIENCE_SECONDS if shift else PATIENCE_SECONDS)
+    patience = PATIENCE_SECONDS
+    if verdict.best.cause is Cause.UNKNOWN and gap.share < MUCH_RATIO:
+        patience = UNKNOWN_PATIENCE_SECONDS
+    elif shift:
+        patience = USUAL_PATIENCE_SECONDS if verdict.best.usual else SHIFT_PATIENCE_SECONDS
+    return gap.healthy_since is not None or lasts < patience
 
 
 def _kept(before: Verdict | None, now: Verdict, incident: Incident | None, case: Case) -> Verdict:

@@ -50,6 +50,12 @@ def explain(case: Case) -> Iterator[Explanation]:
         yield _told(case, Cause.CLOCKS_LOW, slow, len(numbers))
 
 
+def are_held(case: Case) -> bool:
+    """Whether something that the driver names holds a GPU down: then its work is less for that."""
+    slow = [_slowed(case, number) for number in gpu_numbers(case)]
+    return any(each is not None and each.reasons for each in slow)
+
+
 def _slowed(case: Case, number: int) -> _Slow | None:
     before = of_gpu(case.before, number, lambda gpu: gpu.clock_hertz)
     during = of_gpu(case.latest, number, lambda gpu: gpu.clock_hertz)
