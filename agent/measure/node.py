@@ -107,6 +107,10 @@ class NodeReckoner:
         """Say whom to believe of a GPU that several sources tell of, the first before the others."""
         self._gpus.prefer(gpu_sources)
 
+    def expect_gpus(self, wanted: int | None) -> None:
+        """Say how many GPUs there should be; None is as many as were ever seen."""
+        self._gpus.wanted = wanted or 0
+
     @property
     def rack_meter(self) -> RackMeter | None:
         """What a meter of the whole rack says, which is no figure of this node; None without one."""
@@ -305,6 +309,7 @@ class NodeReckoner:
             "zeros": self._counting.now.zeros,
             "found": self._found,
             "spans_nodes": self._counting.now.spans_nodes,
+            "gpus_absent": self._gpus.absent,
         }
 
     def _book(self, added: Added | None, reading: Reading) -> None:
@@ -326,7 +331,7 @@ class NodeReckoner:
     def _figures(self, engines: list[EngineBook], now: Moment, disagreeing: frozenset[str]) -> NodeFigures:
         gpus, pue = self._gpus, self._meters.pue
         others = self._meters.meters(gpus.boundaries)
-        rungs = rungs_of(gpus.books, gpus.modules, gpus.cadence_seconds, others, disagreeing)
+        rungs = rungs_of(gpus.books, gpus.modules, gpus.cadence_seconds, others, disagreeing, gpus.absent)
         spans, seconds = self._counting.now.spans_nodes, now.monotonic_seconds
         figures = figures_of(engines, rungs, self._window_seconds, seconds, spans_nodes=spans)
         return with_ladder(figures, rungs, self._window_seconds, seconds, pue)
@@ -359,7 +364,8 @@ class NodeReckoner:
     def _all_notes(self) -> tuple[str, ...]:
         of_sources = [note for notes in self._notes.values() for note in notes]
         of_engines = [book.note for book in self._engines.values() if book.note]
-        return (*of_sources, *of_engines, *self._counting.now.notes, *self._meters.notes, *self.others.notes)
+        of_meters = (*self._meters.notes, *self.others.notes)
+        return (*self._gpus.notes, *of_sources, *of_engines, *self._counting.now.notes, *of_meters)
 
     def _activity(self) -> Activity:
         counted = [book for book in self._engines.values() if book.counted]
