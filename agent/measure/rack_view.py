@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from statistics import median
 from typing import TYPE_CHECKING
 
 from agent.measure.efficiency import tokens_per_joule
 from agent.measure.engine import TokenKind
+from agent.measure.median import median
 from agent.measure.rack_figures import MEMBERS_PER_STEP
 from agent.measure.rack_outside import READ_HERE
 from agent.measure.rack_snapshot import (
