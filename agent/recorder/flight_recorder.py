@@ -139,6 +139,10 @@ class FlightRecorder:
             return
         first = self._monotonic(incident.started)
         self._open[incident.id] = opened = _Open(first, at.monotonic_seconds + FIRST_AGAIN_SECONDS)
+        if self._ring.oldest is not None and self._ring.oldest > first:
+            # It stood before we were started: its beginning is in the file of that run, if anywhere.
+            opened.begins, opened.again_at = first, float("inf")
+            return
         self._write(incident, opened)
 
     def _monotonic(self, unix_seconds: float) -> float:
