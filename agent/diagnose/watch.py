@@ -6,9 +6,9 @@ from bisect import bisect_right as bisect
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from agent.diagnose import presence
+from agent.diagnose import blindness, presence
 from agent.diagnose.baseline import with_mix
-from agent.diagnose.case import APART_SECONDS, BEFORE_SECONDS, Case
+from agent.diagnose.case import APART_SECONDS, BEFORE_SECONDS, Case, usual_rates
 from agent.diagnose.gap import LONGEST_STEP_SECONDS, Gap, ended, finished, is_over, stepped
 from agent.diagnose.sample import MIX_SECONDS, Sample, mix_of, sample_of
 from agent.diagnose.story import told_of
@@ -34,6 +34,8 @@ SHIFT_PATIENCE_SECONDS = 20.0
 USUAL_PATIENCE_SECONDS = 150.0
 """… and where prompts vary as much all the time, it must last longer than what is usual can."""
 HEALTHY_SAMPLES = 5
+BACK = {Cause.ENGINE_RESTART, Cause.ENGINE_STALL}
+"""What an engine is told to have been that is there again."""
 GRACE_SECONDS = 20.0
 """An engine that is back within this time was restarted by somebody."""
 
@@ -45,7 +47,7 @@ class Watch:
     samples: tuple[Sample, ...] = ()
     gap: Gap = Gap()
     case_before: tuple[Sample, ...] = ()
-    """Samples before the gap that stands."""
+    """Samples before the gap that stands; none are known of one that a restart of ours lies in."""
     toll: Toll = Toll()
     """What that gap has cost so far."""
     verdict: Verdict | None = None
@@ -72,11 +74,15 @@ def watched(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
     if watch.gap.since is None:
         before = _before(samples, gap.since) or watch.healthy
         watch = replace(watch, case_before=before, toll=begun(before))
+    made = _made_unseen(replace(watch, gap=gap), node)
+    if made is not None:
+        told = watch.incident
+        return _after(watch, gap), told and blindness.unseen(told, made, node.at.unix_seconds)
     if gap.sure and not watch.gap.sure:  # only now is it known since when
         watch = replace(watch, case_before=_before(samples, gap.since) or watch.case_before)
     toll = paid(watch.toll, sample, gap)
     watch = replace(watch, gap=finished(gap, samples) if is_over(gap, now) else gap, toll=toll)
-    if not gap.sure or not watch.case_before:
+    if not gap.sure or not (watch.case_before or watch.incident):
         return watch, None
     return _judged(watch, unit, node)
 
@@ -118,7 +124,10 @@ def _judged(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
     case = case_of(watch, node)
     verdict = watch.verdict
     young = now - case.since < JUDGED_SECONDS
-    if verdict is None or (gap.healthy_since is None and (young or len(case.during) % SELDOM == 0)):
+    returned = bool(case.during[-2:-1]) and case.during[-2].gone != case.during[-1].gone
+    seldom = not young and len(case.during) % SELDOM != 0
+    again = returned or (gap.healthy_since is None and not seldom)
+    if verdict is None or (again and case.before):  # of one that goes on after a restart, the verdict is kept
         verdict = _kept(verdict, verdict_of(case), watch.incident, case)
     if watch.incident is None and _is_early(verdict, gap, now - case.since):
         if is_over(gap, now) or gap.sum_seconds <= 0.0:  # it has come back before anybody was told
@@ -129,6 +138,15 @@ def _judged(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
         over = replace(incident, ended=node.at.unix_seconds - (now - (gap.healthy_since or now)))
         return _after(watch, gap), over
     return replace(watch, verdict=verdict, incident=incident), incident
+
+
+def _made_unseen(watch: Watch, node: NodeSigns) -> float | None:
+    """Return what engines made that were taken to be gone, and are seen now to have been there."""
+    if watch.samples[-1].gone or not watch.case_before:
+        return None
+    taken = watch.verdict is None or watch.verdict.best.cause in {Cause.ENGINE_DOWN, Cause.ENGINE_RESTART}
+    case = case_of(watch, node)
+    return presence.made_unseen(case.before[-1], case.during, usual_rates(case)) if taken else None
 
 
 def _after(watch: Watch, gap: Gap) -> Watch:
@@ -159,6 +177,8 @@ def _kept(before: Verdict | None, now: Verdict, incident: Incident | None, case:
         restarted = now.best.cause is Cause.ENGINE_RESTART or _restarting(case, now)
         if before.best.cause is Cause.ENGINE_DOWN or (restarted and before.confidence >= SURE_ENOUGH):
             return before
+    if before and before.best.cause is Cause.ENGINE_DOWN and now.best.cause in BACK:
+        return now
     return now if before is None or now.confidence >= before.confidence - 0.1 else before
 
 
