@@ -6,11 +6,11 @@ export PATH := $(CURDIR)/.cache/debian/usr/bin:$(PATH)
 # Some tests mount a small file system; without root they do it in a user namespace of their own.
 IN_NAMESPACE := $(shell test "$$(id -u)" = 0 || echo unshare --map-root-user --mount)
 
-# Most tests wait for processes: two at a time halve the time. A file keeps to one worker, for its fixtures are dear;
-# tests/conftest.py says which go first. Those marked `alone` run after them, by themselves: they compare rates over
-# seconds, which browsers and compilers would disturb, and do little but wait, so two files of them go side by side.
+# Most tests wait for processes: three at a time keep two cores busy. A file keeps to one worker, for its fixtures are
+# dear; tests/conftest.py says which go first. Those marked `alone` run after them, by themselves: they compare rates
+# over seconds, which browsers and compilers would disturb, and do little but wait, so two files of them go side by side.
 # Exit code 5 is pytest's for a choice that has none of either.
-SPREAD := -n 2 --dist loadfile --no-loadscope-reorder
+BY_FILE := --dist loadfile --no-loadscope-reorder
 
 # Real engines get a network of their own, for some listen on every address, and end with the tests that started them.
 ENGINES := vllm dynamo sglang
@@ -54,10 +54,10 @@ wheel-check: test-setup  ## build the wheel, install it in a clean environment, 
 unit: spread alone  ## the tests only; PYTEST="-k name" to choose
 
 spread: test-setup
-	$(IN_NAMESPACE) $(BIN)/python -m pytest $(SPREAD) -m "not alone" $(PYTEST) || [ $$? = 5 ]
+	$(IN_NAMESPACE) $(BIN)/python -m pytest -n 3 $(BY_FILE) -m "not alone" $(PYTEST) || [ $$? = 5 ]
 
 alone: test-setup
-	$(IN_NAMESPACE) $(BIN)/python -m pytest $(SPREAD) -m alone $(PYTEST) || [ $$? = 5 ]
+	$(IN_NAMESPACE) $(BIN)/python -m pytest -n 2 $(BY_FILE) -m alone $(PYTEST) || [ $$? = 5 ]
 
 test-engines: test-setup  ## real engines on this CPU, watched: 6 GB once, 15 minutes; ENGINES="vllm" to choose
 	scripts/engines.sh $(ENGINES)
@@ -71,7 +71,8 @@ fix: test-setup  ## format and mend what ruff can
 	$(BIN)/ruff format .
 
 goldens: test-setup  ## write golden files anew; read the diff
-	RACKWATT_UPDATE_GOLDENS=1 $(BIN)/python -m pytest -q tests/collectors tests/exporters tests/dashboards/test_alerts.py
+	RACKWATT_UPDATE_GOLDENS=1 $(BIN)/python -m pytest -q tests/collectors tests/exporters tests/dashboards/test_alerts.py \
+		tests/test_shapes.py
 
 boards: test-setup  ## write Grafana's boards from their code (dashboards/grafana)
 	$(BIN)/python -m dashboards.grafana.boards

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from agent.config import Config
+    from agent.twin.scenario import Scenario
 
 FINE, FOUND_WRONG, USED_WRONG = 0, 1, 2
 TWIN_LISTEN = "127.0.0.1:9745"
@@ -100,6 +101,7 @@ def _add_twin(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     twin.add_argument(
         "--listen", default=TWIN_LISTEN, metavar="ADDRESS:PORT", help="default: %(default)s; port 0 is any"
     )
+    twin.add_argument("--trays", type=int, metavar="N", help="simulate only the first N trays")
     twin.add_argument("--list", action="store_true", help="list the shipped scenarios")
     twin.set_defaults(command=_twin)
 
@@ -115,7 +117,7 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         metavar="ADDRESS:PORT",
         help="of the rack's page (default: %(default)s)",
     )
-    demo.add_argument("--nodes", type=int, metavar="N", help="watch only the first N trays")
+    demo.add_argument("--nodes", type=int, metavar="N", help="simulate and watch only the first N trays")
     demo.add_argument(
         "--node-ports", type=int, default=0, metavar="PORT", help="of the trays, from this one on"
     )
@@ -263,7 +265,7 @@ def _twin(options: argparse.Namespace) -> int:
         for name in scenario.names():
             print(f"{name:14} {scenario.load(name).about}")
         return FINE
-    chosen = scenario.load(options.scenario)
+    chosen = _first_trays(scenario.load(options.scenario), options.trays, "--trays")
     host, port = config.address_of(options.listen, "--listen")
     from agent.twin.server import TwinServer  # noqa: PLC0415  (aiohttp loads only to serve)
 
@@ -282,20 +284,27 @@ def _twin(options: argparse.Namespace) -> int:
     return FINE
 
 
+def _first_trays(chosen: Scenario, count: int | None, option: str) -> Scenario:
+    """Leave out all trays but the first. Raises ConfigError."""
+    from agent.twin import scenario  # noqa: PLC0415
+
+    try:
+        return chosen if count is None else scenario.first_trays(chosen, count)
+    except binding.ConfigError as error:
+        raise binding.ConfigError(f"{option}: {error}") from error
+
+
 def _demo(options: argparse.Namespace) -> int:
     from agent.demo import Demo, DemoError  # noqa: PLC0415  (only this command needs it)
     from agent.twin import scenario  # noqa: PLC0415
 
-    chosen = scenario.load(options.scenario)
+    chosen = _first_trays(scenario.load(options.scenario), options.nodes, "--nodes")
     config.address_of(options.listen, "--listen")
     trays = chosen.rack.trays
-    if options.nodes is not None and not 1 <= options.nodes <= trays:
-        raise binding.ConfigError(f"--nodes: must be from 1 to {trays}, the trays of scenario {chosen.name}")
     if options.node_ports and not 1 <= options.node_ports <= LAST_PORT - trays:
         raise binding.ConfigError(f"--node-ports: must be from 1 to {LAST_PORT - trays}")
-    nodes = options.nodes or trays
     try:
-        demo = Demo(chosen, options.scenario, options.listen, nodes, options.node_ports)
+        demo = Demo(chosen, options.scenario, options.listen, options.node_ports)
     except DemoError as error:
         raise binding.ConfigError(str(error)) from error
     return demo.run(options.seconds)

@@ -66,7 +66,9 @@ class Daemon:
         rack = RackReckoner(plan, settings.general.window)
         who = {"rackwatt": __version__, "node": settings.node_name, "rack": settings.general.rack.name}
         self._flight = Flight(settings.general.recorder, settings.state_dir, who)
-        self._incidents = IncidentDesk(self._flight.take, pricing=_pricing_of(settings))
+        self._incidents = IncidentDesk(
+            self._flight if settings.general.recorder.memory else None, pricing=_pricing_of(settings)
+        )
         kept = Store(settings.state_dir, RACK_FILE_NAME)
         self._desk = RackDesk(rack, plan, kept, self._incidents.examined_rack)
         self._gatherer = Gatherer(
@@ -236,7 +238,9 @@ class Daemon:
                 garbage.make_room(len(self._desk.reckoner.members))
                 beside = beside_of(node, self._reckoner.rack_meter)
                 now = Moment(time.monotonic(), time.time())
+                self._desk.reckoner.read_here = self._reckoner.others.told()
                 rack = await self._desk.reckon(now, node.node.rack, beside)
+                self._reckoner.others.known = frozenset(member.node for member in rack.members)
                 self._gatherer.show_rack(rack)
                 self.history.take(rack)
             elif not self._config.general.rack.has_members:  # a reload took them away

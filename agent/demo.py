@@ -106,10 +106,11 @@ class Child:
 class Demo:
     """Starts everything, shows it, stops everything."""
 
-    def __init__(
-        self, scenario: Scenario, scenario_name: str, listen: str, nodes: int, first_port: int = 0
-    ) -> None:
-        """Take the ports: of the trays from `first_port` on, or any. Raises DemoError when one is taken."""
+    def __init__(self, scenario: Scenario, scenario_name: str, listen: str, first_port: int = 0) -> None:
+        """Take the ports: of the trays from `first_port` on, or any. Raises DemoError when one is taken.
+
+        The scenario has the trays that are watched and no other: its rack meter and its truth are theirs.
+        """
         self._scenario = scenario
         self._scenario_name = scenario_name
         self._listen = listen
@@ -117,7 +118,7 @@ class Demo:
         self._twin_url = f"http://{LOOPBACK}:{self._twin_port.port}"
         self._ports: list[ReservedPort] = []
         try:
-            for number in range(nodes):
+            for number in range(scenario.rack.trays):
                 self._ports.append(ReservedPort(LOOPBACK, first_port + number if first_port else 0))
         except OSError as error:
             self.close()
@@ -155,7 +156,8 @@ class Demo:
         whole = rack_settings(self._scenario, self._listen, urls, metered)
         _import_for(whole, node_settings(0, 0, self._twin_url, ()))
         gc.freeze()  # so that the collector does not copy what the children share
-        twin = self._child("twin", folder, ["twin", "--scenario", self._scenario_name, "--listen"])
+        rack_of = ["--scenario", self._scenario_name, "--trays", str(self._scenario.rack.trays)]
+        twin = self._child("twin", folder, ["twin", *rack_of, "--listen"])
         index = _wait_json(self._twin_url, twin)
         rack = self._daemon("rack", folder, whole)
         for number, port in enumerate(self._ports):

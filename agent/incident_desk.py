@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from agent.diagnose.diagnosis import Memory, baselines_of, diagnosed, with_baselines
 from agent.diagnose.limiter import Limits, looked
-from agent.diagnose.rack_diagnosis import RackMemory, rack_diagnosed
+from agent.diagnose.rack_diagnosis import RackMemory, rack_diagnosed, told_by_members
+from agent.diagnose.rack_signs import rack_signs_of
 from agent.diagnose.signs import signs_of
-from agent.measure.incident import Severity
+from agent.measure.incident import Severity, recording_at
 from agent.measure.incident_cost import Pricing
 from agent.measure.site import NO_SITE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Collection, Mapping
 
+    from agent.diagnose.rack_signs import RackSigns
     from agent.diagnose.signs import NodeSigns
     from agent.measure.incident import Incident
     from agent.measure.rack_snapshot import RackSnapshot
     from agent.measure.snapshot import Snapshot
 
-    Record = Callable[[Memory, NodeSigns, tuple[Incident, ...]], None]
-
 log = logging.getLogger("rackwatt.incidents")
 
 LEAST_SPACING_SECONDS = 0.9
 """Engines are read once a second: looking more often finds nothing."""
+Place = tuple[str, str, str]
+"""Scope, kind and cause."""
 LEVELS = {
     Severity.INFO: logging.INFO,
     Severity.WARNING: logging.WARNING,
@@ -35,12 +37,22 @@ LEVELS = {
 }
 
 
+class Recorder(Protocol):
+    """Takes what diagnosis was given."""
+
+    def take(self, before: Memory, signs: NodeSigns, incidents: tuple[Incident, ...]) -> None:
+        """Take a moment of the node: what was remembered, what was seen, and what is told of it."""
+
+    def take_rack(self, signs: RackSigns, incidents: tuple[Incident, ...]) -> None:
+        """Take a moment of the rack, and what only the rack tells of it."""
+
+
 class IncidentDesk:
     """Holds what diagnosis remembers from one snapshot to the next."""
 
-    def __init__(self, record: Record = lambda *_: None, *, pricing: Pricing | None = None) -> None:
-        """`record` takes what was remembered, what was seen, and what is told of it; `pricing` tells cost."""
-        self._record = record
+    def __init__(self, recorder: Recorder | None = None, *, pricing: Pricing | None = None) -> None:
+        """Without a recorder nothing is recorded; `pricing` tells cost."""
+        self._recorder = recorder
         self.price(pricing or Pricing(NO_SITE))
         self._memory = Memory()
         self._limits = Limits()
@@ -60,23 +72,40 @@ class IncidentDesk:
             self._looked_seconds = now
             before, signs = self._memory, signs_of(snapshot)
             self._memory = diagnosed(before, signs)
-            self._record(before, signs, self._pricing.priced(self._memory.incidents))
-            self._counts.take(self._memory.incidents)
+            if self._recorder is not None:
+                self._recorder.take(before, signs, self._pricing.priced(self._memory.incidents))
+            self._counts.take(self._memory.incidents, snapshot.at.unix_seconds)
             baselines = {name: watch.gap.baseline for name, watch in self._memory.watches.items()}
             self._limits = looked(self._limits, snapshot, baselines)
+        incidents = self._pricing.priced(self._memory.incidents)
         return replace(
             snapshot,
-            incidents=self._pricing.priced(self._memory.incidents),
+            incidents=self._linked(incidents, {each.id for each in incidents}),
             incident_counts=self._counts.totals,
             limiters=self._limits.told,
         )
 
     def examined_rack(self, rack: RackSnapshot) -> RackSnapshot:
         """Return the rack with what its members told, and what only a rack can see."""
-        self._rack_memory = rack_diagnosed(self._rack_memory, rack)
-        self._rack_counts.take(self._rack_memory.incidents)
-        incidents = self._rack_pricing.priced(self._rack_memory.incidents)
+        signs = rack_signs_of(rack)
+        self._rack_memory = memory = rack_diagnosed(self._rack_memory, signs, told_by_members(rack))
+        self._rack_counts.take(memory.incidents, rack.at.unix_seconds)
+        priced = self._rack_pricing.priced(memory.incidents)
+        if self._recorder is not None:
+            self._recorder.take_rack(signs, tuple(each for each in priced if each.id in memory.own))
+        incidents = self._linked(priced, memory.own)
         return replace(rack, incidents=incidents, incident_counts=self._rack_counts.totals)
+
+    def _linked(self, incidents: tuple[Incident, ...], own: Collection[str]) -> tuple[Incident, ...]:
+        """Say where the recordings of our own are."""
+        if self._recorder is None:
+            return incidents
+        return tuple(
+            replace(each, recording=recording_at(each.id))
+            if each.id in own and each.severity is not Severity.INFO
+            else each
+            for each in incidents
+        )
 
     def dump(self) -> dict[str, Any]:
         """Return what deployments usually give, to be kept over a restart."""
@@ -88,17 +117,26 @@ class IncidentDesk:
 
 
 class Counts:
-    """How many incidents there were and what they lost, since the daemon started; each is logged once."""
+    """How many incidents there were and what they lost, since the daemon started; each is logged once.
+
+    A counter never falls, and a loss may be reckoned lower once it is known what was asked for: what was
+    booked too much is taken from what is lost next, so that a counter comes to what its incidents lost.
+    """
 
     def __init__(self) -> None:
-        self.totals: Mapping[tuple[str, str, str], tuple[float, float]] = {}
+        self.totals: Mapping[Place, tuple[float, float]] = {}
         """Number and lost tokens by scope, kind and cause."""
+        self._began: float | None = None
+        """Unix seconds: what was told before was counted by an earlier run, or by nobody."""
         self._known: dict[str, Incident] = {}
-        self._counted: set[tuple[str, tuple[str, str, str]]] = set()
+        self._counted: set[tuple[str, Place]] = set()
         """Incidents that are known, with each kind and cause they were told with."""
+        self._owed: dict[Place, float] = {}
+        """Lost tokens that were booked too much."""
 
-    def take(self, incidents: tuple[Incident, ...]) -> None:
+    def take(self, incidents: tuple[Incident, ...], unix_seconds: float) -> None:
         """Count what is new, and what is lost since."""
+        self._began = unix_seconds if self._began is None else self._began
         totals = dict(self.totals)
         for incident in incidents:
             before = self._known.get(incident.id)
@@ -106,14 +144,21 @@ class Counts:
                 continue
             _tell(before, incident)
             place = (incident.scope, str(incident.kind), str(incident.cause))
-            known = (incident.id, place) in self._counted
+            old = before is None and incident.detected < self._began
+            new = not old and (incident.id, place) not in self._counted
             self._counted.add((incident.id, place))
             number, lost = totals.get(place, (0.0, 0.0))
-            more = incident.lost_tokens - (before.lost_tokens if before is not None else 0.0)
-            totals[place] = (number + (not known), lost + max(0.0, more))
+            known = 0.0 if before is None and not old else (before or incident).lost_tokens
+            totals[place] = (number + new, lost + self._more(place, incident.lost_tokens - known))
         self.totals = totals
         self._known = {incident.id: incident for incident in incidents}
         self._counted = {each for each in self._counted if each[0] in self._known}
+
+    def _more(self, place: Place, lost: float) -> float:
+        """Return by how much a counter grows: by nothing while it has been told too much."""
+        more = lost - self._owed.get(place, 0.0)
+        self._owed[place] = max(0.0, -more)
+        return max(0.0, more)
 
 
 def _tell(before: Incident | None, now: Incident) -> None:

@@ -30,6 +30,7 @@ def reckoner_of(settings: Config) -> NodeReckoner:
     )
     reckoner.begin(time.time())
     reckoner.prefer(settings.general.node.gpu_sources)
+    reckoner.expect_gpus(settings.general.node.gpus)
     reckoner.account_for(settings.general.site)
     return reckoner
 
@@ -45,4 +46,5 @@ def plan_of(settings: Config) -> RackPlan:
         frozenset(node.rstrip("/") for node in rack.drained),
         site,
         site.prices(config.zone_of(site)),
+        feed=config.CARBON in settings.collectors,
     )

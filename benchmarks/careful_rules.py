@@ -79,22 +79,28 @@ class Rule:
 
 @dataclass(slots=True)
 class Rules:
-    """Both rules over one tray."""
+    """Both rules over one tray, or over the sums of a rack."""
 
     rules: dict[str, Rule] = field(default_factory=lambda: {name: Rule() for name in RULES})
-    counters: dict[int, Samples] = field(default_factory=dict)
+    counters: dict[tuple[int, int], Samples] = field(default_factory=dict)
 
-    def see(self, node: QuickNode, second: int) -> None:
+    def see(self, second: int, *nodes: QuickNode) -> None:
         """Scrape and evaluate when it is time."""
-        if second % SCRAPE_SECONDS or node.latest is None:
+        if second % SCRAPE_SECONDS:
             return
         now = float(second)
-        if node.why_missing(ENGINES, second) is None:
-            for place, engine in enumerate(node.tray.engines):
-                if not engine.down:
-                    self.counters.setdefault(place, []).append((now, float(engine.counters(0)[0])))
+        for number, node in enumerate(nodes):
+            if node.why_missing(ENGINES, second) is None:
+                for place, engine in enumerate(node.tray.engines):
+                    if not engine.down:
+                        self._scraped((number, place), now, float(engine.counters(0)[0]))
         told = [each for samples in self.counters.values() if (each := rate(samples, now)) is not None]
         tokens = sum(told) if told else None
-        watts = sum(gpu.power_watts for gpu in node.latest.gpus if gpu.power_watts is not None)
+        gpus = [gpu for node in nodes if node.latest is not None for gpu in node.latest.gpus]
+        watts = sum(gpu.power_watts for gpu in gpus if gpu.power_watts is not None)
         self.rules["tokens"].evaluate(now, tokens)
         self.rules["tokens per watt"].evaluate(now, tokens / watts if tokens is not None and watts else None)
+
+    def _scraped(self, target: tuple[int, int], now: float, value: float) -> None:
+        lately = [each for each in self.counters.get(target, []) if each[0] > now - WINDOW_SECONDS]
+        self.counters[target] = [*lately, (now, value)]

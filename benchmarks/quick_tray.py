@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.diagnose.diagnosis import Memory, diagnosed
+from agent.diagnose.diagnosis import Memory, baselines_of, diagnosed, with_baselines
 from agent.diagnose.signs import EngineSigns, GpuSigns, NodeSigns, UnitSigns
 from agent.measure.reading import Moment, Reason
 from agent.measure.series import Point
@@ -51,6 +51,16 @@ class QuickEngine(Engine):
         """Leave it out."""
 
 
+class Unread:
+    """What draws power beside the GPUs: diagnosis reads none of it."""
+
+    def integrate(self) -> None:
+        """Leave it out."""
+
+    def settle(self, gpus: list[Gpu]) -> None:
+        """Leave it out."""
+
+
 @dataclass(slots=True)
 class Counted:
     """What was counted of one engine over its restarts, as a reader of its page would."""
@@ -81,8 +91,9 @@ class QuickNode(TrayLife):
         super().__init__(scenario, number, missing)
         for engine in self.tray.engines:
             engine.__class__ = QuickEngine
-        self._model = scenario.rack.model(number)
-        self._name = f"tray-{number:02d}"
+        self.tray.modules, self.tray.rest = [], Unread()  # type: ignore[assignment]  # not read here
+        self.model = scenario.rack.model(number)
+        self.name = f"tray-{number:02d}"
         self._counted = [Counted() for _ in self.tray.engines]
         self._points: list[EngineSigns | None] = [None] * len(self.tray.engines)
         self._xids = [dict[int, float]() for _ in self.tray.gpus]
@@ -94,9 +105,24 @@ class QuickNode(TrayLife):
         """Yield the truth and the incidents of each second."""
         for second in range(1, seconds + 1):
             truth = self.live(second)
-            self.latest = self.signs(second)
-            self.memory = diagnosed(self.memory, self.latest)
+            self.look(second)
             yield truth, self.memory.incidents
+
+    def look(self, second: int) -> None:
+        """See how the tray stands, and judge it."""
+        self.latest = self.signs(second)
+        self.memory = diagnosed(self.memory, self.latest)
+
+    def restart(self, *, kept: bool) -> None:
+        """Be a new daemon, with what the one before kept in its `state_dir` or with nothing."""
+        baselines = baselines_of(self.memory)
+        self.memory, self.latest = Memory(), None
+        self._points = [None] * len(self._points)
+        if kept:
+            self.memory = with_baselines(self.memory, baselines)
+        else:
+            self._counted = [Counted() for _ in self._counted]
+            self._xids = [{} for _ in self._xids]
 
     def signs(self, second: int) -> NodeSigns:
         """Return what diagnosis reads of this second."""
@@ -105,8 +131,8 @@ class QuickNode(TrayLife):
         gpus = tuple(self._gpu(place, gpu, missed) for place, gpu in enumerate(self.tray.gpus))
         why = self.why_missing(ENGINES, second)
         engines = tuple(self._engine(place, second, why) for place in range(len(self.tray.engines)))
-        unit = UnitSigns(self._model, self._model, engines, gpus)
-        return NodeSigns(at, self._name, self.is_drained(second), (unit,), gpus)
+        unit = UnitSigns(self.model, self.model, engines, gpus)
+        return NodeSigns(at, self.name, self.is_drained(second), (unit,), gpus)
 
     def _engine(self, place: int, second: int, why: Reason | None) -> EngineSigns:
         engine, before = self.tray.engines[place], self._points[place]

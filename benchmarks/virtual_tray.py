@@ -104,12 +104,15 @@ class TrayLife:
     def __init__(self, scenario: Scenario, number: int, missing: tuple[Missing, ...]) -> None:
         self.scenario, self.tray = scenario, Tray(scenario, number)
         self._events, self._missing = self.tray.plan.events, missing
+        self._near_missing: tuple[Missing, ...] = ()
         self._lost = self._due = 0.0
 
     def live(self, second: int) -> Truth:
         """Live through a second."""
         if second % MINUTE_SECONDS == 1:  # a day has many events, and each step looks at all there are
             self.tray.plan.events = tuple(each for each in self._events if _is_near(each, second))
+            ends = second + MINUTE_SECONDS
+            self._near_missing = tuple(m for m in self._missing if m.since < ends and m.until > second - 1)
         for step in range((second - 1) * STEPS_PER_SECOND + 1, second * STEPS_PER_SECOND + 1):
             self.tray.advance(step)
             could = wanted = made = 0
@@ -129,12 +132,12 @@ class TrayLife:
             return Reason.UNREACHABLE
         if self.tray.effects.gap:
             return Reason.TIMED_OUT
-        away = any(each.source in {source, EVERYTHING} and each.holds(second) for each in self._missing)
+        away = any(each.source in {source, EVERYTHING} and each.holds(second) for each in self._near_missing)
         return Reason.TIMED_OUT if away else None
 
     def is_drained(self, second: float) -> bool:
         """Whether somebody has taken the node out."""
-        return any(each.source == DRAINED and each.holds(second) for each in self._missing)
+        return any(each.source == DRAINED and each.holds(second) for each in self._near_missing)
 
 
 class VirtualNode(TrayLife):

@@ -294,7 +294,7 @@ def test_grafana_finds_its_prometheus_and_its_boards(compose):
 
 def test_trays_of_the_demo_listen_where_they_are_told_to():
     first = free_port()
-    shown = Demo(scenario.load("demo"), "demo", "127.0.0.1:0", 1, first)
+    shown = Demo(scenario.first_trays(scenario.load("demo"), 1), "demo", "127.0.0.1:0", first)
 
     assert [port.port for port in shown._ports] == [first]
     shown.close()
@@ -304,4 +304,4 @@ def test_a_port_of_a_tray_that_is_taken_is_told():
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = other.getsockname()[1]
         with pytest.raises(DemoError, match=f"--node-ports: cannot listen on {taken}: "):
-            Demo(scenario.load("demo"), "demo", "127.0.0.1:0", 1, taken)
+            Demo(scenario.load("demo"), "demo", "127.0.0.1:0", taken)

@@ -21,21 +21,30 @@ KEPT = {
         "noise": 0.02,
         "seconds": 60.0,
         "mix": 1.5,
+        "mix_spread": 0.2,
+        "mix_seconds": 60.0,
+        "batch": 64.0,
         "tokens_per_request": 200.0,
     }
 }
 
 
+BEGAN = 1_800_000_000.0
+
+
 @pytest.fixture
 def counts(caplog):
+    """Those of a daemon that began before everything that is told here."""
     caplog.set_level(logging.INFO, "rackwatt.incidents")
-    return Counts()
+    counts = Counts()
+    counts.take((), BEGAN)
+    return counts
 
 
 def test_an_incident_is_counted_and_logged_once_while_it_goes_on(counts, caplog):
     stands = power_capped()
     for lost in (10.0, 30.0, 70.0):
-        counts.take((replace(stands, lost_tokens=lost),))
+        counts.take((replace(stands, lost_tokens=lost),), BEGAN)
 
     assert counts.totals == {DROP: (1.0, 70.0)}
     assert [(each.levelname, each.getMessage()) for each in caplog.records] == [
@@ -48,7 +57,7 @@ def test_its_end_is_logged_once_with_what_it_lost(counts, caplog):
     stands = replace(power_capped(), lost_tokens=5.0)
     ended = replace(stands, ended=1_800_000_500.0, lost_tokens=99.6)
     for each in (stands, ended, ended):
-        counts.take((each,))
+        counts.take((each,), BEGAN)
 
     assert [each.getMessage().partition(":")[0] for each in caplog.records] == ["incident", "incident over"]
     assert caplog.records[1].lost_tokens == 100
@@ -56,25 +65,40 @@ def test_its_end_is_logged_once_with_what_it_lost(counts, caplog):
 
 
 def test_what_a_daemon_knows_as_critical_is_logged_as_an_error(counts, caplog):
-    counts.take((engine_down(ended=None),))
+    counts.take((engine_down(ended=None),), BEGAN)
 
     assert caplog.records[0].levelname == "ERROR"
 
 
 def test_one_that_turns_out_to_be_another_is_counted_there_too_with_what_is_lost_from_then_on(counts, caplog):
     stands = replace(power_capped(), cause=Cause.UNKNOWN, lost_tokens=40.0)
-    counts.take((stands,))
-    counts.take((replace(stands, cause=Cause.POWER_CAP, lost_tokens=100.0),))
+    counts.take((stands,), BEGAN)
+    counts.take((replace(stands, cause=Cause.POWER_CAP, lost_tokens=100.0),), BEGAN)
 
     assert counts.totals == {("node", "drop", "unknown"): (1.0, 40.0), DROP: (1.0, 60.0)}
     assert caplog.records[1].getMessage().startswith("incident is another: ")
 
 
-def test_a_loss_that_is_reckoned_lower_takes_nothing_back(counts):
-    counts.take((replace(power_capped(), lost_tokens=100.0),))
-    counts.take((replace(power_capped(), lost_tokens=60.0),))
-
+def test_a_loss_that_is_reckoned_lower_is_taken_from_what_is_lost_next(counts):
+    first, second = power_capped(), power_capped("tray-09")
+    counts.take((replace(first, lost_tokens=100.0),), BEGAN)
+    counts.take((replace(first, lost_tokens=60.0),), BEGAN)
     assert counts.totals[DROP] == (1.0, 100.0)
+
+    counts.take((replace(first, lost_tokens=60.0), replace(second, lost_tokens=30.0)), BEGAN)
+    assert counts.totals[DROP] == (2.0, 100.0)
+
+    counts.take((replace(first, lost_tokens=60.0), replace(second, lost_tokens=55.0)), BEGAN)
+    assert counts.totals[DROP] == (2.0, 115.0)
+
+
+def test_one_that_was_told_before_this_run_is_not_counted_again_and_only_what_it_loses_since(caplog):
+    counts, stands = Counts(), power_capped()
+    began = stands.detected + 60.0
+    counts.take((replace(stands, lost_tokens=5_000.0),), began)
+    counts.take((replace(stands, lost_tokens=5_070.0),), began)
+
+    assert counts.totals == {DROP: (0.0, 70.0)}
 
 
 def test_what_is_usual_is_dumped_as_it_was_loaded_and_is_json():

@@ -44,7 +44,8 @@ def diagnosed(memory: Memory, signs: NodeSigns) -> Memory:
         return replace(
             with_baselines(Memory(), baselines_of(memory)), incidents=_with(memory.incidents, (), signs)
         )
-    watches, crowds, told, down = dict(memory.watches), {}, [], set[str]()
+    watches, crowds, told = dict(memory.watches), {}, []
+    down, hidden = set[str](), set[str]()
     for name in watches.keys() - {unit.deployment for unit in signs.units}:
         watches[name] = Watch(gap=Gap(baseline=watches[name].gap.baseline))
     for unit in signs.units:
@@ -55,11 +56,14 @@ def diagnosed(memory: Memory, signs: NodeSigns) -> Memory:
             told.append(incident)
             if incident.cause is Cause.ENGINE_DOWN and incident.ended is None:
                 down |= set(watches[unit.deployment].samples[-1].gone)
+        hidden |= set(watches[unit.deployment].samples[-1].unread) & {
+            e.instance for e in unit.engines if e.gone
+        }
         crowd = memory.crowds.get(unit.deployment, saturation.Crowd())
         crowds[unit.deployment], full = saturation.watched(crowd, watches[unit.deployment], unit, signs)
         if full is not None:
             told.append(full)
-    blind, gap = blindness.watched(memory.blind, signs, frozenset(down))
+    blind, gap = blindness.watched(memory.blind, signs, frozenset(hidden), frozenset(down))
     if gap is not None:
         told.append(gap)
     gpus, faults = hardware.watched(memory.gpus, signs, [each for each in told if each.ended is None])

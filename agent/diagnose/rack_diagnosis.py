@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from agent.diagnose import absence
+from agent.diagnose.rack_power import PowerBook, powered
 from agent.diagnose.stragglers import likes_of, suspected, wasting
-from agent.measure.incident import Cause, Evidence, Incident, Kind, Severity
+from agent.measure.incident import Cause, Evidence, Incident, Kind, Severity, recording_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from agent.diagnose.rack_signs import MemberSigns, RackSigns
     from agent.diagnose.stragglers import Like
-    from agent.measure.rack_snapshot import MemberFigures, RackSnapshot
+    from agent.measure.rack_snapshot import RackSnapshot
 
 MISSING_SECONDS = 5.0
 BEHIND_SECONDS = 60.0
@@ -42,42 +45,79 @@ class RackMemory:
 
     places: Mapping[str, Place] = field(default_factory=dict)
     incidents: tuple[Incident, ...] = ()
+    own: frozenset[str] = frozenset()
+    """Those among them that no member told: nobody else records them."""
+    power: PowerBook = PowerBook()
+    absences: absence.Absences = absence.Absences()
+
+    @property
+    def own_incidents(self) -> tuple[Incident, ...]:
+        """What only the rack sees."""
+        return tuple(each for each in self.incidents if each.id in self.own)
 
 
-def rack_diagnosed(memory: RackMemory, rack: RackSnapshot) -> RackMemory:
-    """Take one moment more: what the members told of themselves, and what they do not know."""
+def rack_diagnosed(memory: RackMemory, rack: RackSigns, told: Iterable[Incident] = ()) -> RackMemory:
+    """Take one moment more: what the members do not know, beside what they `told` of themselves."""
     now = rack.at.monotonic_seconds
-    told = {each.id: each for member in rack.members for each in _of_member(rack, member)}
-    troubled = {each.node for each in told.values() if each.ended is None and each.kind is not Kind.FAULT}
+    troubled = {each.node for each in rack.members if each.troubled}
     like = likes_of(rack)
     well = {node: each for node, each in like.items() if node not in troubled}
-    places = {}
+    places, own = {}, dict[str, Incident]()
+    power, absences = powered(memory.power, rack), absence.counted(memory.absences, rack)
     known = {each.id: each for each in memory.incidents if each.ended is None}
     for member in rack.members:
-        place = _seen(
-            memory.places.get(member.node, Place()),
-            member,
-            like.get(member.node),
-            now,
-            member.node in troubled,
-        )
-        place = _weighed(place, memory.places.get(member.node, Place()), well.get(member.node), now)
+        before = memory.places.get(member.node, Place())
+        place = _seen(before, member, like.get(member.node), now)
+        place = _weighed(place, before, well.get(member.node), now)
         places[member.node] = place
-        for incident in _own(rack, member, place, like.get(member.node), now):
-            before = known.get(incident.id)
-            told[incident.id] = replace(incident, detected=before.detected) if before else incident
-    return RackMemory(places, _merged(memory.incidents, told, rack))
+        found = [*_own(rack, member, place, like.get(member.node), now)]
+        if place.missing_since is not None and now - place.missing_since >= MISSING_SECONDS:
+            found.append(_away(rack, member, place.missing_since, power, absences))
+        for incident in found:
+            own[incident.id] = _told(incident, known.get(incident.id), place)
+    incidents = _merged(memory.incidents, {each.id: each for each in told} | own, rack.at.unix_seconds)
+    mine = (memory.own | own.keys()) & {each.id for each in incidents}
+    return RackMemory(places, incidents, mine, power, absences)
 
 
-def _of_member(rack: RackSnapshot, member: MemberFigures) -> Iterator[Incident]:
-    for each in member.incidents:
-        yield replace(each, id=f"{rack.rack}/{each.id}", scope="rack")
+def _away(
+    rack: RackSigns,
+    member: MemberSigns,
+    since: float,
+    power: PowerBook,
+    absences: absence.Absences,
+) -> Incident:
+    """Return what is told of a member that does not report; by its name it stays one incident."""
+    told = absence.told_of(
+        member,
+        absences.away.get(member.node),
+        power.known.get(member.node),
+        rack.at.monotonic_seconds - since,
+    )
+    evidence, summary = told.pop("evidence"), told.pop("summary")
+    kind, cause = told.pop("kind"), told.pop("cause")
+    incident = _incident(rack, member, kind, cause, None, since, evidence, summary)
+    return replace(incident, id=f"{rack.rack}/{member.node}/away/{incident.started:.0f}", **told)
 
 
-def _merged(
-    kept: tuple[Incident, ...], told: Mapping[str, Incident], rack: RackSnapshot
-) -> tuple[Incident, ...]:
-    now = rack.at.unix_seconds
+def _told(now: Incident, before: Incident | None, place: Place) -> Incident:
+    """Return an incident as it stands; one that may be over is told as it was: what is seen now denies it."""
+    if before is None:
+        return now
+    waning = {Kind.STRAGGLER: place.ahead_since, Kind.EFFICIENCY: place.thrifty_since}.get(now.kind)
+    return before if waning is not None else replace(now, detected=before.detected)
+
+
+def told_by_members(rack: RackSnapshot) -> Iterator[Incident]:
+    """Yield what members say is wrong with them, as incidents of their rack."""
+    for member in rack.members:
+        for each in member.incidents:
+            recorded = member.url and each.severity is not Severity.INFO
+            place = recording_at(each.id, member.url) if recorded else ""
+            yield replace(each, id=f"{rack.rack}/{each.id}", scope="rack", recording=place)
+
+
+def _merged(kept: tuple[Incident, ...], told: Mapping[str, Incident], now: float) -> tuple[Incident, ...]:
     others = [
         each if each.ended is not None else replace(each, ended=now)
         for each in kept
@@ -86,14 +126,14 @@ def _merged(
     return tuple(sorted((*told.values(), *others), key=lambda each: -each.started)[:MOST_KEPT])
 
 
-def _seen(place: Place, member: MemberFigures, like: Like | None, now: float, troubled: bool) -> Place:  # noqa: FBT001  # one of five
+def _seen(place: Place, member: MemberSigns, like: Like | None, now: float) -> Place:
     away = not member.up and not member.drained and place.reported
-    behind = like is not None and like.behind and not troubled
+    behind = like is not None and like.behind and not member.troubled
     if behind:
         since = now if place.behind_since is None else place.behind_since
         return Place(now if away else None, since, None, reported=True)
     ahead = None if place.behind_since is None else (now if place.ahead_since is None else place.ahead_since)
-    caught_up = ahead is not None and (now - ahead >= AHEAD_SECONDS or troubled or not member.up)
+    caught_up = ahead is not None and (now - ahead >= AHEAD_SECONDS or member.troubled or not member.up)
     return Place(
         missing_since=(now if place.missing_since is None else place.missing_since) if away else None,
         behind_since=None if caught_up else place.behind_since,
@@ -119,15 +159,8 @@ def _weighed(place: Place, before: Place, like: Like | None, now: float) -> Plac
 
 
 def _own(
-    rack: RackSnapshot, member: MemberFigures, place: Place, like: Like | None, now: float
+    rack: RackSigns, member: MemberSigns, place: Place, like: Like | None, now: float
 ) -> Iterator[Incident]:
-    if place.missing_since is not None and now - place.missing_since >= MISSING_SECONDS:
-        text = f"{member.node} does not report: {member.why or 'no answer'}"
-        evidence = (Evidence("rack_member_up", member.node, None, 1.0, 0.0, text),)
-        summary = f"{text}; whether it works meanwhile is not known"
-        yield _incident(
-            rack, member, Kind.GAP, Cause.TELEMETRY_GAP, None, place.missing_since, evidence, summary
-        )
     if like is None:
         return
     if place.behind_since is not None and now - place.behind_since >= BEHIND_SECONDS:
@@ -136,7 +169,7 @@ def _own(
         yield _wasteful(rack, member, place.wasteful_since, like)
 
 
-def _wasteful(rack: RackSnapshot, member: MemberFigures, since: float, like: Like) -> Incident:
+def _wasteful(rack: RackSigns, member: MemberSigns, since: float, like: Like) -> Incident:
     gpu, cause, why = wasting(member, like.like)
     ratio, usual = like.ratio or 0.0, like.usual_ratio or 0.0
     text = f"{member.node} makes {ratio:.3g} tokens/J, {usual:.3g} is the median of {len(like.like)}"
@@ -147,7 +180,7 @@ def _wasteful(rack: RackSnapshot, member: MemberFigures, since: float, like: Lik
     return _incident(rack, member, Kind.EFFICIENCY, cause, gpu, since, (less, *why), summary)
 
 
-def _straggler(rack: RackSnapshot, member: MemberFigures, since: float, like: Like) -> Incident:
+def _straggler(rack: RackSigns, member: MemberSigns, since: float, like: Like) -> Incident:
     gpu, cause, why = suspected(member, like.like)
     among = len(like.like)
     text = f"{member.node} makes {like.rate:.0f} tokens/s, {like.middle:.0f} is the median of {among}"
@@ -159,8 +192,8 @@ def _straggler(rack: RackSnapshot, member: MemberFigures, since: float, like: Li
 
 
 def _incident(
-    rack: RackSnapshot,
-    member: MemberFigures,
+    rack: RackSigns,
+    member: MemberSigns,
     kind: Kind,
     cause: Cause,
     gpu: int | None,
@@ -184,7 +217,7 @@ def _incident(
         ended=None,
         lost_tokens=0.0,
         lost_joules=None,
-        confidence=0.9 if evidence[1:] or kind is Kind.GAP else 0.5,
+        confidence=0.9 if evidence[1:] else 0.5,
         evidence=evidence,
         summary=summary,
     )

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 from agent.diagnose.baseline import recalled
 from agent.diagnose.diagnosis import Memory, diagnosed
 from agent.diagnose.gap import Gap
+from agent.diagnose.rack_diagnosis import RackMemory, rack_diagnosed
 from agent.diagnose.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from agent.diagnose.baseline import Baseline
+    from agent.diagnose.rack_signs import RackSigns
     from agent.diagnose.signs import NodeSigns
 
 
@@ -38,6 +40,14 @@ def replayed(steps: Iterable[NodeSigns | Usual]) -> Iterator[tuple[NodeSigns, Me
         else:
             memory = diagnosed(memory, step)
             yield step, memory
+
+
+def rack_replayed(steps: Iterable[RackSigns]) -> Iterator[tuple[RackSigns, RackMemory]]:
+    """Yield each moment of a rack, and what is remembered after it."""
+    memory = RackMemory()
+    for step in steps:
+        memory = rack_diagnosed(memory, step)
+        yield step, memory
 
 
 def _reminded(memory: Memory, usual: Usual) -> Memory:

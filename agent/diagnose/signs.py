@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 GONE = {Reason.UNREACHABLE}
 """Outcomes that speak of a process that is not there; any other failure may be ours or the way's."""
+ANSWERING = {Reason.MALFORMED, Reason.TOO_LARGE, Reason.DENIED, Reason.UNSUPPORTED}
+"""Outcomes that speak of a process that answers, though not with a page that can be read."""
 ENGINES = "engines/"
 IDLE_UTILIZATION_RATIO = 0.05
 IDLE_POWER_RATIO = 0.25
@@ -78,6 +80,13 @@ class EngineSigns:
     cadence_seconds: float = 1.0
     silent: bool = False
     """It does not answer, and its GPUs do nothing: it may be there, but it does not work."""
+    answers: bool = False
+    """Something answers for it, though not with a page that can be read."""
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it is known to have no request."""
+        return self.up and self.running == 0.0 and not self.waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +111,8 @@ class NodeSigns:
     """All of them, also those that nobody works on."""
     host: HostSigns | None = None
     """The machine around them; None while nothing tells of it."""
+    gpus_absent: int = 0
+    """GPUs that should be there, and were never seen."""
 
 
 def are_idle(gpus: tuple[GpuSigns, ...]) -> bool:
@@ -128,7 +139,13 @@ def signs_of(snapshot: Snapshot) -> NodeSigns:
     here = [each for each in snapshot.deployments if set(each.instances) & engines.keys()]
     units = tuple(_unit(each, engines, gpus, alone=len(here) == 1) for each in here)
     return NodeSigns(
-        snapshot.at, snapshot.node.name, snapshot.drained is not None, units, gpus, host_signs_of(snapshot)
+        at=snapshot.at,
+        node=snapshot.node.name,
+        drained=snapshot.drained is not None,
+        units=units,
+        gpus=gpus,
+        host=host_signs_of(snapshot),
+        gpus_absent=snapshot.gpus_absent,
     )
 
 
@@ -163,6 +180,7 @@ def _engine(figures: EngineFigures, reason: Reason | None) -> EngineSigns:
         preemptions=figures.work.get("preemptions"),
         finished=_finished(figures.work),
         cadence_seconds=figures.cadence_seconds,
+        answers=not figures.up and reason in ANSWERING,
     )
 
 

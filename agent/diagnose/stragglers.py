@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.measure.engine import TokenKind
+from agent.diagnose.case import middle
 from agent.measure.incident import Cause, Evidence
 from agent.measure.median import median
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agent.measure.rack_snapshot import MemberFigures, MemberGpu, RackSnapshot
+    from agent.diagnose.rack_signs import MemberSigns, PeerGpuSigns, RackSigns
 
 BEHIND_RATIO = 0.95
 """The noise band of the published record is 5 % around the median; its slowest node was 6.7 % below."""
@@ -20,6 +20,8 @@ LEAST_LIKE = 4
 """So many members that serve the same make a median."""
 LOAD_RATIO = 0.9
 """One that has fewer requests than this share of the median's is not behind: it is asked for less."""
+OTHER_WORK_RATIO = 1.1
+"""One that computes so many more prompt tokens for each output token than the median does other work."""
 WASTEFUL_RATIO = 0.93
 """Power of like GPUs differs by some percent from one to the next; a node sums several of them."""
 MORE_RATIO = 1.05
@@ -35,7 +37,7 @@ class Like:
     rate: float
     middle: float
     """Output tokens per second of the median among them."""
-    like: Sequence[MemberFigures]
+    like: Sequence[MemberSigns]
     behind: bool
     ratio: float | None = None
     """Its output tokens per joule of its GPUs …"""
@@ -45,47 +47,50 @@ class Like:
     """It makes as many tokens as its like, and takes more joules for them (T18: with as much to do)."""
 
 
-def likes_of(rack: RackSnapshot) -> dict[str, Like]:
+def likes_of(rack: RackSigns) -> dict[str, Like]:
     """Return every member that can be compared, by its name."""
-    groups: dict[tuple[str, ...], list[tuple[float, MemberFigures]]] = {}
+    groups: dict[tuple[str, ...], list[tuple[float, MemberSigns]]] = {}
     for member in rack.members:
-        rate = member.tokens_per_second.get(TokenKind.OUTPUT)
-        if member.up and not member.drained and rate and len(member.models) == 1:
-            groups.setdefault(member.models, []).append((rate, member))
+        if member.up and not member.drained and member.rate and len(member.models) == 1:
+            groups.setdefault(member.models, []).append((member.rate, member))
     found = {}
     for group in groups.values():
         if len(group) < LEAST_LIKE:
             continue
-        middle = median(rate for rate, _ in group)
+        usual_rate = median(rate for rate, _ in group)
         loads = [member.in_flight for _, member in group if member.in_flight is not None]
         load = median(loads) if loads else None
-        ratios = [told for _, member in group if (told := _ratio(member)) is not None]
+        ratios = [member.ratio for _, member in group if member.ratio is not None]
         usual = median(ratios) if len(ratios) >= LEAST_LIKE else None
+        mix = middle(member.prompts for _, member in group)
+        like = [member for _, member in group]
         for rate, member in group:
-            asked = load is None or member.in_flight is None or member.in_flight >= LOAD_RATIO * load
-            behind = asked and rate < BEHIND_RATIO * middle
-            ratio = _ratio(member)
+            asked = _is_asked_as_much(member, load, mix)
+            behind = asked and rate < BEHIND_RATIO * usual_rate
+            ratio = member.ratio
             wasteful = usual is not None and ratio is not None and ratio < WASTEFUL_RATIO * usual
-            like = [each for _, each in group]
             found[member.node] = Like(
-                rate, middle, like, behind, ratio, usual, wasteful and asked and not behind
+                rate, usual_rate, like, behind, ratio, usual, wasteful and asked and not behind
             )
     return found
 
 
-def _ratio(member: MemberFigures) -> float | None:
-    return member.tokens_per_joule.get((TokenKind.OUTPUT, "gpu"))
+def _is_asked_as_much(member: MemberSigns, load: float | None, mix: float | None) -> bool:
+    """Whether a member has as many requests as the median, and no longer prompts (T18)."""
+    if member.prompts is not None and mix is not None and member.prompts > OTHER_WORK_RATIO * mix:
+        return False
+    return load is None or member.in_flight is None or member.in_flight >= LOAD_RATIO * load
 
 
 def wasting(
-    member: MemberFigures, like: Sequence[MemberFigures]
+    member: MemberSigns, like: Sequence[MemberSigns]
 ) -> tuple[int | None, Cause, tuple[Evidence, ...]]:
     """Return the GPU that takes more than its like, and why: limit, heat, clock, or only more power."""
     gpu, cause, why = suspected(member, like)
     others = [each for one in like for each in one.gpus if each.up]
     watts, heat = (
-        _middle([each.power_watts for each in others]),
-        _middle([each.temperature_celsius for each in others]),
+        middle([each.power_watts for each in others]),
+        middle([each.temperature_celsius for each in others]),
     )
     drawn = [each for each in member.gpus if each.power_watts is not None]
     if why or not watts or not drawn:
@@ -104,13 +109,13 @@ def wasting(
 
 
 def suspected(
-    member: MemberFigures, like: Sequence[MemberFigures]
+    member: MemberSigns, like: Sequence[MemberSigns]
 ) -> tuple[int | None, Cause, tuple[Evidence, ...]]:
     """Return the GPU that differs most from its like, and in what: limit, heat, or clock."""
     others = [gpu for each in like for gpu in each.gpus if gpu.up]
-    limit = _middle([gpu.power_limit_watts for gpu in others])
-    clock = _middle([gpu.clock_hertz for gpu in others])
-    heat = _middle([gpu.temperature_celsius for gpu in others])
+    limit = middle([gpu.power_limit_watts for gpu in others])
+    clock = middle([gpu.clock_hertz for gpu in others])
+    heat = middle([gpu.temperature_celsius for gpu in others])
     for gpu in sorted(member.gpus, key=lambda each: each.clock_hertz or 0.0):
         if limit and gpu.power_limit_watts is not None and gpu.power_limit_watts < GPU_RATIO * limit:
             text = f"GPU {gpu.gpu} is limited to {gpu.power_limit_watts:.0f} W, the others to {limit:.0f} W"
@@ -131,7 +136,7 @@ def suspected(
     return None, Cause.UNKNOWN, ()
 
 
-def _evidence(member: MemberFigures, gpu: MemberGpu, metric: str, usual: float, text: str) -> Evidence:
+def _evidence(member: MemberSigns, gpu: PeerGpuSigns, metric: str, usual: float, text: str) -> Evidence:
     values = {
         "gpu_power_limit_watts": gpu.power_limit_watts,
         "gpu_clock_hertz": gpu.clock_hertz,
@@ -139,8 +144,3 @@ def _evidence(member: MemberFigures, gpu: MemberGpu, metric: str, usual: float, 
         "gpu_temperature_celsius": gpu.temperature_celsius,
     }
     return Evidence(metric, member.node, gpu.gpu, usual, values[metric], text)
-
-
-def _middle(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return median(known) if known else None

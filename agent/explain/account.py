@@ -7,13 +7,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from agent.diagnose.considered import Considered, considered
+from agent.diagnose.rack_signs import RackSigns
 from agent.diagnose.replay import replayed
 from agent.diagnose.signs import NodeSigns
 from agent.diagnose.timeline import Event, timeline
 from agent.diagnose.watch import case_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from agent.diagnose.case import Case
     from agent.diagnose.diagnosis import Memory
@@ -74,7 +75,7 @@ def account_of(recording: Recording) -> Account:
     moments = [step for step in recording.steps if isinstance(step, NodeSigns)]
     incidents: dict[str, Incident] = {}
     judged: dict[str, _Judged] = {}
-    for signs, memory in replayed(recording.steps):
+    for signs, memory in replayed(step for step in recording.steps if not isinstance(step, RackSigns)):
         incidents |= {each.id: each for each in memory.incidents}
         judged |= _judgements(memory, signs, judged)
     again = _again(recording.incident, incidents.values())
@@ -82,11 +83,11 @@ def account_of(recording: Recording) -> Account:
     if told is None:
         raise NothingFoundError
     case = None if again is None else judged.get(again.id)
-    notes = (*recording.notes, *_holes(moments))
+    notes = (*recording.notes, *holes(moments))
     return Account(
         incident=told,
         again=again,
-        events=_around(timeline(moments), told),
+        events=around(timeline(moments), told),
         others=() if case is None else considered(case.case, case.verdict),
         unknown=() if case is None else tuple(_unknown(case)),
         missing=None if case is None else case.case.missing,
@@ -123,7 +124,7 @@ def _again(told: Incident | None, found: Iterable[Incident]) -> Incident | None:
     return next(iter(same or near), None)
 
 
-def _around(events: tuple[Event, ...], told: Incident) -> tuple[Event, ...]:
+def around(events: tuple[Event, ...], told: Incident) -> tuple[Event, ...]:
     """Return what changed around an incident, with its own moments among it."""
     last = float("inf") if told.ended is None else told.ended + EVENTS_AFTER_SECONDS
     first = told.started - EVENTS_BEFORE_SECONDS
@@ -135,7 +136,8 @@ def _around(events: tuple[Event, ...], told: Incident) -> tuple[Event, ...]:
     return tuple(sorted((*near, *own), key=lambda each: (round(each.unix_seconds), each in own)))
 
 
-def _holes(moments: list[NodeSigns]) -> list[str]:
+def holes(moments: Sequence[NodeSigns | RackSigns]) -> list[str]:
+    """Return a note of the time that is missing within a recording."""
     pairs = pairwise(moments)
     holes = [after.at.monotonic_seconds - before.at.monotonic_seconds for before, after in pairs]
     long = [hole for hole in holes if hole > HOLE_SECONDS]
@@ -174,5 +176,5 @@ def _unknown(judged: _Judged) -> Iterable[str]:
 
 def account_without(incident: Incident, why: str) -> Account:
     """Return what can be told of an incident of which there is no recording."""
-    bare = Account(incident, events=_around((), incident))
+    bare = Account(incident, events=around((), incident))
     return replace(bare, notes=(why,))

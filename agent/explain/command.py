@@ -12,6 +12,7 @@ import orjson
 
 from agent.explain.account import Account, NothingFoundError, account_of, account_without
 from agent.explain.find import CannotExplainError, Daemon, Found, chosen, from_file
+from agent.explain.rack_account import rack_account_of
 from agent.explain.text import listed, text_of
 from agent.recorder.reading import MOST_PACKED_BYTES
 from agent.top.command import http_config
@@ -83,7 +84,8 @@ def _tell(found: Found, *, as_json: bool) -> int:
 
 def _account(found: Found) -> Account:
     if found.recording is not None:
-        account = account_of(found.recording)
+        of_rack = found.recording.scope == "rack"
+        account = rack_account_of(found.recording) if of_rack else account_of(found.recording)
         # What the daemon tells now is newer than what it wrote.
         return account if found.incident is None else dataclasses.replace(account, incident=found.incident)
     if found.incident is None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import orjson
 
-from agent.measure.incident import Severity
+from agent.measure.incident import Severity, recording_at
 from agent.measure.reading import SourceError
 from agent.recorder.reading import MOST_PACKED_BYTES, Recording, RecordingError, read
+from agent.small_file import SmallFileError, read_small
 from agent.wire.address import public
 from agent.wire.http import HttpClient, HttpConfig, Limits
 from agent.wire.incident_codec import of_plain
@@ -47,12 +46,9 @@ class Found:
 def from_file(name: str, body: bytes | None = None) -> Found:
     """Read a recording from a file, or what came from a pipe. Raises CannotExplainError."""
     try:
-        if body is None:
-            with Path(name).open("rb") as file:
-                body = file.read(MOST_PACKED_BYTES + 1)
-        return Found(None, read(body))
-    except OSError as error:
-        raise CannotExplainError(f"{name}: {error.strerror}", used_wrong=True) from error
+        return Found(None, read(read_small(name, MOST_PACKED_BYTES) if body is None else body))
+    except SmallFileError as error:
+        raise CannotExplainError(str(error), used_wrong=not error.too_large) from error
     except RecordingError as error:
         raise CannotExplainError(f"{name} {error}") from error
 
@@ -94,7 +90,7 @@ class Daemon:
     async def of(self, incident: Incident) -> Found:
         """Return the recording of an incident: from here, or from the node that it is of."""
         try:
-            return Found(incident, await self._recording(_place(self.base, incident.id), self._config))
+            return Found(incident, await self._recording(recording_at(incident.id, self.base), self._config))
         except SourceError as error:
             why = f"there is no recording: {error.detail}"
         except CannotExplainError as error:
@@ -105,7 +101,7 @@ class Daemon:
         own = incident.id.partition("/")[2]  # the rack put its name before it
         try:  # without our credentials: they are for the server that was named, not for those that it names
             recording = await self._recording(
-                _place(member, own), HttpConfig(tls_config=self._config.tls_config)
+                recording_at(own, member), HttpConfig(tls_config=self._config.tls_config)
             )
         except (SourceError, CannotExplainError) as error:
             text = error.detail if isinstance(error, SourceError) else str(error)
@@ -149,7 +145,3 @@ def chosen(incidents: list[Incident], id_: str) -> Incident | None:
     loud = [each for each in incidents if each.severity is not Severity.INFO]
     standing = [each for each in loud if each.ended is None]
     return next(iter(standing or loud or incidents), None)
-
-
-def _place(base: str, incident: str) -> str:
-    return f"{base}{LIST}/{quote(incident, safe='/:')}/recording"

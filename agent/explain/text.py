@@ -23,6 +23,8 @@ MOST_EVENTS = 40
 SURE = ((0.9, "clear"), (0.6, "likely"), (0.3, "possible"), (0.0, "a guess"))
 MINUTE, HOUR = 60.0, 3600.0
 KILO = 10_000.0
+OF_A_RACK = (Kind.STRAGGLER, Kind.EFFICIENCY)
+"""Found by comparing a node with its like."""
 
 
 def text_of(account: Account) -> str:
@@ -70,6 +72,10 @@ def _sure_why(account: Account) -> str:
         return "nothing that was measured explains it"
     if told.kind is Kind.GAP:
         return "what cannot be seen is certain; what happened meanwhile is not"
+    if told.cause is Cause.NODE_DOWN:
+        return "its power is gone with it, says the rack's own meter"
+    if told.kind in OF_A_RACK:
+        return "one of its GPUs is unlike those of the others"
     if account.missing is None:
         return "how much of the missing tokens the cause explains, where that can be reckoned"
     missing = f"{account.missing:.0%} of the rate was missing when it was judged"
@@ -163,6 +169,8 @@ def lost(incident: Incident) -> str:
     so_far = " so far" if incident.ended is None else ""
     if incident.kind is Kind.GAP:
         parts = ["not known: nobody saw what was made"]
+    elif incident.kind in OF_A_RACK and not incident.lost_tokens:
+        parts = ["tokens not reckoned"]
     else:
         parts = [f"{incident.lost_tokens:,.0f} output tokens{so_far}"]
     if incident.lost_joules is not None:

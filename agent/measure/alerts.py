@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from agent.measure.incident import Severity
 from agent.measure.push import Batch
@@ -100,14 +99,15 @@ def alert_of(incident: Incident, rack: str, page: str) -> Alert:
         "model": incident.model,
     }
     base = page.rstrip("/")
-    recording = f"{base}/api/v1/incidents/{quote(incident.id)}/recording" if base else ""
+    at_node = not incident.recording.startswith("/")
+    recording = incident.recording if at_node else f"{base}{incident.recording}"
     annotations = {
         "summary": incident.summary,
         "evidence": "\n".join(each.text for each in incident.evidence),
         "confidence": f"{incident.confidence:.2f}",
         "lost_tokens": f"{incident.lost_tokens:.0f}",
         "link": page,
-        "recording": recording if incident.scope == "node" else "",
+        "recording": recording if at_node or base else "",
         "explain": f"rackwatt explain {base} --incident {incident.id}" if base else "",
     }
     return Alert(

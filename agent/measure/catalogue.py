@@ -46,6 +46,13 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     Metric("node_drained", _G, (), "1 while this node is taken out on purpose (/api/v1/drain)."),
     Metric(
+        "node_gpus_expected",
+        _G,
+        (),
+        "GPUs that should be in this node: as many as were ever seen, and at least what node.gpus says.",
+    ),
+    Metric("node_gpus_reporting", _G, (), "GPUs of this node that answer."),
+    Metric(
         "node_tokens_per_second",
         _G,
         ("kind",),
@@ -252,6 +259,25 @@ CATALOGUE: tuple[Metric, ...] = (
         ("gpu", "link"),
         "Recoveries of the NVLink that had most of them, since the driver was loaded; absent while none had "
         "any.",
+    ),
+    Metric(
+        "gpu_c2c_links",
+        _G,
+        ("gpu", "state"),
+        "Links of a GPU to the CPU of its superchip (NVLink-C2C) by state: active, low_power, inactive.",
+    ),
+    Metric(
+        "gpu_c2c_slowest_bytes_per_second",
+        _G,
+        ("gpu",),
+        "Speed of the slowest C2C link that is up, as the driver tells it.",
+    ),
+    Metric(
+        "gpu_c2c_errors_total",
+        _C,
+        ("gpu", "error"),
+        "Errors over all C2C links of a GPU by kind: interrupt, replay, replay_b2b (one replay right after "
+        "another).",
     ),
     Metric(
         "gpu_remapped_rows",
@@ -778,6 +804,13 @@ CATALOGUE: tuple[Metric, ...] = (
         "electricity emitted at its moment.",
     ),
     Metric(
+        "rack_unbooked_joules_total",
+        _C,
+        ("rack", "total", "boundary"),
+        "Energy that is not in rack_cost_total (total `cost`) or rack_co2e_grams_total (`co2e`), because "
+        "nobody knew what it cost or emitted at its moment: a feed that is stale, a price that is gone.",
+    ),
+    Metric(
         "rack_cost_per_million_tokens",
         _G,
         ("rack", "kind", "component", "boundary", "currency"),
@@ -858,8 +891,9 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric(
         "incident_lost_tokens_total",
         _C,
-        ("scope", "kind", "cause"),
-        "Output tokens that were asked for, and would usually have been made, but were not.",
+        ("scope", "kind", "cause", "token_kind"),
+        "Tokens that were asked for, and would usually have been made, but were not (output tokens alone are "
+        "reckoned). What is corrected downwards is taken from what is lost next.",
     ),
     Metric(
         "collector_success",

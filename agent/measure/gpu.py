@@ -153,6 +153,12 @@ class GpuReading:
     """Speed of the slowest link that is active, in one direction."""
     nvlink_worst: tuple[int, int] | None = None
     """The link that had to recover most often since the driver was loaded, and how often."""
+    c2c_links: Mapping[str, int] = field(default_factory=dict)
+    """Links to the CPU of its superchip by state: active, low_power, inactive."""
+    c2c_slowest_bytes_per_second: float | None = None
+    """Speed of the slowest of them that is up."""
+    c2c_errors: Mapping[str, float] = field(default_factory=dict)
+    """Raw over all of them, by kind: interrupt, replay, replay_b2b."""
     pcie_replays: int | None = None
     """Raw, since the driver was loaded."""
     recovery_action: str | None = None

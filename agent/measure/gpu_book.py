@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.measure.counters import Change
-from agent.measure.energy import CrossCheck, PowerIntegral, Verdict
+from agent.measure.energy import MEAN_LAG_SECONDS, CrossCheck, PowerIntegral, Verdict
 from agent.measure.gpu import GpuState, Power, PowerScope
 from agent.measure.gpu_handover import Carry, Handover
 from agent.measure.series import Point, Series
@@ -26,7 +26,7 @@ MAX_WATTS = 3000.0
 HARDWARE_XIDS = (48, 63, 64, 74, 79, 92, 94, 95, 119, 120, 145, 149, 154)
 """Xids that speak of hardware; their counters exist at 0 from the start."""
 NO_XIDS = {str(xid): 0 for xid in HARDWARE_XIDS}
-COUNTS = ("throttled", "ecc", "xid", "nvlink", "nvlink_errors", "pcie")
+COUNTS = ("throttled", "ecc", "xid", "nvlink", "nvlink_errors", "c2c_errors", "pcie")
 REPLAYS = "replays"
 
 
@@ -77,6 +77,7 @@ class GpuBook:
         self._book_counts("ecc", reading.ecc_errors, reading.at, epoch)
         self._book_counts("nvlink", reading.nvlink_bytes, reading.at, epoch)
         self._book_counts("nvlink_errors", reading.nvlink_errors, reading.at, epoch)
+        self._book_counts("c2c_errors", reading.c2c_errors, reading.at, epoch)
         if reading.pcie_replays is not None:
             self._book_counts("pcie", {REPLAYS: reading.pcie_replays}, reading.at, epoch)
         return self._book_energy(reading, epoch)
@@ -107,6 +108,7 @@ class GpuBook:
             ecc_errors_total=self._counts["ecc"] if told else {},
             nvlink_bytes_total=self._counts["nvlink"] if told else {},
             nvlink_errors_total=self._counts["nvlink_errors"] if told else {},
+            c2c_errors_total=self._counts["c2c_errors"] if told else {},
             xid_errors_total=self._xids,
             pcie_replays_total=self._counts["pcie"].get(REPLAYS) if told else None,
         )
@@ -125,17 +127,17 @@ class GpuBook:
             if counted is None:
                 return 0.0
             self._verify(reading, power)
-            return self._extend(reading.at, counted)
+            return self._extend(reading.at.monotonic_seconds, counted)
         self.integrated_only = self._ledger.get(self._energy_key) is None
         if not self.integrated_only or power.average_watts is None:
             return 0.0
         if integral is None:
             self.energy = Series(self._horizon)
-        return self._extend(reading.at, integral or 0.0)
+        return self._extend(reading.at.monotonic_seconds - MEAN_LAG_SECONDS, integral or 0.0)
 
-    def _extend(self, at: Moment, joules: float) -> float:
+    def _extend(self, seconds: float, joules: float) -> float:
         last = self.energy.last
-        self.energy.add(Point(at.monotonic_seconds, (0.0 if last is None else last.value) + joules))
+        self.energy.add(Point(seconds, (0.0 if last is None else last.value) + joules))
         return joules
 
     def _integrate(self, power: Power, at: Moment) -> float | None:
@@ -246,7 +248,7 @@ class ModuleBook:
         if joules is None:
             self.energy = Series(self._horizon)
         total = self._ledger.add(f"module/{self.serial}/integrated", joules or 0.0, at)
-        self.energy.add(Point(at.monotonic_seconds, total))
+        self.energy.add(Point(at.monotonic_seconds - MEAN_LAG_SECONDS, total))
         return joules or 0.0
 
     def miss(self) -> None:

@@ -68,6 +68,7 @@ GPU_COUNTS = attrgetter(
     "ecc_errors_total",
     "nvlink_bytes_total",
     "nvlink_errors_total",
+    "c2c_errors_total",
     "pcie_replays_total",
 )
 """What `_gpu_count_rows` takes, as it is called in the figures of a GPU …"""
@@ -86,6 +87,8 @@ ACTIVITY = attrgetter(
     "nvlinks",
     "nvlink_slowest_bytes_per_second",
     "nvlink_worst",
+    "c2c_links",
+    "c2c_slowest_bytes_per_second",
 )
 HEALTH = attrgetter("throttle_active", "remapped_rows", "recovery_action", "placement")
 """… and in its reading what those functions take."""
@@ -99,6 +102,7 @@ def _gpu_count_rows(
     ecc: Mapping[str, float],
     nvlink_bytes: Mapping[str, float],
     nvlink_errors: Mapping[str, float],
+    c2c_errors: Mapping[str, float],
     pcie_replays: float | None,
 ) -> Iterator[Row]:
     for xid, count in xids.items():
@@ -111,6 +115,8 @@ def _gpu_count_rows(
         yield Row("gpu_nvlink_bytes_total", (gpu, direction), size)
     for error, count in nvlink_errors.items():
         yield Row("gpu_nvlink_errors_total", (gpu, error), count)
+    for error, count in c2c_errors.items():
+        yield Row("gpu_c2c_errors_total", (gpu, error), count)
     yield from known("gpu_pcie_replays_total", (gpu,), pcie_replays)
 
 
@@ -174,6 +180,8 @@ def _activity_rows(
     nvlinks: Mapping[str, int],
     slowest: float | None,
     worst: tuple[int, int] | None,
+    c2c: Mapping[str, int],
+    slowest_c2c: float | None,
 ) -> Iterator[Row]:
     for unit, ratio in active.items():
         if unit in NAMED_UNITS:
@@ -189,6 +197,9 @@ def _activity_rows(
     if worst is not None:
         link_number, recoveries = worst
         yield Row("gpu_nvlink_worst_recoveries", (gpu, str(link_number)), recoveries)
+    for state, number in c2c.items():
+        yield Row("gpu_c2c_links", (gpu, state), number)
+    yield from known("gpu_c2c_slowest_bytes_per_second", (gpu,), slowest_c2c)
 
 
 @kept

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -115,6 +116,13 @@ class Incident:
     """Time of GPUs that was asked for and made nothing: what capacity is lost by it."""
     currency: str = ""
     """Of the cost; empty without one."""
+    recording: str = ""
+    """Where its recording is: a path here, or an address at its node; empty where nothing is recorded."""
+
+
+def recording_at(incident: str, address: str = "") -> str:
+    """Return where a daemon gives the recording of one of its own incidents."""
+    return f"{address.rstrip('/')}/api/v1/incidents/{quote(incident, safe='/:')}/recording"
 
 
 _HARDWARE = (
@@ -135,6 +143,7 @@ CAUSES_OF: dict[Kind, tuple[Cause, ...]] = {
         Cause.KV_SATURATION,
         Cause.HOST_PRESSURE,
         Cause.WORKLOAD_SHIFT,
+        Cause.NODE_DOWN,
         Cause.UNKNOWN,
     ),
     Kind.STALL: (Cause.ENGINE_STALL,),

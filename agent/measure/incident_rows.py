@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
+from agent.measure.engine import TokenKind
 from agent.measure.incident import CAUSES_OF
 from agent.measure.row import Row
 
@@ -45,6 +46,6 @@ def _count_rows(
         for kind_and_cause, (number, lost) in {**every, **dict(counts)}.items()
         for row in (
             Row("incidents_total", kind_and_cause, number),
-            Row("incident_lost_tokens_total", kind_and_cause, lost),
+            Row("incident_lost_tokens_total", (*kind_and_cause, str(TokenKind.OUTPUT)), lost),
         )
     )

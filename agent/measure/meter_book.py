@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agent.measure.coarse_meter import CoarseCounter
 from agent.measure.energy import POWER_GAP_SECONDS, CrossCheck, PowerIntegral, Verdict
 from agent.measure.series import Point, Series
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from agent.measure.meter import MeterReading
     from agent.measure.series import Horizon
 
+COUNTER, COARSE, INTEGRATED = "counter", "coarse_counter", "integrated"
 MAX_WATTS = 20_000.0
 """No part of a node draws this much: a counter that grows faster is not believed."""
 MAX_RACK_WATTS = 2_000_000.0
@@ -40,6 +42,7 @@ class MeterBook:
         self._key, self._ledger, self._horizon, self._max_watts = key, ledger, horizon, max_watts
         self._integral = PowerIntegral()
         self._counted_seconds: float | None = None
+        self._coarse = CoarseCounter(f"{key}/coarse", ledger, max_watts)
 
     @property
     def total(self) -> float | None:
@@ -61,8 +64,23 @@ class MeterBook:
             return 0.0
         if joules is None:
             self.energy = Series(self._horizon)
-        self._ledger.add(self._key, joules or 0.0, reading.at)
-        return self._extend(reading, joules or 0.0)
+        self._extend(reading, joules or 0.0)
+        added = self._count_coarsely(reading, joules)
+        self._ledger.add(self._key, added, reading.at)
+        return added
+
+    @property
+    def energy_by(self) -> str:
+        """How its total is known: counter, coarse_counter or integrated."""
+        if self.counts:
+            return COUNTER
+        return COARSE if self.reading is not None and self.reading.coarse_joules is not None else INTEGRATED
+
+    @property
+    def unverified(self) -> bool:
+        """Whether nothing shows that its power is what flowed."""
+        told = self.reading
+        return told is not None and (self.sparse or told.unverified) and not self._coarse.verified
 
     def miss(self) -> None:
         """Note that its source failed, or does not name it any more."""
@@ -73,6 +91,15 @@ class MeterBook:
         """Whether it told anything when it was last asked."""
         told = self.reading
         return told is not None and (told.power_watts is not None or told.energy_joules is not None)
+
+    def _count_coarsely(self, reading: MeterReading, integrated: float | None) -> float:
+        """Return what its total grows by: as a coarse counter says, else by integrated power."""
+        if reading.coarse_joules is None:
+            self._coarse.leave()
+            return integrated or 0.0
+        added = self._coarse.take(reading.coarse_joules, reading.at, integrated)
+        self.mismatch = self._coarse.mismatch
+        return added
 
     def _verify(self, reading: MeterReading, counted: float, integrated: float | None) -> None:
         """Compare its counter with its power, where it tells both."""
@@ -98,6 +125,8 @@ class MeterBook:
         return step.delta
 
     def _extend(self, reading: MeterReading, joules: float) -> float:
-        last = self.energy.last
-        self.energy.add(Point(reading.at.monotonic_seconds, (0.0 if last is None else last.value) + joules))
+        last, seconds = self.energy.last, reading.at.monotonic_seconds
+        if reading.energy_joules is None:
+            seconds -= reading.mean_seconds / 2.0
+        self.energy.add(Point(seconds, (0.0 if last is None else last.value) + joules))
         return joules

@@ -6,18 +6,21 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from agent.measure.meter import NODE
 from agent.measure.rack_figures import MEMBERS_PER_STEP, figures_in_steps
 from agent.measure.rack_ledger import RackLedger
 from agent.measure.rack_member import RackMember
-from agent.measure.rack_site import NOTHING, with_site
+from agent.measure.rack_outside import OutsideBook
+from agent.measure.rack_site import NOTHING, Pricing, with_site
 from agent.measure.rack_view import Place, snapshot_in_steps
 from agent.measure.series import Horizon, max_gap_seconds
 from agent.measure.site import NO_SITE
 from agent.measure.site_book import SiteBook
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
+    from agent.measure.node_meters import RackMeter
     from agent.measure.rack_figures import RackFigures
     from agent.measure.rack_ledger import Key
     from agent.measure.rack_site import Beside
@@ -53,6 +56,13 @@ class RackPlan:
     site: Site = NO_SITE
     prices: Prices | None = None
     """What a kilowatt hour costs, by the clock of the site."""
+    feed: bool = False
+    """Whether a feed is configured that tells what electricity emits."""
+
+    @property
+    def pricing(self) -> Pricing:
+        """What was stated of the site."""
+        return Pricing(self.site, self.prices, self.feed)
 
 
 class RackReckoner:
@@ -71,6 +81,8 @@ class RackReckoner:
         self._kept: dict[str, _KeptMember] = {}
         """What an earlier run knew of each address."""
         self._sequence = 0
+        self.read_here: Mapping[str, RackMeter] = {}
+        """Meters of members that this daemon reads itself, by name of the node."""
         self.left = False
         """A member has left since this was last cleared: what it told is worth keeping at once."""
         self._held: deque[_Held] | None = None
@@ -114,7 +126,8 @@ class RackReckoner:
                 url, f"{key[0]} answers here, which is read at {owner.url}: is this the right address?"
             )
             return
-        fresh = member.take(reading, cadence_seconds)
+        meter = None if self._ledger.tells(key, NODE) else self.read_here.get(key[0])
+        fresh = member.take(reading, cadence_seconds, meter)
         if fresh:
             self._notice_rename(member, key, reading.totals.origin.boot_id)
             member.key, known = key, known or self._ledger.knows(key)
@@ -174,7 +187,7 @@ class RackReckoner:
         """
         self._held = deque()
         rack, figures = yield from self._reckoned(now, own_rack, beside)
-        return with_site(rack, figures, beside, self.plan.site, self.plan.prices, self._site)
+        return with_site(rack, figures, beside, self.plan.pricing, self._site)
 
     def catch_up(self) -> Generator[None, None, None]:
         """Book in short steps what came in while the rack was being reckoned, in its order."""
@@ -199,6 +212,7 @@ class RackReckoner:
         self._sequence += 1
         for member in self._members.values():
             member.settle(now.monotonic_seconds)
+            self._count_here(member)
         places = self._places()
         duty = [place.member for place in places if place.drained is None and not place.same_as]
         drained = sum(place.drained is not None and not place.same_as for place in places)
@@ -215,6 +229,15 @@ class RackReckoner:
         )
         return rack, figures
 
+    def _count_here(self, member: RackMember) -> None:
+        """Count the energy of a node that is read here, as long as it has never told any itself."""
+        key = member.key
+        meter = None if key is None else self.read_here.get(key[0])
+        told = None if meter is None else meter.figures
+        if key is not None and told is not None and told.energy_joules_total is not None:
+            counts = self._ledger.knows(key) and not self._ledger.tells(key, NODE)
+            self._ledger.outside.take(key[0], told.energy_joules_total, counts=counts)
+
     def dump(self) -> dict[str, Any]:
         """Return what must survive a restart, as plain values."""
         for member in self._members.values():
@@ -224,7 +247,14 @@ class RackReckoner:
             for url, kept in self._kept.items()
         }
         drained, site = dict(self._drained), self._site.dump()
-        return {"accounts": self._ledger.dump(), "members": members, "drained": drained, "site": site}
+        accounts, outside = self._ledger.dump(), self._ledger.outside.dump()
+        return {
+            "accounts": accounts,
+            "members": members,
+            "drained": drained,
+            "site": site,
+            "outside": outside,
+        }
 
     def load(self, kept: Any) -> None:
         """Take what `dump` gave, all of it or nothing.
@@ -241,7 +271,10 @@ class RackReckoner:
         site = SiteBook()
         if "site" in kept:
             site.load(kept["site"])
+        outside = OutsideBook()
+        outside.load(kept.get("outside", ()))  # files from before it was told have none
         self._ledger.load(kept["accounts"])
+        self._ledger.outside = outside
         self._site = site
         self._kept, self._drained = members, drained
 

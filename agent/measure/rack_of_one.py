@@ -10,7 +10,7 @@ from agent.measure.engine import TokenKind
 from agent.measure.node_figures import EFFICIENCY as NODE_EFFICIENCY
 from agent.measure.node_figures import RATE as NODE_RATE
 from agent.measure.node_ladder import REMAINDER as NODE_REMAINDER
-from agent.measure.rack_site import Beside, grams_of, live_costs
+from agent.measure.rack_site import Beside, live_costs
 from agent.measure.rack_snapshot import EFFICIENCY, RATE, REMAINDER, MemberFigures, RackSnapshot
 from agent.measure.rack_view import record_of
 from agent.measure.totals import gpu_of
@@ -64,14 +64,14 @@ def rack_of_one(snapshot: Snapshot, plan: RackPlan) -> RackSnapshot:
         crosschecks=snapshot.crosschecks,
     )
     beside = beside_of(snapshot, None)
-    costs = live_costs(ladder, plan.site, plan.prices, grams_of(plan.site, beside))
-    return replace(ladder, site=replace(costs, why_no_grams=beside.why_no_grams))
+    return replace(ladder, site=live_costs(ladder, plan.pricing, beside))
 
 
 def beside_of(snapshot: Snapshot, meter: RackMeter | None) -> Beside:
     """Return what this node reads that is its rack's: a meter, and what electricity emits, or why not."""
-    if snapshot.carbon is not None:
-        return Beside(meter, snapshot.carbon.grams_per_kwh)
+    told = snapshot.carbon
+    if told is not None:
+        return Beside(meter, told.grams_per_kwh, grams_source=told.source)
     failed = (each for each in snapshot.outcomes if each.source == CARBON and not each.ok)
     return Beside(meter, None, next((each.detail or str(each.reason) for each in failed), ""))
 
@@ -106,7 +106,7 @@ def _rack_of_one(snapshot: Snapshot, plan: RackPlan) -> RackSnapshot:
         nodes_reporting=1 if in_duty else 0,
         missing=(),
         drained=() if in_duty else (snapshot.node.name,),
-        gpus_expected=len(snapshot.gpus) if in_duty else 0,
+        gpus_expected=len(snapshot.gpus) + snapshot.gpus_absent if in_duty else 0,
         gpus_reporting=sum(gpu.up for gpu in member.gpus) if in_duty else 0,
         models=models_of(snapshot),
         deployments=deployments_of(snapshot),

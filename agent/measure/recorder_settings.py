@@ -18,8 +18,8 @@ class RecorderSettings:
 
     memory: Bytes | None = setting(
         Bytes(4 * 1024 * 1024),
-        "What the last half hour may take in memory, packed; where it is too little it goes back less far. 0 "
-        "records nothing.",
+        "What the last half hour may take in memory, packed; where it is too little it goes back less far. A "
+        "rack with members may take as much again. 0 records nothing.",
     )
     directory: str = setting(
         "", f"Where recordings of incidents are written; default is `{DIRECTORY}` in `state_dir`."

@@ -20,6 +20,8 @@ def rack_site_rows(rack: str, told: SiteFigures) -> Iterator[Row]:
         yield Row("rack_cost_total", (rack, component, boundary, currency), amount)
     for boundary, grams in told.grams_total.items():
         yield Row("rack_co2e_grams_total", (rack, boundary), grams)
+    for (total, boundary), (_, joules) in told.booked_joules.items():
+        yield Row("rack_unbooked_joules_total", (rack, total, boundary), joules)
     for (kind, component, boundary), cost in told.per_million.items():
         yield Row("rack_cost_per_million_tokens", (rack, kind, component, boundary, money), cost)
     for (kind, boundary), grams in told.grams_per_million.items():

@@ -86,6 +86,7 @@ class GpuFigures:
     ecc_errors_total: Mapping[str, float] = field(default_factory=dict)
     nvlink_bytes_total: Mapping[str, float] = field(default_factory=dict)
     nvlink_errors_total: Mapping[str, float] = field(default_factory=dict)
+    c2c_errors_total: Mapping[str, float] = field(default_factory=dict)
     xid_errors_total: Mapping[int, float] = field(default_factory=dict)
     pcie_replays_total: float | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
@@ -194,6 +195,8 @@ class Snapshot:
     """Whether each GPU belongs to a deployment, by number."""
     model_energy: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """Joules of each model by model and boundary, of GPUs that worked for nothing else."""
+    gpus_absent: int = 0
+    """GPUs that somebody said are here, and that were never seen."""
     spans_nodes: bool = False
     """Its tokens and its joules belong together only over several nodes (T24)."""
     crosschecks: Mapping[tuple[str, str], float] = field(default_factory=dict)
@@ -202,6 +205,8 @@ class Snapshot:
     """What each boundary draws beside the one inside it."""
     meters: Mapping[tuple[str, str, str], bool] = field(default_factory=dict)
     """Whether each power meter beside the GPUs answers, by source, part and unit."""
+    meter_energy: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
+    """How the total of each that answers is known: counter, coarse_counter (kWh) or integrated."""
     carbon: CarbonReading | None = None
     """What electricity emits, as a feed tells it."""
     site: Site = NO_SITE

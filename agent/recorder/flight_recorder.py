@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from agent.diagnose.diagnosis import Memory
+    from agent.diagnose.rack_signs import RackSigns
     from agent.diagnose.signs import NodeSigns
     from agent.measure.incident import Incident
     from agent.measure.reading import Moment
@@ -68,18 +69,24 @@ class _Open:
 
 
 class FlightRecorder:
-    """Takes what diagnosis is given; cuts the time around an incident out of it."""
+    """Takes what the diagnosis of a node or a rack is given; cuts the time around an incident out of it."""
 
     def __init__(self, memory_bytes: int, facts: Mapping[str, str], keep: Keep) -> None:
-        """`facts` say who records; `keep` takes what is to be written and must not wait."""
+        """`facts` say who records what; `keep` takes what is to be written and must not wait."""
         self._ring = Ring(memory_bytes)
         self._facts, self._keep = facts, keep
         self._open: dict[str, _Open] = {}
+        self._told: tuple[Incident, ...] = ()
         self._at: Moment | None = None
         self._broken = False
+        self.settle_seconds = 0.0
+        """What is told is written so long after: where not every moment is recorded, a replay is later."""
 
-    def take(self, before: Memory, signs: NodeSigns, incidents: Iterable[Incident]) -> None:
-        """Take one moment: what was remembered before it, what was seen, and what is told of it."""
+    def take(
+        self, signs: NodeSigns | RackSigns, incidents: tuple[Incident, ...], before: Memory | None = None
+    ) -> None:
+        """Take one moment: what was seen, what is told of it, and of a node what was remembered before it."""
+        self._told = incidents
         try:
             line = line_of_signs(signs)
         except TypeError as error:  # text that is no Unicode, a number beyond 64 bits
@@ -88,8 +95,13 @@ class FlightRecorder:
             self._broken = True
             return
         self._at = signs.at
-        self._ring.take(signs.at.monotonic_seconds, line, lambda: _usual_line(before))
+        usual = None if before is None else lambda: _usual_line(before)
+        self._ring.take(signs.at.monotonic_seconds, line, usual)
         self._follow(signs.at, incidents)
+
+    def known(self, incident: str) -> Incident | None:
+        """Return the incident of this id as it was told last."""
+        return next((each for each in self._told if each.id == incident), None)
 
     def covers(self, incident: Incident) -> bool:
         """Whether memory still holds the beginning of an incident."""
@@ -102,9 +114,9 @@ class FlightRecorder:
             return None
         return self._cut(incident, self._monotonic(incident.started))
 
-    def finish(self, incidents: Iterable[Incident]) -> None:
+    def finish(self) -> None:
         """Keep what stands: the daemon ends."""
-        for each in incidents:
+        for each in self._told:
             if each.id in self._open:
                 self._write(each, self._open[each.id])
 
@@ -118,7 +130,7 @@ class FlightRecorder:
             elif each.ended is not None and at.unix_seconds - each.ended >= TAIL_SECONDS:
                 self._write(each, self._open.pop(each.id))
             elif each.ended is None and now >= known.again_at:
-                known.again_at = now + AGAIN_SECONDS
+                known.again_at = now + (FIRST_AGAIN_SECONDS if known.begins is None else AGAIN_SECONDS)
                 if self._goes_on(known):
                     known.again_at = float("inf")
                 else:
@@ -127,9 +139,11 @@ class FlightRecorder:
     def _begin(self, at: Moment, incident: Incident) -> None:
         if len(self._open) >= MOST_OPEN:
             return
-        first = self._monotonic(incident.started)
-        self._open[incident.id] = opened = _Open(first, at.monotonic_seconds + FIRST_AGAIN_SECONDS)
-        self._write(incident, opened)
+        first, now = self._monotonic(incident.started), at.monotonic_seconds
+        wait = self.settle_seconds
+        self._open[incident.id] = opened = _Open(first, now + (wait or FIRST_AGAIN_SECONDS))
+        if not wait:
+            self._write(incident, opened)
 
     def _monotonic(self, unix_seconds: float) -> float:
         """Return a moment on the clock of the lines."""
@@ -163,7 +177,6 @@ class FlightRecorder:
         plain: dict[str, Any] = {
             "format": FORMAT,
             "version": VERSION,
-            "scope": "node",
             **self._facts,
             "written": None if at is None else [at.monotonic_seconds, at.unix_seconds],
             "incident": to_plain(incident),

@@ -1,20 +1,22 @@
 """Lines of a recording: what a diagnosis was given at one moment, as one line of JSON, and back.
 
-A record of `agent/diagnose/signs.py` becomes a row: its fields in their order, which the head of a recording
-names. So a field that is added there is recorded without a word here, and a row of an older or a newer
-rackwatt is read by the names of its fields. What comes back is believed in nothing: types and
-sizes are checked.
+A record of `signs.py`, `host_signs.py` or `rack_signs.py` of `agent/diagnose` becomes a row: its fields in
+their order, which the head of a recording names. So a field that is added there is recorded without a word
+here, and a row of an older or a newer rackwatt is read by the names of its fields. What comes back is
+believed in nothing: types and sizes are checked.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from agent.diagnose import host_signs, signs
+from agent.diagnose import host_signs, rack_signs, signs
+from agent.diagnose.rack_signs import RackSigns
 from agent.diagnose.signs import EngineSigns, GpuSigns, NodeSigns, UnitSigns
 from agent.measure.reading import Moment
 from agent.measure.series import Point
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 RECORDS: dict[str, Any] = {
     name: kind
-    for name, kind in {**vars(host_signs), **vars(signs), "Moment": Moment}.items()
+    for name, kind in {**vars(host_signs), **vars(signs), **vars(rack_signs), "Moment": Moment}.items()
     if isinstance(kind, type) and dataclasses.is_dataclass(kind)
 }
 """Every record that a line is made of, by its name."""
@@ -47,9 +49,10 @@ class LineError(ValueError):
     """A line is not what a recording has; says what is wrong with it."""
 
 
-def line_of_signs(signs: NodeSigns) -> bytes:
-    """Write one moment of a node down."""
-    return orjson.dumps({"signs": signs}, default=_plain, option=OPTIONS)
+def line_of_signs(signs: NodeSigns | RackSigns) -> bytes:
+    """Write one moment of a node or a rack down."""
+    kind = "rack" if isinstance(signs, RackSigns) else "signs"
+    return orjson.dumps({kind: signs}, default=_plain, option=OPTIONS)
 
 
 def _plain(value: Any) -> Any:
@@ -73,6 +76,14 @@ def signs_of_line(plain: Any, columns: Columns) -> NodeSigns:
         raise LineError(f"{error.__class__.__name__}: {printable(str(error))}") from error
 
 
+def rack_signs_of_line(plain: Any, columns: Columns) -> RackSigns:
+    """Read one moment of a rack. Raises LineError."""
+    try:
+        return _record(RackSigns, plain, columns)  # type: ignore[no-any-return]  # made by its class
+    except (KeyError, ValueError, TypeError, OverflowError) as error:
+        raise LineError(f"{error.__class__.__name__}: {printable(str(error))}") from error
+
+
 def _unit(plain: Any, gpus: Mapping[int, GpuSigns], columns: Columns) -> UnitSigns:
     row = dict(zip(columns["UnitSigns"], _list(plain), strict=True))
     own = tuple(gpus[_whole(number)] for number in _list(row.pop("gpus")))
@@ -87,24 +98,32 @@ def _record(kind: Any, plain: Any, columns: Columns) -> Any:
 def _filled(kind: Any, row: Mapping[str, Any], columns: Columns) -> Any:
     """Make a record of the values that it knows; those that only a newer rackwatt knows are left out."""
     known = {}
-    for field in dataclasses.fields(kind):
-        if field.name in row:
-            value = row[field.name]
+    for name, reader in _readers(kind).items():
+        if name in row:
+            value = row[name]
             made = isinstance(value, tuple)  # by us: JSON has lists
-            known[field.name] = value if made else _read(str(field.type), value, columns)
+            known[name] = value if made else reader(value, columns)
     return kind(**known)
 
 
-def _read(type_: str, value: Any, columns: Columns) -> Any:
-    """Read a value by how its field is annotated."""
+@cache
+def _readers(kind: Any) -> Mapping[str, Callable[[Any, Columns], Any]]:
+    return {field.name: _reader(str(field.type)) for field in dataclasses.fields(kind)}
+
+
+@cache
+def _reader(type_: str) -> Callable[[Any, Columns], Any]:
+    """Return what reads a value, by how its field is annotated."""
     if type_.endswith(" | None"):
-        return None if value is None else _read(type_.removesuffix(" | None"), value, columns)
+        some = _reader(type_.removesuffix(" | None"))
+        return lambda value, columns: None if value is None else some(value, columns)
     if type_.startswith("tuple[") and type_.endswith(", ...]"):
-        inner = type_.removeprefix("tuple[").removesuffix(", ...]")
-        return tuple(_read(inner, each, columns) for each in _list(value))
+        each = _reader(type_.removeprefix("tuple[").removesuffix(", ...]"))
+        return lambda value, columns: tuple(each(one, columns) for one in _list(value))
     if type_ in RECORDS:
-        return _record(RECORDS[type_], value, columns)
-    return READERS[type_](value)
+        return lambda value, columns: _record(RECORDS[type_], value, columns)
+    reader = READERS[type_]
+    return lambda value, _columns: reader(value)
 
 
 def _list(value: Any) -> list[Any]:

@@ -10,15 +10,18 @@ import orjson
 
 from agent.diagnose.replay import Usual, usual_of
 from agent.recorder.flight_recorder import FORMAT, VERSION
-from agent.recorder.lines import LineError, signs_of_line
+from agent.recorder.lines import LineError, rack_signs_of_line, signs_of_line
 from agent.wire.incident_codec import of_plain
 from agent.wire.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from agent.diagnose.rack_signs import RackSigns
     from agent.diagnose.signs import NodeSigns
     from agent.measure.incident import Incident
+
+    Step = NodeSigns | RackSigns | Usual
 
 MOST_PACKED_BYTES = 64 * 1024 * 1024
 MOST_INFLATED_BYTES = 256 * 1024 * 1024
@@ -47,7 +50,7 @@ class Recording:
     """Of the rackwatt that recorded it."""
     incident: Incident | None
     """As that one told it when it was written."""
-    steps: tuple[NodeSigns | Usual, ...]
+    steps: tuple[Step, ...]
     notes: tuple[str, ...] = ()
     """What a reader should know of the recording itself."""
 
@@ -57,7 +60,7 @@ class _Reader:
     """What has been read so far."""
 
     head: dict[str, Any] = field(default_factory=dict)
-    steps: list[NodeSigns | Usual] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
     last: float = float("-inf")
     notes: list[str] = field(default_factory=list)
 
@@ -74,12 +77,19 @@ class _Reader:
             self.head = _head(plain)
         elif not self.head:
             raise RecordingError("is no recording of rackwatt")
-        elif kind in {"signs", "usual"}:
+        elif kind in {"signs", "usual", "rack"}:
             self._step(number, kind, plain[kind])
 
     def _step(self, number: int, kind: str, plain: Any) -> None:
+        columns = self.head["columns"]
         try:
-            step = usual_of(plain) if kind == "usual" else signs_of_line(plain, self.head["columns"])
+            step: Step = (
+                usual_of(plain)
+                if kind == "usual"
+                else signs_of_line(plain, columns)
+                if kind == "signs"
+                else rack_signs_of_line(plain, columns)
+            )
         except (LineError, ValueError, TypeError, KeyError) as error:
             raise RecordingError(f"line {number}: {printable(str(error))}; the file is damaged") from error
         if isinstance(step, Usual):

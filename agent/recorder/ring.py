@@ -54,13 +54,14 @@ class Ring:
         """Moment of the oldest line; None while there is none."""
         return self._chunks[0].first if self._chunks else (self._first if self._open else None)
 
-    def take(self, seconds: float, line: bytes, begin: Callable[[], bytes]) -> None:
+    def take(self, seconds: float, line: bytes, begin: Callable[[], bytes] | None = None) -> None:
         """Take a line of this moment; each chunk begins with what `begin` gives."""
         if not self._most_bytes:
             return
         if not self._open:
             self._first = seconds
-            self._append(begin())
+            if begin is not None:
+                self._append(begin())
         self._append(line)
         self._last = seconds
         if seconds - self._first >= CHUNK_SECONDS or self._open_bytes >= CHUNK_BYTES:

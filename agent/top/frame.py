@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.top.cells import aligned, plain
+from agent.top.cost import cost_lines
 from agent.top.gpus import LEGENDS
 from agent.top.head import (
     count_line,
@@ -32,6 +33,7 @@ def frame(page: RackPage, status: Status, columns: int) -> str:
     blocks = [
         [*head, *incident_lines(page, columns), *trouble_lines(page, columns), *record_lines(page, columns)],
         ladder_lines(page, columns),
+        cost_lines(page, columns),
         _lines(node_table(page, choice, columns)),
         _lines(model_table(page, boundary_of(page, choice))) if page.models else [],
     ]

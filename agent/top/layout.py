@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.top.cells import Line, Span, Tone, cells_wide, clipped_line, greyed, line, padded, plain
+from agent.top.cost import cost_line, cost_lines
 from agent.top.gpus import LEGENDS
 from agent.top.head import (
     count_line,
@@ -60,6 +61,7 @@ def _body(watch: Watch, page: RackPage, choice: Choice, columns: int, *, tall: b
         output_line(page, columns),
         count_line(page, columns),
         *(clipped_line(each, columns) for each in _figures(watch, page, choice, columns, tall=tall)),
+        *cost_line(page, columns),
         *(clipped_line(each, columns) for each in shortened(troubles, TROUBLES[tall], columns, "w")),
         *record_lines(page, columns, RECORDS[tall]),
     ]
@@ -106,7 +108,8 @@ def why_lines(page: RackPage, columns: int) -> list[Line]:
     troubles = [*incident_lines(page, columns), *trouble_lines(page, columns)]
     record = record_lines(page, columns)
     nothing = [line(Span("nothing speaks against the figures, and nobody is missing", Tone.GOOD))]
-    return [*(troubles or nothing), *([()] if record else []), *record]
+    costs = cost_lines(page, columns, formulas=True)
+    return [*(troubles or nothing), *([()] if record else []), *record, (), *costs]
 
 
 HELP = """\

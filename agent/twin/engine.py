@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from agent.twin.grid import MILLI, PICO, STEP_NS
+from agent.twin.grid import MILLI, PICO, STEP_NS, STEPS_PER_SECOND
 from agent.twin.histogram import (
     INTER_TOKEN_BOUNDS,
     REQUEST_BOUNDS,
@@ -23,7 +23,7 @@ PREFILL_SHARE = 0.15
 """Share of the work that the scenario's usual prompts are; longer ones take more of it."""
 CACHE_AT_FULL_BATCH = 0.72
 CACHE_FULL = 0.995
-CACHE_GROWTH_STEPS = 50
+CACHE_GROWTH_STEPS = 5 * STEPS_PER_SECOND
 """Long contexts fill the cache within five seconds."""
 
 

@@ -117,6 +117,26 @@ class Scenario:
                 )
 
 
+def first_trays(scenario: Scenario, count: int) -> Scenario:
+    """Return a rack of the first trays alone, and what happens to them. Raises ConfigError."""
+    shape = scenario.rack
+    if not 1 <= count <= shape.trays:
+        raise binding.ConfigError(f"must be from 1 to {shape.trays}, the trays of scenario {scenario.name}")
+    events = [_kept(event, count) for event in scenario.events]
+    rates = shape.tray_tokens_per_second[:count]
+    return replace(
+        scenario,
+        rack=replace(shape, trays=count, tray_tokens_per_second=rates),
+        events=tuple(event for event in events if event is not None),
+    )
+
+
+def _kept(event: Event, count: int) -> Event | None:
+    """Return an event as far as it is about the first trays."""
+    trays = tuple(tray for tray in event.trays if tray < count)
+    return None if event.trays and not trays else replace(event, trays=trays)
+
+
 def names() -> tuple[str, ...]:
     """Names of the shipped scenarios."""
     return tuple(sorted(path.stem for path in SHIPPED.glob("*.yaml")))

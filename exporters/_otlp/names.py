@@ -154,9 +154,8 @@ def _attribute(metric: Metric, label: str) -> str:
     if label == "gpu":
         return ""
     of_tokens = "token" in metric.name or metric.name == "rack_record_ratio"
-    if (
-        label == "kind" and of_tokens and "cause" not in metric.labels
-    ):  # with a cause: the kind of an incident
+    # Beside a cause it is the kind of an incident, and that of its tokens has a label of its own.
+    if label == "token_kind" or (label == "kind" and of_tokens and "cause" not in metric.labels):
         return TOKEN_TYPE
     if metric.name in CONVENTIONS:
         special = {"sensor": "hw.sensor_location", "severity": "error.type"}

@@ -12,12 +12,13 @@ from fakes import scenes
 from playwright.sync_api import expect
 
 import agent
+from agent.measure.validity import Invalid, Validity
 from agent.wire.rack_codec import to_plain
 
 SHOTS = Path(agent.__file__).parents[1] / ".cache" / "screenshots"
 SIZES = {"phone": (390, 844), "desk": (1440, 900), "wall": (2560, 1440)}
 SCENES = {
-    "record": scenes.nvl72,
+    "record": scenes.billed,
     "troubles": scenes.with_troubles,
     "incidents": scenes.with_incidents,
     "one": scenes.workstation,
@@ -95,6 +96,89 @@ def test_what_is_not_quite_all_is_not_shown_as_all(server, opened):
 
     expect(page.locator("#card-record .big")).to_contain_text("99.9\u202f%")
     expect(page.locator("#card-rate .standing")).to_contain_text("99.9\u202f% covered")
+
+
+def cells_of(row):
+    return [cell.strip() for cell in row.locator("td .number").all_inner_texts()]
+
+
+def test_cost_and_emissions_stand_by_boundary_with_capacity_apart(server, opened):
+    told = to_plain(server.publish(scenes.billed()))["site"]
+    page = shown(opened())
+    rows = page.locator("#cost-table tbody tr")
+
+    expect(rows.locator("th span:first-child")).to_have_text(["gpu", "module", "node", "rack", "GPUs"])
+    expect(rows.locator("th .source")).to_have_text([*["energy"] * 4, "72 expected"])
+    rack, gpus = rows.nth(3), rows.nth(4)
+    per_hour = next(row["amount"] for row in told["cost_per_hour"] if row["boundary"] == "rack")
+    assert number_of(rack.locator("td").nth(0).get_attribute("title")) == pytest.approx(per_hour, rel=1e-5)
+    assert cells_of(rack) == ["13.04", "0.00329", "65.2", "16.4", "3.62", "15.9"]
+    assert cells_of(gpus) == ["237.60", "0.0599", "", "", "66.00", ""]
+    expect(rack.locator("td").nth(3)).to_have_attribute("title", re.compile("0.0000164 g a token"))
+
+
+def test_inputs_formulas_and_what_is_missing_stand_beside_the_cost(server, opened):
+    server.publish(scenes.billed())
+    page = shown(opened())
+    card = page.locator("#cost")
+
+    expect(card.locator(".standing")).to_have_text(
+        "0.08\u202fUSD a kWh · PUE 1.2 (report of 2026) · 3.3\u202fUSD a GPU-hour · "
+        "400\u202fg CO₂e a kWh (supplier, 2026)"
+    )
+    expect(card.locator(".warn li")).to_have_text(
+        "CO₂e so far lacks 12.0\u202f% of the energy at rack (16.3\u202fMJ): nobody knew what it emitted"
+    )
+    card.get_by_text("How it is reckoned").click()
+    expect(card.locator(".formulas")).to_contain_text(
+        "energy per million tokens = 1e6 / tokens_per_joule / 3.6e6 * price_per_kwh * pue"
+    )
+
+
+def test_what_does_not_cost_anything_knowable_says_why(server, opened):
+    """A node alone, with a price for energy and nothing else; of its tokens nothing is valid at `module`."""
+    alone = scenes.shared()
+    invalid = Validity("rack_tokens_per_joule_module", 10.0, frozenset({Invalid.METERS_DISAGREE}))
+    per_million = {key: cost for key, cost in alone.site.per_million.items() if key[2] != "module"}
+    site = replace(alone.site, per_million=per_million)
+    server.publish(replace(alone, validity=(*alone.validity[:2], invalid), site=site))
+    page = shown(opened())
+    card = page.locator("#cost")
+    module = card.locator("tbody tr", has_text="module")
+
+    expect(card.locator(".warn li")).to_have_text(
+        [
+            "no figure for GPUs: site.price_per_gpu_hour is not set",
+            "no figure for CO₂e: neither site.grams_co2e_per_kwh nor collectors.carbon is set",
+        ]
+    )
+    assert cells_of(module)[:4] == [cells_of(module)[0], DASH, DASH, DASH]
+    expect(module.locator("td").nth(1)).to_contain_text("meters disagree")
+    expect(card.locator("thead th").last).to_be_hidden()
+
+
+def test_where_no_price_is_set_that_is_said_and_nothing_shown(server, opened):
+    server.publish(scenes.nvl72())
+    page = shown(opened())
+
+    expect(page.locator("#cost")).to_be_hidden()
+    expect(page.locator("#card-ladder .standing")).to_contain_text("no cost: no price is set (site)")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_boundary_has_a_line_of_its_own(server, opened, scheme):
+    feed(server, scenes.billed)
+    page = shown(opened(color_scheme=scheme))
+    power = page.locator("#plots .plot").nth(1)
+    expect(power.locator(".line")).to_have_count(5)
+    looks = power.locator(".line").evaluate_all(
+        "all => all.map((line) => [getComputedStyle(line).stroke, getComputedStyle(line).strokeDasharray])"
+    )
+
+    assert len({colour for colour, _ in looks}) == 5
+    assert len({dashes for _, dashes in looks}) >= 4
+    names = [text.split()[0] for text in power.locator(".plot-readout .key").all_inner_texts()]
+    assert names == ["gpu", "module", "node", "rack", "facility"]
 
 
 def test_without_members_of_a_record_no_record_is_shown(server, opened):
@@ -381,6 +465,24 @@ def test_what_nobody_knows_to_be_lost_is_not_told_as_lost(server, opened):
     )
 
 
+def test_an_incident_links_to_its_recording_here_or_at_its_node(server, opened):
+    rack = scenes.with_incidents(seconds=600.0)
+    places = (
+        "",
+        "/api/v1/incidents/tray-03/x/1/recording",
+        "http://tray-07:9744/api/v1/incidents/y/recording",
+    )
+    told = [replace(each, recording=place) for each, place in zip(rack.incidents, places, strict=False)]
+    server.publish(replace(rack, incidents=tuple(told)))
+    page = shown(opened())
+    links = page.locator("#incidents-list a.recording:visible")
+    links.first.wait_for()
+
+    assert sorted(link.evaluate("link => link.href") for link in links.all()) == sorted(
+        [f"{server.url}{places[1]}", places[2]]
+    )
+
+
 def test_evidence_is_opened_by_keyboard_and_stays_open_while_figures_come(server, opened):
     server.publish(scenes.with_incidents(seconds=600.0))
     page = shown(opened())
@@ -485,6 +587,18 @@ def test_hundreds_of_nodes_are_a_cell_each(server, opened):
     expect(page.locator("#nodes-table tbody tr")).to_have_count(200)
 
 
+def test_a_hall_keeps_its_nodes_while_only_the_figures_of_its_rack_come(server, opened):
+    server.publish(scenes.many(300))
+    page = shown(opened())
+    for second in range(2):
+        server.publish(scenes.many(300, seconds=2000.0 + second))
+    expect(page.locator("#link-text")).to_contain_text("live, each second, nodes each 5 s")
+
+    expect(page.locator("#rack .cell")).to_have_count(300)
+    expect(page.locator("#link-text")).to_contain_text("nodes each 5 s · ")
+    assert page.complaints == []
+
+
 def test_a_thousand_nodes_are_drawn_well_within_a_second(server, opened):
     """Not a benchmark: a page that cannot keep up with one event a second would be many times over this."""
     server.publish(scenes.many(1000))
@@ -504,7 +618,9 @@ def test_a_node_alone_shows_its_gpus(server, opened):
     expect(page.locator("h1")).to_have_text("deskbox")
     expect(page.locator("#nodes-title")).to_have_text("GPUs")
     expect(page.locator("#nodes-table tbody tr")).to_have_count(1)
-    expect(page.locator("#card-ladder .standing")).to_have_text("no meter at: module, node, rack, facility")
+    expect(page.locator("#card-ladder .standing")).to_have_text(
+        "no meter at: module, node, rack, facility · no cost: no price is set (site)"
+    )
     expect(page.locator("#readout")).to_contain_text("throttling unknown")
 
 

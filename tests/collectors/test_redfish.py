@@ -174,6 +174,42 @@ async def test_the_shelves_of_a_manager_are_added_and_pdus_cross_check_them():
     }
 
 
+async def test_kilowatt_hours_of_the_racks_meters_are_told_as_coarse_counters():
+    reading = await told(trees.rack_manager(pdus=(132_400.0,)), boundary=Boundary.RACK)
+
+    assert [meter.coarse_joules for meter in reading.meters] == [1234.5 * 3.6e6] * 3
+    assert [meter.energy_joules for meter in reading.meters] == [None] * 3
+
+
+async def test_the_count_of_a_whole_life_is_read_before_one_that_can_be_reset():
+    tree = trees.rack_manager((), (4000.0,))
+    place = f"{trees.V1}/PowerEquipment/RackPDUs/RackPDU0/Metrics"
+    tree[place]["EnergykWh"] = {"Reading": 12.5, "LifetimeReading": 98_765.4}
+    reading = await told(tree, boundary=Boundary.RACK)
+
+    assert reading.meters[0].coarse_joules == pytest.approx(98_765.4 * 3.6e6)
+
+
+async def test_a_meter_that_counts_joules_needs_no_kilowatt_hours():
+    tree = trees.power_shelf()
+    tree[f"{trees.CHASSIS}/powershelf"]["EnvironmentMetrics"] = trees.to(
+        f"{trees.CHASSIS}/powershelf/EnvironmentMetrics"
+    )
+    told_of = {"EnergyJoules": {"Reading": 5.0e9}, "EnergykWh": {"Reading": 1388.9}}
+    tree |= trees.metrics(f"{trees.CHASSIS}/powershelf/EnvironmentMetrics", 16_000.0, **told_of)
+    (first, *_) = (await told(tree, boundary=Boundary.RACK)).meters
+
+    assert (first.energy_joules, first.coarse_joules) == (5.0e9, None)
+
+
+async def test_kilowatt_hours_of_a_node_are_not_read():
+    """Its rack reckons windows of seconds from the node's total: steps of hours would be no window."""
+    tree = trees.gb300_tray()
+    tree[f"{trees.CHASSIS}/Chassis_0/EnvironmentMetrics"]["EnergykWh"] = {"Reading": 77.0}
+
+    assert (await told(tree)).meters[0].coarse_joules is None
+
+
 async def test_outlets_of_a_pdu_are_never_asked_for():
     async with (
         Bmc(trees.rack_manager((), (4000.0, 4100.0))) as bmc,
@@ -373,6 +409,7 @@ async def test_the_password_is_in_no_message(secret):
         ({"url": "https://bmc-07/redfish/v1/Chassis"}, "scheme, host and port alone"),
         ({"url": "https://bmc-07", "username": "u"}, "set both or none"),
         ({"url": "https://bmc-07", "follow_redirects": True}, "nothing elsewhere"),
+        ({"url": "https://pdu", "boundary": Boundary.RACK, "node": "x"}, "the BMC of a member"),
         ({"url": "https://bmc-07", "meter": "//evil/redfish/v1/x"}, "no path under /redfish/"),
     ],
 )
@@ -384,6 +421,20 @@ def test_a_target_that_cannot_be_right_is_refused(wrong, why):
 def test_a_machine_has_one_controller():
     with pytest.raises(ValueError, match="which has one controller"):
         Settings(targets=(Target(url="https://a"), Target(url="https://b")))
+    with pytest.raises(ValueError, match="two are the controller of node 'tray-07'"):
+        Settings(targets=(Target(url="https://a", node="tray-07"), Target(url="https://b", node="tray-07")))
+
+
+def test_a_racks_daemon_may_read_the_controllers_of_its_nodes_beside_its_own():
+    own, *others = Target(url="https://own"), *(Target(url=f"https://{n}", node=f"tray-{n}") for n in "12")
+
+    assert len(Settings(targets=(own, *others)).targets) == 3
+
+
+async def test_the_meter_of_a_members_controller_says_whose_it_is():
+    (first, _) = (await told(trees.gb300_tray(), node="tray-07")).meters
+
+    assert (first.part, first.node, first.power_watts) == ("node", "tray-07", 6120.0)
 
 
 # ---- the doctor

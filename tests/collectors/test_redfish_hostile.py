@@ -49,8 +49,8 @@ async def failure(source):
 
 async def test_a_slow_controller_is_looked_at_over_several_rounds_and_says_so(read):
     async with Bmc(trees.old_server()) as bmc:
-        bmc.mood.wait_seconds = 0.08
-        source = read(bmc, settings={"timeout": 0.15})
+        bmc.mood.wait_seconds = 0.1
+        source = read(bmc, settings={"timeout": 0.5})
         first = await source.collect(now(), None)
         while source.plan is None:
             await source.collect(now(), None)

@@ -39,6 +39,38 @@ def test_what_is_seen_is_booked_as_it_is_seen():
     assert books.reckoned().lost_tokens == pytest.approx(20 * 300.0)
 
 
+def seen(books, seconds, asked, rate=0.0):
+    """Books after moments in each of which so much is seen to be asked for."""
+    for second in seconds:
+        books = stepped(books, float(second), Moment(float(second), 1.0, rate, 2000.0), asked)
+    return books
+
+
+def test_once_it_is_seen_again_nothing_of_the_time_before_is_left_out():
+    books = seen(blind(100), range(101, 121), 1000.0)
+
+    assert books.reckoned().lost_tokens == pytest.approx(120_000.0)
+
+
+def test_what_is_seen_of_the_last_moments_without_sight_is_not_believed():
+    """A flow over four seconds that began before it could be seen is a flow of nothing known."""
+    books = seen(blind(10), range(11, 14), 0.0)
+
+    assert seen(books, range(14, 31), 1000.0).reckoned().lost_tokens == pytest.approx(30_000.0)
+
+
+def test_while_it_is_not_seen_it_is_as_it_was_seen_last_and_not_long_ago():
+    books = seen(seen(OPEN, range(1, 21), 700.0), range(21, 41), 500.0)
+
+    assert books.held.rate == 500.0
+
+
+def test_what_was_made_beyond_what_was_asked_for_was_due():
+    books = seen(OPEN, range(1, 11), 700.0, rate=900.0).reckoned()
+
+    assert (books.due_tokens, books.lost_tokens) == pytest.approx((9000.0, 0.0))
+
+
 def test_where_it_came_in_bursts_it_comes_as_it_came_before():
     books = blind(10, Loss(before=Seen(0.0, 1000.0), bursts=(500.0, 1500.0), side_seconds=2.0), rate=800.0)
 

@@ -17,6 +17,7 @@ EVENTS = {
     "a crash": "{kind: engine_crash, at: 30s, lasts: 20s, engines: [1]}",
     "a lost GPU": "{kind: gpu_lost, at: 30s, lasts: 20s, gpus: [1]}",
     "a full cache": "{kind: kv_saturation, at: 30s, lasts: 30s}",
+    "a low limit": "{kind: power_cap, at: 30s, lasts: 30s, watts: 700}",
     "a tray that is off": "{kind: node_down, at: 30s, lasts: 20s}",
 }
 

@@ -3,58 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from fakes.rack_moments import GPU, away, member, rack
 
-from agent.diagnose.rack_diagnosis import RackMemory, rack_diagnosed
+from agent.diagnose.rack_diagnosis import RackMemory, rack_diagnosed, told_by_members
+from agent.diagnose.rack_signs import rack_signs_of
 from agent.measure.engine import TokenKind
 from agent.measure.incident import Cause, Incident, Kind, Severity
-from agent.measure.rack_snapshot import MemberFigures, MemberGpu, RackSnapshot
-from agent.measure.reading import Moment
-
-GPU = MemberGpu(0, "GPU-0", up=True, power_limit_watts=1400.0, temperature_celsius=60.0, clock_hertz=2.07e9)
-
-
-def member(number, rate=1000.0, **changes):
-    told = MemberFigures(
-        node=f"tray-{number:02d}",
-        url=f"http://tray-{number:02d}:9744",
-        up=True,
-        models=("llama",),
-        tokens_per_second={TokenKind.OUTPUT: rate},
-        gpus=(GPU,),
-        in_flight=100.0,
-    )
-    return replace(told, **changes)
-
-
-def away(number):
-    return member(number, up=False, why="timed_out: no answer", tokens_per_second={}, in_flight=None)
-
-
-def rack(second, *members):
-    return RackSnapshot(
-        sequence=second,
-        at=Moment(5000.0 + second, 1_760_000_000.0 + second),
-        rack="r12",
-        of_one=False,
-        window_seconds=10.0,
-        tokens_per_second={},
-        tokens_total={},
-        backfilled_tokens_total={},
-        power_watts={},
-        power_sources={},
-        energy_joules_total={},
-        tokens_per_joule={},
-        coverage=1.0,
-        validity=(),
-        nodes_expected=len(members),
-        nodes_reporting=len(members),
-        missing=(),
-        drained=(),
-        gpus_expected=0,
-        gpus_reporting=0,
-        models=(),
-        members=members,
-    )
 
 
 def lived(*stretches):
@@ -63,7 +17,8 @@ def lived(*stretches):
     for seconds, members in stretches:
         for _ in range(seconds):
             second += 1
-            memory = rack_diagnosed(memory, rack(second, *members))
+            seen = rack(second, *members)
+            memory = rack_diagnosed(memory, rack_signs_of(seen), told_by_members(seen))
     return memory.incidents
 
 
@@ -91,10 +46,42 @@ def test_a_member_that_is_asked_for_less_is_no_straggler():
     assert lived((300, (*FOUR[:3], member(3, 800.0, in_flight=80.0)))) == ()
 
 
+def prompted(number, prompt, rate=1000.0, cached=0.0, **changes):
+    rates = {TokenKind.OUTPUT: rate, TokenKind.PROMPT: prompt, TokenKind.PROMPT_CACHED: cached}
+    return member(number, tokens_per_second=rates, **changes)
+
+
+PROMPTED = tuple(prompted(number, 2000.0) for number in range(3))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "cached", "told"), [(2400.0, 0.0, 0), (2400.0, 600.0, 1), (1000.0, 0.0, 1)]
+)
+def test_a_member_whose_prompts_are_longer_does_other_work(prompt, cached, told):
+    wasteful = {(TokenKind.OUTPUT, "gpu"): 0.8}
+    like = [replace(each, tokens_per_joule={(TokenKind.OUTPUT, "gpu"): 1.0}) for each in PROMPTED]
+
+    assert len(lived((120, (*PROMPTED, prompted(3, prompt, 900.0, cached))))) == told
+    assert len(lived((120, (*like, prompted(3, prompt, cached=cached, tokens_per_joule=wasteful))))) == told
+
+
 def test_a_straggler_that_caught_up_is_over_after_half_a_minute():
     (straggler,) = lived((120, SLOW), (31, FOUR))
 
     assert straggler.ended is not None
+
+
+@pytest.mark.parametrize("wrong", ["straggler", "efficiency"])
+def test_while_it_may_be_over_it_is_told_as_it_was_and_not_as_what_denies_it(wrong):
+    capped = (replace(GPU, power_limit_watts=1000.0),)
+    slow = member(3, 900.0, gpus=capped)
+    hungry = thrifty(3, 0.8, gpus=capped)
+    usual, worse = (FOUR, slow) if wrong == "straggler" else (ALIKE, hungry)
+    (stood,) = lived((90, (*usual[:3], worse)))
+    (over,) = lived((90, (*usual[:3], worse)), (60, usual))
+
+    assert over == replace(stood, ended=over.ended)
+    assert (over.cause, over.kind) == (Cause.POWER_CAP, wrong)
 
 
 @pytest.mark.parametrize(

@@ -80,10 +80,11 @@ class Replay:
         first = capture.engine[0]
         self.served = Served(Traits(cache_tokens=int(first.get("cache", 400_000))), Asked(1.0), seed)
         self.pressed, self.totals, self.oom_kills = {}, defaultdict(float), 0.0
+        self.hidden = False
         self.node = ReplayedNode(self.page, self.gpus, host=self.host if capture.host else None)
 
     def page(self, _):
-        if self.served.down:
+        if self.served.down or self.hidden:
             raise SourceError(Reason.UNREACHABLE, "connection refused")
         return self.served.page()
 
@@ -131,6 +132,7 @@ class Replay:
         numbers = {"per_second": float, "prompt": float, "output": float, "clients": int}
         served.asked = replace(served.asked, **{k: numbers[k](v) for k, v in told.items() if k in numbers})
         served.pace = float(told.get("pace", served.pace))
+        self.hidden = told.get("hidden", str(int(self.hidden))) == "1"
         if told.get("down") == "1":
             served.stop()
         elif told.get("down") == "0":

@@ -98,6 +98,8 @@ def well_gpu():
         throttle_active=frozenset({"sw_power_cap"}),
         nvlinks={"active": 17, "inactive": 1},
         nvlink_worst=(7, 3),
+        c2c_links={"active": 9, "low_power": 0, "inactive": 1},
+        c2c_slowest_bytes_per_second=44.712e9,
         remapped_rows={"correctable": 0, "pending": 1},
         recovery_action="none",
         placement=Placement(
@@ -126,6 +128,7 @@ def well_gpu():
         ecc_errors_total={"corrected": 3, "uncorrected": 0},
         nvlink_bytes_total={"tx": 4.01e15, "rx": 3.98e15},
         nvlink_errors_total={"link_recovery": 3, "symbol": 120, "replay": 2, "crc_flit": 1},
+        c2c_errors_total={"interrupt": 0, "replay": 2, "replay_b2b": 0},
         xid_errors_total={48: 0, 79: 1},
         pcie_replays_total=5,
         sources={"all others": "nvml", "active_ratio": "dcgm_exporter"},
@@ -214,6 +217,7 @@ def rack():
             grams_total={"rack": 61_250.0},
             per_million={(output, "energy", "gpu"): 0.0021, (output, "capacity", ""): 0.06},
             grams_per_million={(output, "gpu"): 10.7},
+            booked_joules={("co2e", "rack"): (5.0e8, 2.5e7)},
         ),
         coverage=0.5,
         validity=(

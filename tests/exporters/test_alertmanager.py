@@ -12,7 +12,7 @@ from fakes.page_server import Answer, PageServer
 from agent.measure.alerts import MOST_OWED, AlertBook, Choice, Scope, alert_of, alerts_of
 from agent.measure.incident import Cause, Severity
 from agent.measure.push import PushError
-from agent.measure.reading import Moment, Reason
+from agent.measure.reading import Moment
 from exporters.alertmanager import Settings, build, examine
 
 NOW = 1_800_000_500.0
@@ -61,6 +61,26 @@ def test_what_is_unknown_is_no_label_and_without_an_address_there_is_no_link():
 
     assert not {"gpu", "model", "rack"} & alert.labels.keys()
     assert not {"link", "explain", "recording"} & alert.annotations.keys()
+
+
+@pytest.mark.parametrize(
+    ("told", "page", "annotation"),
+    [
+        (
+            "/api/v1/incidents/a/recording",
+            "http://rack:9744/",
+            "http://rack:9744/api/v1/incidents/a/recording",
+        ),
+        ("/api/v1/incidents/a/recording", "", None),
+        ("http://tray-03:9744/r", "", "http://tray-03:9744/r"),
+        ("", "http://rack:9744/", None),
+    ],
+    ids=["ours", "of an unknown address", "of a member", "none"],
+)
+def test_an_alert_says_where_the_recording_is(told, page, annotation):
+    alert = alert_of(replace(STANDS, recording=told), "r12", page)
+
+    assert alert.annotations.get("recording") == annotation
 
 
 @pytest.mark.parametrize(
@@ -191,26 +211,6 @@ async def test_every_one_of_a_cluster_is_told_and_one_that_takes_it_is_enough(at
         await pusher.close()
 
         assert len(one.requests) == len(two.requests) == 1
-
-
-@pytest.mark.parametrize(
-    ("status", "reason", "again"),
-    [
-        (500, "unreachable", True),
-        (429, "unreachable", True),
-        (401, "denied", True),
-        (404, "unsupported", True),
-        (400, "malformed", False),
-    ],
-)
-async def test_what_an_answer_means(at, status, reason, again):
-    async with PageServer({PATH: Answer(status=status)}) as server:
-        pusher = build(Settings(urls=(server.url,)))
-        with pytest.raises(PushError) as refused:
-            await pusher.send(pusher.encode(at(0, STANDS)))
-        await pusher.close()
-
-    assert (refused.value.reason, refused.value.again) == (Reason(reason), again)
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,7 @@ def test_the_kind_of_an_incident_is_no_kind_of_tokens():
         "rackwatt.scope",
         "rackwatt.kind",
         "rackwatt.cause",
+        "gen_ai.token.type",
     )
 
 

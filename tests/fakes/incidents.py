@@ -106,4 +106,5 @@ def worded(words: str, node: str) -> Incident:
     """One whose every word comes from outside."""
     evidence = (Evidence(words, words, 0, None, 2.0, words),)
     named = replace(power_capped(node), id=words, model=words, engine_instance=words)
+    named = replace(named, recording=f"javascript:{words}")
     return replace(named, gpu=0, evidence=evidence, summary=words)

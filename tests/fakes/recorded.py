@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from agent.diagnose.signs import NodeSigns
     from agent.measure.incident import Incident
 
-FACTS = {"rackwatt": "0.1.0", "node": "tray-00", "rack": "r12", "boot_id": "boot-1"}
+FACTS = {"scope": "node", "rackwatt": "0.1.0", "node": "tray-00", "rack": "r12", "boot_id": "boot-1"}
 MODEL = "meta-llama/Llama-2-70b-chat-hf"
 
 
@@ -38,7 +38,7 @@ def recorded(event: str, seconds: int, memory_bytes: int = 4 << 20) -> Recorded:
         assert node.snapshot is not None
         signs, before = signs_of(node.snapshot), memory
         memory = diagnosed(memory, signs)
-        told.recorder.take(before, signs, memory.incidents)
+        told.recorder.take(signs, memory.incidents, before)
         told.signs.append(signs)
     told.incidents = memory.incidents
     return told

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 from fakes.incidents import engine_down, not_reporting, power_capped, unexplained, worded
 
 from agent.measure.engine import Latency, TokenKind
+from agent.measure.ladder import Remainder
 from agent.measure.limiter import Limit, Limiter, LimitEvidence
+from agent.measure.rack_site import Beside, Pricing, live_costs
 from agent.measure.rack_snapshot import (
     DeploymentFigures,
     MemberFigures,
@@ -20,6 +23,7 @@ from agent.measure.rack_snapshot import (
 from agent.measure.reading import Moment
 from agent.measure.records import BY_NAME
 from agent.measure.service import LatencyFigures, ServiceFigures
+from agent.measure.site import Site, Stated, capacity_cost, co2e_grams, energy_cost
 from agent.measure.validity import Invalid, Validity
 
 OUTPUT, PROMPT = TokenKind.OUTPUT, TokenKind.PROMPT
@@ -147,6 +151,62 @@ def nvl72(sequence: int = 1, seconds: float = 1000.0) -> RackSnapshot:
     return rack_of(members, sequence, seconds=seconds)
 
 
+SITE = Site(
+    pue=Stated(1.2, "report of 2026"),
+    currency="USD",
+    price_per_kwh=0.08,
+    price_per_gpu_hour=3.3,
+    grams_co2e_per_kwh=Stated(400.0, "supplier", "2026"),
+)
+AROUND = {"node": 1.35, "rack": 1.45, "facility": 1.45 * 1.2}
+"""What boundaries draw, over what the GPUs do."""
+
+
+def billed(sequence: int = 1, seconds: float = 1000.0, site: Site = SITE) -> RackSnapshot:
+    """The record's rack with a meter at every boundary, and its costs; 12 % of its energy nobody rated."""
+    whole = nvl72(sequence, seconds)
+    of_gpus = whole.power_watts["gpu"]
+    watts = {**whole.power_watts, **{at: of_gpus * times for at, times in AROUND.items()}}
+    ratios = {(OUTPUT, at): whole.tokens_per_second[OUTPUT] / told for at, told in watts.items()}
+    joules = {at: told * seconds for at, told in watts.items()}
+    steps = pairwise(watts)
+    rests = tuple(
+        Remainder(outer, inner, watts[outer] - watts[inner], Validity(f"rack_power_remainder_{outer}", 10.0))
+        for inner, outer in steps
+    )
+    whole = replace(
+        whole,
+        power_watts=watts,
+        power_sources={
+            "gpu": "nvml",
+            "module": "nvml",
+            "node": "redfish",
+            "rack": "redfish",
+            "facility": "pue",
+        },
+        energy_joules_total=joules,
+        tokens_per_joule=ratios,
+        validity=(
+            whole.validity[0],
+            *(Validity(f"rack_tokens_per_joule_{at}", 10.0) for at in watts),
+            *(each.standing for each in rests),
+        ),
+        remainders=rests,
+        power_coverage=dict.fromkeys(watts, 1.0),
+    )
+    told = live_costs(whole, Pricing(site, site.prices(None)), Beside())
+    inside = {at: told for at, told in joules.items() if at != "facility"}
+    booked = {("co2e", at): (told * 0.88, told * 0.12) for at, told in inside.items()}
+    costs = {("energy", at, "USD"): energy_cost(told, 0.08, 1.2) for at, told in inside.items()}
+    totals = replace(
+        told,
+        costs_total=costs | {("capacity", "", "USD"): capacity_cost(72, seconds, 3.3)},
+        grams_total={at: co2e_grams(told * 0.88, 400.0, 1.2) for at, told in inside.items()},
+        booked_joules=booked,
+    )
+    return replace(whole, site=totals)
+
+
 def with_troubles(sequence: int = 1, seconds: float = 1000.0) -> RackSnapshot:
     """The same rack: tray-07 missing, a GPU of tray-03 throttled, tray-11 drained, tray-15 straggling."""
     members = list(nvl72(sequence, seconds).members)
@@ -257,7 +317,9 @@ def shared(sequence: int = 1, seconds: float = 1000.0) -> RackSnapshot:
         deployment("chat-live", chat, 4, 5_840.0, 1.0),
         deployment("coder", code, 0, 1_320.0, 0.6),
     )
-    return replace(whole, of_one=True, record=None, models=tuple(of_models), deployments=deployments)
+    alone = replace(whole, of_one=True, record=None, models=tuple(of_models), deployments=deployments)
+    priced = Site(pue=Stated(1.2), currency="EUR", price_per_kwh=0.19)
+    return replace(alone, site=live_costs(alone, Pricing(priced, priced.prices(None)), Beside()))
 
 
 def many(count: int, sequence: int = 1, seconds: float = 1000.0) -> RackSnapshot:

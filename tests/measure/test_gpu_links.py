@@ -40,3 +40,11 @@ def test_t15_a_lost_gpu_tells_no_totals(bench, gpu, lost_gpu):
     bench.take_gpus(lost_gpu(1.0, number=0))
 
     assert told(bench, 1.0).nvlink_bytes_total == {}
+
+
+def test_t1_errors_of_the_links_to_grace_start_at_zero_and_outlive_the_driver(bench, gpu):
+    bench.take_gpus(gpu(0.0, c2c_errors={"replay": 12}))
+    bench.take_gpus(gpu(1.0, c2c_errors={"replay": 14}))
+    bench.take_gpus(gpu(2.0, c2c_errors={"replay": 1}))
+
+    assert told(bench, 2.0).c2c_errors_total == {"replay": 3.0}

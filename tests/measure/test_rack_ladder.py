@@ -20,6 +20,7 @@ from agent.measure.site import Site, Stated
 from agent.measure.snapshot import BoundaryFigures
 from agent.measure.tariff import Period, Prices
 from agent.measure.validity import Invalid
+from agent.wire.rack_codec import to_plain
 
 SITE = Site(
     pue=Stated(1.2, "report", "2026-06"),
@@ -34,14 +35,15 @@ BEGAN = datetime(2026, 3, 4, 7, 59, 30, tzinfo=UTC).timestamp()
 class Bench:
     """Two trays of four GPUs, and a meter of their rack."""
 
-    def __init__(self, site=SITE, prices=None, kept=None):
+    def __init__(self, site=SITE, prices=None, kept=None, *, feed=False):
         self.nodes = {
             f"http://{name}:1": RackNode(
                 name, rate=5000.0, watts=500.0, outer={"module": 700.0, "node": 900.0}
             )
             for name in ("a", "b")
         }
-        self.rack = RackReckoner(RackPlan(site=site, prices=prices or site.prices(None)), 10.0)
+        self.rack = RackReckoner(RackPlan(site=site, prices=prices or site.prices(None), feed=feed), 10.0)
+        self.beside = {}
         if kept is not None:
             self.rack.load(json.loads(json.dumps(kept)))
         self.rack.expect(self.nodes)
@@ -62,7 +64,7 @@ class Bench:
         if meter is not None:
             figures = BoundaryFigures("rack", "redfish", meter, meter * (seconds - 0.1))
             told = RackMeter("redfish", figures, (Member(self.series, 1.0),))
-        return self.rack.snapshot(Moment(seconds, BEGAN + seconds), "own", Beside(told))
+        return self.rack.snapshot(Moment(seconds, BEGAN + seconds), "own", Beside(told, **self.beside))
 
 
 def remainders(rack):
@@ -236,6 +238,88 @@ def test_a_feed_tells_what_electricity_emits_and_while_it_is_stale_nobody_does()
     assert stale.site.grams_total == fed.site.grams_total
 
 
+NO_GRAMS = replace(SITE, grams_co2e_per_kwh=None)
+
+
+def test_energy_that_no_feed_rated_is_told_and_in_no_total():
+    """Three quarters of the time the feed is stale: the total of grams is of a quarter of the joules."""
+    bench = Bench(NO_GRAMS, feed=True)
+    bench.beside = {"grams_per_kwh": 250.0}
+    bench.live(0, 26)
+    bench.beside = {"why_no_grams": "4 h old"}
+    rack = bench.live(26, 101)
+    rated, unrated = rack.site.booked_joules["co2e", "rack"]
+
+    assert (rated, unrated) == (pytest.approx(25 * 2500), pytest.approx(75 * 2500))
+    assert rack.site.grams_total["rack"] == pytest.approx(rated / 3.6e6 * 250 * 1.2)
+    assert to_plain(rack)["site"]["unbooked_energy"][1] == {
+        "total": "co2e",
+        "boundary": "gpu",
+        "joules": pytest.approx(75_000),
+        "share": pytest.approx(0.75, rel=0.01),
+    }
+    rows = {(row.metric, row.labels): row.value for row in rack_rows(rack)}
+    assert rows["rack_unbooked_joules_total", ("r12", "co2e", "rack")] == unrated
+
+
+def test_energy_before_the_first_word_of_a_feed_is_told_as_well():
+    rack = Bench(NO_GRAMS, feed=True).live(0, 25)
+
+    assert rack.site.booked_joules["co2e", "rack"] == (0.0, pytest.approx(24 * 2500))
+    assert rack.site.unknown_because["co2e"] == "collectors.carbon has not told anything yet"
+
+
+def test_what_was_used_over_hours_of_absence_is_not_rated_by_the_figure_of_now():
+    bench = Bench(NO_GRAMS, feed=True)
+    bench.beside = {"grams_per_kwh": 250.0}
+    bench.live(0, 25)
+    again = Bench(NO_GRAMS, kept=bench.rack.dump(), feed=True)
+    again.series, again.beside = bench.series, bench.beside
+    rack = again.live(7200, 7225)
+
+    assert rack.site.booked_joules["co2e", "rack"] == (pytest.approx(48 * 2500), pytest.approx(7176 * 2500))
+    assert rack.site.booked_joules["cost", "rack"] == (pytest.approx(7224 * 2500), 0.0)
+
+
+def test_energy_after_a_price_was_taken_away_is_in_no_total_and_told():
+    bench = Bench()
+    bench.live(0, 25)
+    bench.rack.plan = RackPlan(site=Site(pue=Stated(1.2), currency="USD"))
+    rack = bench.live(25, 50)
+
+    assert rack.site.booked_joules["cost", "rack"] == (pytest.approx(24 * 2500), pytest.approx(25 * 2500))
+    assert rack.site.unknown_because["energy"] == "site.price_per_kwh is not set"
+
+
+def test_of_what_nobody_asked_for_nothing_is_missing():
+    rack = Bench(Site(pue=Stated(1.2))).live(0, 25)
+
+    assert rack.site.booked_joules == {}
+
+
+def test_an_hour_costs_energy_at_every_boundary_and_the_gpus_that_should_be_there():
+    told = Bench().live(0, 25).site
+
+    assert told.per_hour == {
+        ("energy", "gpu"): pytest.approx(1.0 * 0.08 * 1.2),
+        ("energy", "module"): pytest.approx(1.4 * 0.08 * 1.2),
+        ("energy", "node"): pytest.approx(1.8 * 0.08 * 1.2),
+        ("energy", "rack"): pytest.approx(2.5 * 0.08 * 1.2),
+        ("capacity", ""): pytest.approx(8 * 3.3),
+    }
+    assert told.grams_per_hour["rack"] == pytest.approx(2.5 * 400 * 1.2)
+    assert told.unknown_because == {}
+
+
+def test_what_is_not_told_says_which_setting_is_missing():
+    told = Bench(Site(pue=Stated(1.2), currency="USD", price_per_kwh=0.08)).live(0, 25).site
+
+    assert told.unknown_because == {
+        "capacity": "site.price_per_gpu_hour is not set",
+        "co2e": "neither site.grams_co2e_per_kwh nor collectors.carbon is set",
+    }
+
+
 def test_what_a_node_alone_emits_is_as_its_feed_tells(bench, gpu, page):
     bench.node.account_for(SITE)
     for second in map(float, range(21)):
@@ -248,4 +332,6 @@ def test_what_a_node_alone_emits_is_as_its_feed_tells(bench, gpu, page):
     without = rack_of_one(bench.snapshot(20.0), RackPlan(site=SITE))
 
     assert fed.site.grams_per_million[OUTPUT, "gpu"] == pytest.approx(0.5e6 / 3.6e6 * 250 * 1.2)
+    assert fed.site.grams_source == "feed, zone DE, of 2026-03-04 07:59 UTC"
+    assert fed.site.per_hour["capacity", ""] == pytest.approx(3.3)
     assert without.site.grams_co2e_per_kwh == 400.0

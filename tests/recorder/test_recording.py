@@ -144,7 +144,7 @@ def test_a_replay_of_a_part_begins_with_what_was_usual_and_tells_the_same(capped
 def test_what_stands_when_the_daemon_ends_is_written_as_it_stands():
     stands = recorded(CAP, 190)
     before = len(stands.cuts)
-    stands.recorder.finish(stands.incidents)
+    stands.recorder.finish()
     last = read(stands.cuts[-1].body)
 
     assert len(stands.cuts) == before + 1
@@ -161,7 +161,7 @@ def test_what_rings_nobody_is_not_written():
 def test_text_that_is_no_unicode_costs_a_line_and_not_the_daemon(caplog):
     recorder = FlightRecorder(1 << 20, {}, print)
     for _ in range(2):
-        recorder.take(Memory(), dataclasses.replace(NODE, node="\udc80"), ())
+        recorder.take(dataclasses.replace(NODE, node="\udc80"), (), Memory())
 
     assert [each.getMessage() for each in caplog.records] == ["a moment cannot be recorded"]
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -75,7 +76,7 @@ def test_the_rack_compares_with_a_record_only_if_the_scenario_names_one(record):
 
 
 THREE = """
-rack: {trays: 3, tokens_per_second: 5000}
+rack: {trays: 5, tokens_per_second: 5000, meters: true}
 load: {level: 0.9}
 events: [{kind: node_down, at: 20s, lasts: 6s, trays: [1]}]
 """
@@ -86,7 +87,7 @@ NEEDS_RACK = pytest.mark.skipif(
 
 
 class RunningDemo:
-    """`rackwatt demo` with three trays."""
+    """`rackwatt demo` with three trays of five."""
 
     def __init__(self, folder):
         (folder / "three.yaml").write_text(THREE)
@@ -94,7 +95,7 @@ class RunningDemo:
         listen = self.url.removeprefix("http://")
         command = [sys.executable, "-u", "-P", "-m", "agent.cli", "demo", "--listen", listen]
         self.program = Program(
-            [*command, "--scenario", str(folder / "three.yaml")],
+            [*command, "--scenario", str(folder / "three.yaml"), "--nodes", "3"],
             log=folder / "demo.log",
             env={"TMPDIR": str(folder)},
         )
@@ -103,6 +104,9 @@ class RunningDemo:
 
     def rack(self):
         return json.loads(http_get(f"{self.url}/api/v1/rack")[1])
+
+    def truth(self):
+        return json.loads(http_get(re.search(r"truth: (\S+)\)", self.program.tail())[1])[1])
 
     def wait_for(self, predicate, seconds=60):
         ends = time.monotonic() + seconds
@@ -145,6 +149,20 @@ def test_the_whole_rack_is_there_and_its_figures_are_those_of_the_twin(running_d
     assert (rack["nodes"]["reporting"], rack["gpus"]["reporting"]) == (3, 12)
     assert rack["tokens_per_second"]["output"] == pytest.approx(13_500, rel=0.01)
     assert "3/3 nodes   12/12 GPUs" in running_demo.program.tail()
+
+
+@NEEDS_RACK
+def test_the_meter_of_a_part_of_a_rack_measures_that_part_alone(running_demo):
+    """T5: tokens and joules are of the same trays, three of five; nine switch trays stay."""
+    rack = running_demo.wait_for(lambda rack: "output" in rack["tokens_per_joule"].get("rack", {}))
+    truth = running_demo.truth()
+
+    assert len(truth["trays"]) == 3
+    assert rack["power_watts"]["rack"] == pytest.approx(truth["watts"]["rack"], rel=0.01)
+    assert rack["power_watts"]["rack"] == pytest.approx(1.03 * (truth["watts"]["node"] + 3600.0), rel=0.01)
+    assert rack["tokens_per_joule"]["rack"]["output"] == pytest.approx(
+        truth["tokens_per_second"]["output"] / truth["watts"]["rack"], rel=0.02
+    )
 
 
 @NEEDS_RACK

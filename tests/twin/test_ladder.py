@@ -104,7 +104,9 @@ def test_every_figure_is_the_truth_at_its_boundary_and_a_dead_meter_is_named(lad
     assert million["rack"] == pytest.approx(watts["rack"] / rate / 3.6 * 0.08 * 1.2, rel=0.005)
 
     document = told(nodes[1], "/api/v1/node", lambda node: any(not m["up"] for m in node["meters"]))
-    assert document["meters"] == [{"source": "twin", "part": "node", "unit": "0", "up": False}]
+    assert document["meters"] == [
+        {"source": "twin", "part": "node", "unit": "0", "up": False, "energy": None}
+    ]
     assert document["notes"][-1] == (
         "twin: the meter of node 0 does not answer, so power at the boundary node lacks it"
     )

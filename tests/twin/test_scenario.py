@@ -106,6 +106,28 @@ def test_scenarios_in_the_documentation_are_accepted():
         scenario.parse(block, "docs")
 
 
+def test_the_first_trays_of_a_rack_keep_their_rates_and_what_happens_to_them():
+    whole = scenario.parse(
+        """
+rack: {trays: 4, tray_tokens_per_second: [10, 20, 30, 40]}
+events:
+  - {kind: demand, at: 1s}
+  - {kind: thermal, at: 2s, trays: [1, 3]}
+  - {kind: node_down, at: 3s, trays: [3]}
+""",
+        "x.yaml",
+    )
+    part = scenario.first_trays(whole, 2)
+
+    assert (part.rack.trays, part.rack.tray_tokens_per_second) == (2, (10.0, 20.0))
+    assert [(event.kind, event.trays) for event in part.events] == [(Kind.DEMAND, ()), (Kind.THERMAL, (1,))]
+    assert len(Rack(part)) == 2
+
+
+def test_all_trays_of_a_rack_are_the_rack():
+    assert scenario.first_trays(scenario.load("demo"), 18) == scenario.load("demo")
+
+
 def test_the_command_lists_what_ships(capsys):
     assert cli.main(["twin", "--list"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(scenario.names())
@@ -118,6 +140,7 @@ def test_the_command_lists_what_ships(capsys):
         (["twin", "--listen", "9745"], "--listen: '9745' is not ADDRESS:PORT"),
         (["demo", "--scenario", "nope"], "scenario 'nope': no such file"),
         (["demo", "--listen", "x:y"], "--listen: 'x:y' is not ADDRESS:PORT"),
+        (["twin", "--trays", "0"], "--trays: must be from 1 to 18, the trays of scenario demo"),
         (["demo", "--nodes", "19"], "--nodes: must be from 1 to 18, the trays of scenario demo"),
     ],
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from agent.collectors._nvml import features, fields
+from agent.collectors._nvml.c2c import C2cLinks
 from agent.collectors._nvml.gpm import Gpm
 from agent.collectors._nvml.group import Group, Values, check, put
 from agent.collectors._nvml.identity import read_identity
@@ -99,6 +100,7 @@ class Device:
         self._rates = rates
         self._open = False
         self._nvlinks = NvLinks(nvml, traffic=False)
+        self._c2c = C2cLinks(nvml)
         self._power: tuple[tuple[PowerScope, int | None, int | None], ...] = ()
         self._energy: int | None = None
         self._seldom: Values = {}
@@ -163,6 +165,7 @@ class Device:
         self._nvlinks = NvLinks(
             self._nvml, traffic=not any(group.has("nvlink_bytes") for group in (self.medium, self.detail))
         )
+        self._c2c = C2cLinks(self._nvml)
         self.denied = self._denied()
         self._open = True
 
@@ -222,18 +225,20 @@ class Device:
         return {**values, "placement": Placement(**place) if place else None}
 
     def _read_links(self, now: float) -> bool:
-        """Ask the NVLinks when it is time, at a pace of their own; not in the reading that opens the GPU."""
-        links, settled = self._nvlinks, self._nvlinks.settled
-        if not self._rates.nvlinks or not self.well or (settled and not self.links.due(now)):
+        """Ask the links when it is time, at a pace of their own; not in the reading that opens the GPU."""
+        unsettled = next((each for each in (self._nvlinks, self._c2c) if not each.settled), None)
+        if not self._rates.nvlinks or not self.well or (unsettled is None and not self.links.due(now)):
             return False
+        if unsettled is not None:
+            tuple(unsettled.ask(self.handle))
+            if unsettled.refused == Code.NO_PERMISSION:
+                self.denied |= {"NVLink counters" if unsettled is self._nvlinks else "C2C counters"}
+            return True
         started = time.monotonic()
         self.links.values = {}
-        for answer in links.ask(self.handle):
+        for answer in (*self._nvlinks.ask(self.handle), *self._c2c.ask(self.handle)):
             put(self.links.values, *answer)
-        if settled:
-            self.links.pace.spent(started, time.monotonic() - started)
-        elif links.refused == Code.NO_PERMISSION:
-            self.denied |= {"NVLink counters"}
+        self.links.pace.spent(started, time.monotonic() - started)
         return True
 
     def _read_fast(self) -> tuple[Moment, Values]:

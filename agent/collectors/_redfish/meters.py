@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agent.collectors._redfish.documents import (
@@ -52,6 +52,8 @@ class Probe:
     """Which of several; empty for the only one."""
     joules: tuple[str, ...] = ()
     """Keys of an energy counter in joules."""
+    kwh: tuple[str, ...] = ()
+    """Keys of an energy counter in kilowatt hours."""
     listed: str = ""
     """In a metric report: the sensor whose value it is."""
 
@@ -141,7 +143,7 @@ def _named(chosen: Sequence[Chassis], each_ways: Sequence[dict[str, Way]], name:
     for chassis, ways in zip(chosen, each_ways, strict=True):
         for probe in ways[name].probes:
             unit = "/".join(filter(None, (chassis.name if len(chosen) > 1 else "", probe.unit)))
-            found.append(Probe(probe.path, probe.watts, unit, probe.joules, probe.listed))
+            found.append(replace(probe, unit=unit))
     return tuple(found)
 
 
@@ -152,9 +154,10 @@ async def _of_equipment(explorer: Explorer, name: str, listed: Sequence[Equipmen
         if is_absent(each.document):
             continue
         path = link(each.document, "Metrics")
-        if amount(at(await explorer.get(path), "PowerWatts")) is None or path is None:
+        document = await explorer.get(path)
+        if amount(at(document, "PowerWatts")) is None or path is None:
             return None
-        probes.append(Probe(path, ("PowerWatts",), each.name))
+        probes.append(Probe(path, ("PowerWatts",), each.name, kwh=_kwh(document)))
     where = listed[0].path.rpartition("/")[0] + "/*/Metrics" if listed else ""
     return Way(name, where, tuple(probes)) if 0 < len(probes) <= MOST_PROBES else None
 
@@ -177,7 +180,13 @@ async def _environment(explorer: Explorer, path: str | None) -> Way | None:
     if path is None or amount(at(document, "PowerWatts")) is None:
         return None
     counts = ("EnergyJoules",) if amount(at(document, "EnergyJoules")) is not None else ()
-    return Way("environment", path, (Probe(path, ("PowerWatts",), "", counts),))
+    return Way("environment", path, (Probe(path, ("PowerWatts",), "", counts, _kwh(document)),))
+
+
+def _kwh(document: Document | None) -> tuple[str, ...]:
+    """Return where its counter in kilowatt hours is: that of its whole life, which nobody resets, first."""
+    ways = (("EnergykWh", "LifetimeReading"), ("EnergykWh",))
+    return next((keys for keys in ways if amount(at(document, *keys)) is not None), ())
 
 
 async def _power_supplies(explorer: Explorer, path: str | None) -> Way | None:
@@ -188,9 +197,10 @@ async def _power_supplies(explorer: Explorer, path: str | None) -> Way | None:
         if is_absent(supply):
             continue
         metrics = link(supply, "Metrics")
-        if metrics is None or amount(at(await explorer.get(metrics), "InputPowerWatts")) is None:
+        document = await explorer.get(metrics)
+        if metrics is None or amount(at(document, "InputPowerWatts")) is None:
             return None
-        probes.append(Probe(metrics, ("InputPowerWatts",), name_of(supply, place)))
+        probes.append(Probe(metrics, ("InputPowerWatts",), name_of(supply, place), kwh=_kwh(document)))
     return (
         Way("power_supplies", f"{path}/PowerSupplies", tuple(probes))
         if 0 < len(probes) <= MOST_PROBES
@@ -225,7 +235,7 @@ async def _reported(explorer: Explorer, chassis: Chassis) -> list[Way]:
             sensor = sensor_of(row)
             whole = sensor.startswith(f"{chassis.path}/") and TOTAL.fullmatch(last_step(sensor))
             if whole and reported(row) is not None:
-                return [Way("metric_report", path, (Probe(path, (), "", (), sensor),))]
+                return [Way("metric_report", path, (Probe(path, (), listed=sensor),))]
     return []
 
 
@@ -258,5 +268,5 @@ async def _configured(explorer: Explorer, target: Target) -> Choice:
     for keys in (("PowerWatts",), ("InputPowerWatts",), ("Reading",)):
         if amount(at(document, *keys)) is not None:
             counts = ("EnergyJoules",) if amount(at(document, "EnergyJoules")) is not None else ()
-            return Choice((Way("meter", path, (Probe(path, keys, "", counts),)),))
+            return Choice((Way("meter", path, (Probe(path, keys, "", counts, _kwh(document)),)),))
     return Choice(note=f"meter: {path} tells no power; name a chassis, its EnvironmentMetrics or a sensor")

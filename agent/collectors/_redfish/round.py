@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from agent.collectors._redfish.documents import amount, at, items
 from agent.collectors._redfish.meters import reported, sensor_of
 from agent.collectors._redfish.service import NotThereError
 from agent.collectors._redfish.surroundings import Air
+from agent.collectors._redfish.target import Boundary
 from agent.measure.meter import MeterReading
 from agent.measure.reading import Moment, Reason, SourceError
+from agent.measure.site import JOULES_PER_KWH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from agent.collectors._redfish.meters import Probe, Way
     from agent.collectors._redfish.service import Service
     from agent.collectors._redfish.surroundings import Want
+    from agent.collectors._redfish.target import Target
 
 STALE_SECONDS = 60.0
 """A report that was not written anew for so long tells of the past."""
@@ -31,6 +34,18 @@ class Told:
 
     document: Document
     at: Moment
+
+
+class Figures(NamedTuple):
+    """What one probe tells."""
+
+    watts: float | None = None
+    joules: float | None = None
+    coarse_joules: float | None = None
+    """Of a counter in kilowatt hours."""
+
+
+SILENT = Figures()
 
 
 class Ages:
@@ -64,23 +79,27 @@ class Round:
         self._known: dict[str, Told | None] = {}
 
     async def meters(
-        self, way: Way, boundary: str, label: str, source: str, readings: tuple[str, ...]
+        self, way: Way, target: Target, source: str, readings: tuple[str, ...]
     ) -> tuple[MeterReading, ...]:
         """Read one way of a boundary; a probe that does not answer is there, and tells nothing."""
         found = []
+        boundary, label = target.boundary, target.label
         for probe in way.probes:
             told = await self._read(probe.path)
-            watts, joules = (None, None) if told is None else self._figures(probe, told)
+            figures = SILENT if told is None else self._figures(probe, told)
+            coarse = figures.coarse_joules if boundary is Boundary.RACK and figures.joules is None else None
             found.append(
                 MeterReading(
-                    part=boundary,
+                    part=str(boundary),
                     unit=f"{label}/{probe.unit}" if probe.unit else label,
                     at=self._now() if told is None else told.at,
-                    power_watts=watts,
-                    energy_joules=joules if watts is not None else None,
-                    unverified=joules is None,
+                    power_watts=figures.watts,
+                    energy_joules=figures.joules if figures.watts is not None else None,
+                    coarse_joules=coarse if figures.watts is not None else None,
+                    unverified=figures.joules is None,
                     source=source,
                     readings=readings,
+                    node=target.node,
                 )
             )
         return tuple(found)
@@ -107,16 +126,18 @@ class Round:
                 self.failure = self.failure or error
         return self._known[path]
 
-    def _figures(self, probe: Probe, told: Told) -> tuple[float | None, float | None]:
-        """Return watts and joules of a probe."""
+    def _figures(self, probe: Probe, told: Told) -> Figures:
+        """Return what a probe tells."""
         if not probe.listed:
-            return figure(told.document, probe.watts), figure(told.document, probe.joules)
+            kwh = figure(told.document, probe.kwh)
+            coarse = None if kwh is None else kwh * JOULES_PER_KWH
+            return Figures(figure(told.document, probe.watts), figure(told.document, probe.joules), coarse)
         for row in items(told.document, "MetricValues"):
             if sensor_of(row) == probe.listed:
                 stamp = row.get("Timestamp") or told.document.get("Timestamp")
                 old = self._ages.stale(probe.path, stamp, told.at.monotonic_seconds)
-                return (None if old else reported(row)), None
-        return None, None
+                return SILENT if old else Figures(reported(row))
+        return SILENT
 
     def _now(self) -> Moment:
         seconds = time.monotonic()

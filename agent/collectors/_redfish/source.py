@@ -31,8 +31,8 @@ SURVEY_SECONDS = 600.0
 """What a service has is looked at so often: firmware is updated, supplies are changed …"""
 TROUBLED_SECONDS = 60.0
 """… and so soon where something did not answer meanwhile, or is not there any more."""
-SHARE_OF_TIMEOUT = 0.9
-"""How long a collection waits for the first look; the look itself goes on."""
+SHARE_OF_TIMEOUT = 0.5
+"""How long a collection waits for the first look, which goes on; what it found takes the rest of the time."""
 SHARE_OF_INTERVAL = 0.5
 """Cross-checks are read where all of a round takes no more than this of the interval."""
 
@@ -114,13 +114,12 @@ class RedfishSource:
     async def _meters(self, this: Round, plan: Plan) -> tuple[MeterReading, ...]:
         if plan.lead is None:
             return ()
-        boundary, label = str(self.target.boundary), self.target.label
-        meters = await this.meters(plan.lead, boundary, label, SOURCE, self.readings)
+        meters = await this.meters(plan.lead, self.target, SOURCE, self.readings)
         if this.failure is not None and all(each.power_watts is None for each in meters):
             self._renew()
             raise this.failure
         for way in plan.checks:
-            meters += await this.meters(way, boundary, label, f"{SOURCE}_{way.name}", self.readings)
+            meters += await this.meters(way, self.target, f"{SOURCE}_{way.name}", self.readings)
         return meters
 
     async def _breathe(self, this: Round, plan: Plan, now: Moment) -> None:

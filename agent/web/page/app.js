@@ -1,5 +1,6 @@
 // The live page: one link to the daemon, and views that draw what it last said.
 
+import { Cost } from "./cost.js";
 import { byId, remember, remembered, setClass, setText } from "./dom.js";
 import { Figures, noticesOf } from "./figures.js";
 import * as f from "./format.js";
@@ -14,7 +15,7 @@ const ANNOUNCE_SECONDS = 5;
 const TROUBLES_SECONDS = 5;
 
 const past = new Past();
-const views = { figures: new Figures(), incidents: new Incidents(), rack: new RackView(), plots: new Plots(past), tables: new Tables() };
+const views = { figures: new Figures(), incidents: new Incidents(), rack: new RackView(), plots: new Plots(past), cost: new Cost(), tables: new Tables() };
 let rack = null;
 
 function draw() {
@@ -34,7 +35,7 @@ function take(fresh) {
 }
 
 // The state of the link, plainly: live, or since when not.
-function tellLink({ age, connected, stale }) {
+function tellLink({ age, connected, stale, partial }) {
   setClass(document.body, "stale", stale);
   const banner = byId("stale");
   banner.hidden = !stale;
@@ -43,7 +44,7 @@ function tellLink({ age, connected, stale }) {
     setText(banner, `Stale: last figures ${f.duration(age)} ago (${f.clock(rack.at)}): ${why}.`);
   }
   const text = age === null ? (connected ? "connected, waiting for the first figures" : "connecting")
-    : stale ? `stale for ${f.duration(age)}` : `live, each second · ${f.clock(rack.at)}`;
+    : stale ? `stale for ${f.duration(age)}` : `live, each second${partial ? ", nodes each 5 s" : ""} · ${f.clock(rack.at)}`;
   setText(byId("link-text"), text);
 }
 

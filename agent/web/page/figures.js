@@ -129,7 +129,8 @@ class Ladder {
     const known = [...LADDER.filter((name) => told.has(name)), ...[...told].filter((name) => !LADDER.includes(name)).sort()];
     keyed(this.body, known, (name) => name, makeRung, (element, name) => this.rung(element, name, rack));
     const unmetered = LADDER.filter((name) => !told.has(name));
-    setText(this.standing, unmetered.length ? `no meter at: ${unmetered.join(", ")}` : "every boundary has a meter; the facility is modelled");
+    const measured = unmetered.length ? `no meter at: ${unmetered.join(", ")}` : "every boundary has a meter; the facility is modelled";
+    setText(this.standing, rack.site === null ? `${measured} · no cost: no price is set (site)` : measured);
   }
 
   // What a boundary draws beside the one inside it; less than nothing is shown, and why.

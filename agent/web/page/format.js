@@ -59,6 +59,14 @@ export function tokens(value) {
   told.text = `${told.number}${NARROW}${told.unit}`.trim();
   return told;
 }
+export function grams(value) { return quantity(value, "g"); }
+
+// "0.00227 USD", "237.60 USD", "12,345 USD".
+export function money(value, currency) {
+  if (!known(value)) return { number: DASH, unit: "", text: DASH, exact: "unknown" };
+  const number = value >= 999.5 ? Math.round(value).toLocaleString("en") : value >= 9.995 || value === 0 ? value.toFixed(2) : value.toPrecision(3);
+  return { number, unit: currency, text: `${number}${NARROW}${currency}`, exact: `${value.toPrecision(6)} ${currency}` };
+}
 export function celsius(value) { return plainNumber(value, "°C", 0); }
 
 export function plainNumber(value, unit, decimals = null) {

@@ -76,14 +76,15 @@ export class Incidents {
     });
     return h("li", {},
       h("span", { class: "sign", "aria-hidden": "true" }),
-      h("div", { class: "told" }, h("p", { class: "what" }, h("b"), " ", h("span")), h("p", { class: "facts" })),
+      h("div", { class: "told" }, h("p", { class: "what" }, h("b"), " ", h("span")), h("p", { class: "facts" }),
+        h("a", { class: "recording", download: true, title: "for rackwatt explain" }, "Recording")),
       button, list);
   }
 }
 
 function update(item, incident, rack) {
   const [sign, told, button, list] = item.children;
-  const [what, facts] = told.children;
+  const [what, facts, recording] = told.children;
   setAttribute(item, "data-severity", incident.severity);
   setClass(item, "ended", !stands(incident));
   setText(sign, MARKS[incident.severity] ?? "!");
@@ -94,6 +95,9 @@ function update(item, incident, rack) {
     setText(element, text);
     setAttribute(element, "title", title || null);
   });
+  const recorded = /^(https?:\/)?\/./.test(incident.recording ?? "");
+  recording.hidden = !recorded;
+  setAttribute(recording, "href", recorded ? incident.recording.replace(/^\//, "") : null);
   button.hidden = incident.evidence.length === 0;
   // A focused button keeps its name, or a screen reader would speak again when the cause becomes another.
   if (document.activeElement !== button) setAttribute(button, "aria-label", `Evidence: ${words.short([incident.kind, incident.cause])}, ${placeOf(incident)}`);

@@ -58,14 +58,18 @@ function nothing(at) {
 }
 
 const PLOTS = [
-  { title: "Output tokens per second", told: f.tokensPerSecond, lines: () => [["output", (point) => point.rate]] },
+  { title: "Output tokens per second", told: f.tokensPerSecond, lines: () => [["output", (point) => point.rate, 0]] },
   { title: "Power", told: f.watts, lines: (points) => boundaries(points, "power") },
   { title: "Tokens per joule", told: f.tokensPerJoule, lines: (points) => boundaries(points, "efficiency") },
 ];
 
+// Each boundary has a line of its own, in colour and in dashes, whichever others there are.
+const LADDER = ["gpu", "module", "node", "rack", "facility"];
+
 function boundaries(points, column) {
   const names = new Set(points.flatMap((point) => Object.keys(point[column])));
-  return [...names].sort().map((name) => [name, (point) => point[column][name] ?? null]);
+  const place = (name) => (LADDER.includes(name) ? LADDER.indexOf(name) : LADDER.length);
+  return [...names].sort((a, b) => place(a) - place(b)).map((name) => [name, (point) => point[column][name] ?? null, place(name)]);
 }
 
 export class Plots {
@@ -151,7 +155,7 @@ class Plot {
     this.wrongs.replaceChildren(...incidents.filter(({ ended }) => ended === null || ended > this.end - KEPT_SECONDS)
       .map(({ started, ended, severity }) => this.wrong(started, Math.min(ended ?? this.end, this.end), severity)));
     this.drawGrid();
-    const paths = this.series.map(([, read], i) => s("path", { class: `line line-${i}`, d: this.path(past.points, read) }));
+    const paths = this.series.map(([, read, style]) => s("path", { class: `line line-${style}`, d: this.path(past.points, read) }));
     const labels = line === null ? [] : [
       s("line", { class: "record", x1: MARGIN.left, x2: width - MARGIN.right, y1: this.y(line), y2: this.y(line) }),
       s("text", { class: "record-label", x: MARGIN.left + 4, y: this.y(line) + (this.y(line) > this.height / 2 ? -4 : 13) }, `record ${this.spec.told(line).text}`),
@@ -192,19 +196,19 @@ class Plot {
   }
 
   read(point, share, atEnd) {
-    const told = this.series?.map(([name, read]) => {
+    const told = this.series?.map(([name, read, style]) => {
       const value = point ? read(point) : null;
-      return { name, value, text: this.spec.told(value).text };
+      return { name, style, value, text: this.spec.told(value).text };
     }) ?? [];
-    const parts = told.length === 1 && this.spec.told === f.tokensPerSecond ? [[told[0].text, 0]] : told.map(({ name, text }, i) => [`${name} ${text}`, i]);
-    this.readout.replaceChildren(...parts.map(([text, i]) => h("span", { class: `key key-${i}` }, text)));
+    const parts = told.length === 1 && this.spec.told === f.tokensPerSecond ? [[told[0].text, 0]] : told.map(({ name, text, style }) => [`${name} ${text}`, style]);
+    this.readout.replaceChildren(...parts.map(([text, style]) => h("span", { class: `key key-${style}` }, text)));
     const x = MARGIN.left + share * ((this.width ?? 0) - MARGIN.left - MARGIN.right);
     for (const end of ["x1", "x2"]) setAttribute(this.mark, end, String(x));
     setAttribute(this.mark, "y1", String(MARGIN.top));
     setAttribute(this.mark, "y2", String((this.height ?? 0) - MARGIN.bottom));
     setAttribute(this.mark, "visibility", atEnd ? "hidden" : "visible");
-    const dots = told.map(({ value }, i) => [value, i]).filter(([value]) => f.known(value));
-    this.dots.replaceChildren(...dots.map(([value, i]) => s("circle", { class: `dot-${i}`, cx: x, cy: this.y(value), r: 3 })));
+    const dots = told.filter(({ value }) => f.known(value));
+    this.dots.replaceChildren(...dots.map(({ value, style }) => s("circle", { class: `dot-${style}`, cx: x, cy: this.y(value), r: 3 })));
     return `${this.spec.title.toLowerCase()} ${parts.map(([text]) => text).join(", ") || f.DASH}`;
   }
 

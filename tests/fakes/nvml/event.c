@@ -32,6 +32,7 @@ static const struct { const char *name, *values; const char *const *words; } gra
     [K_PROCESS_IN] = {"process_in", "iiii", NULL},
     [K_PROCESS_GONE] = {"process_gone", "i", NULL},
     [K_NVLINK] = {"nvlink", "iii", NULL},
+    [K_C2C] = {"c2c", "iii", NULL},
     [K_HANG] = {"hang", "Fd", NULL},
     [K_SLOW] = {"slow", "Fd", NULL},
     [K_ERROR] = {"error", "Fi", NULL},

@@ -144,8 +144,8 @@ static int nvlink_traffic(const struct call *call, struct field_value *out, uint
     return u64(out, out->scope == EVERY_LINK ? each * (uint64_t)links : each);
 }
 
-/* What the tape has added to one field of one link. */
-static int64_t added(const struct call *call, const struct field_value *out)
+/* What the tape has added to one field of one link of a kind. */
+static int64_t added(const struct call *call, enum key kind, const struct field_value *out)
 {
     int64_t total = 0;
     for (size_t i = 0; i < call->machine->lookups; i++) {
@@ -153,7 +153,7 @@ static int64_t added(const struct call *call, const struct field_value *out)
         if (event->at > call->now)
             break;
         bool here = event->gpu == EVERY_GPU || event->gpu == call->gpu;
-        if (event->key == K_NVLINK && here && event->integers[0] == (int64_t)out->scope
+        if (event->key == kind && here && event->integers[0] == (int64_t)out->scope
             && event->integers[1] == (int64_t)out->id)
             total += event->integers[2];
     }
@@ -168,7 +168,15 @@ static int nvlink_errors(const struct call *call, struct field_value *out)
         return NOT_SUPPORTED;
     if (!is_link(call, out))
         return INVALID_ARGUMENT;
-    return u64(out, (uint64_t)added(call, out));
+    return u64(out, (uint64_t)added(call, K_NVLINK, out));
+}
+
+/* In MB/s; a link that joins nothing has none. */
+static uint64_t link_speed(const struct config *config)
+{
+    if (config->nvlinks_unused)
+        return 0;
+    return config->architecture >= ARCH_BLACKWELL ? 53125 : 26562;
 }
 
 static int nvlink(const struct call *call, struct field_value *out)
@@ -179,16 +187,16 @@ static int nvlink(const struct call *call, struct field_value *out)
     case 202: case 204:
         return out->scope == EVERY_LINK || call->config->architecture < ARCH_BLACKWELL
             ? NOT_SUPPORTED : nvlink_traffic(call, out, 1);
-    case 164:
-        return is_link(call, out)
-            ? u32(out, call->config->architecture >= ARCH_BLACKWELL ? 53125 : 26562)
-            : NOT_SUPPORTED;
+    case 164: return is_link(call, out) ? u32(out, link_speed(call->config)) : NOT_SUPPORTED;
     case 165:
-        return is_link(call, out) ? u32(out, (uint64_t)(1 + added(call, out))) : NOT_SUPPORTED;
+        return is_link(call, out)
+            ? u32(out, (uint64_t)(!call->config->nvlinks_unused + added(call, K_NVLINK, out)))
+            : NOT_SUPPORTED;
     default: return nvlink_errors(call, out);
     }
 }
 
+/* Status, speed, errors and power state of each link to Grace. */
 static int c2c(const struct call *call, struct field_value *out)
 {
     if (!call->config->c2c_links)
@@ -197,7 +205,13 @@ static int c2c(const struct call *call, struct field_value *out)
         return u32(out, (uint64_t)call->config->c2c_links);
     if (out->scope >= (uint64_t)call->config->c2c_links)
         return INVALID_ARGUMENT;
-    return u32(out, out->id == 171 ? 1 : out->id == 172 ? 44712 : 0);
+    struct field_value status = {.id = 171, .scope = out->scope};
+    bool active = 1 + added(call, K_C2C, &status) == 1;
+    switch (out->id) {
+    case 171: return u32(out, active);
+    case 172: return u32(out, active ? (uint64_t)(44712 + added(call, K_C2C, out)) : 0);
+    default: return u32(out, (uint64_t)added(call, K_C2C, out));
+    }
 }
 
 /* ---- memory, temperature, health */
@@ -231,7 +245,7 @@ static int memory_celsius(const struct call *call, struct field_value *out)
 
 static int energy(const struct call *call, struct field_value *out)
 {
-    if (out->id == 191 && out->scope != SCOPE_GPU)
+    if (!call->config->has_energy || (out->id == 191 && out->scope != SCOPE_GPU))
         return NOT_SUPPORTED;
     return u64(out, energy_millijoules(call->machine, call->gpu, call->now));
 }
