@@ -49,9 +49,10 @@ class GpuBook:
         self._check = CrossCheck()
         self._handover = Handover()
         self._counts = {what: self._kept(what) for what in COUNTS}
+        """Totals by name; a new mapping whenever one has changed, for snapshots hold on to it."""
         self._raws: dict[str, dict[str, float]] = {what: {} for what in COUNTS}
         self._xids = self._by_number()
-        """Totals by Xid; a new mapping whenever one has changed, for snapshots hold on to it."""
+        """Totals by Xid, in the same way."""
 
     @property
     def verdict(self) -> Verdict:
@@ -66,7 +67,8 @@ class GpuBook:
     def take(self, reading: GpuReading, epoch: str, run: str) -> float:
         """Book one reading; `epoch` is the kernel's boot, `run` this process. Returns the joules it adds."""
         self.reading, self.serial = reading, reading.identity.serial
-        xids = NO_XIDS | {str(xid): count for xid, count in reading.xid_errors.items()}
+        seen = {str(xid): count for xid, count in reading.xid_errors.items()}
+        xids = NO_XIDS | seen if seen else NO_XIDS
         if self._book_counts("xid", xids, reading.at, run, from_zero=True):
             self._xids = self._by_number()
         if reading.state is not GpuState.OK:
@@ -102,11 +104,11 @@ class GpuBook:
             energy_joules_total=self._ledger.total(self._energy_key) if told else None,
             energy_integrated_joules_total=self._ledger.total(self._integrated_key) if told else None,
             verdict=self._check.verdict,
-            throttled_seconds_total=dict(self._counts["throttled"]) if told else {},
-            ecc_errors_total=dict(self._counts["ecc"]) if told else {},
-            nvlink_bytes_total=dict(self._counts["nvlink"]) if told else {},
-            nvlink_errors_total=dict(self._counts["nvlink_errors"]) if told else {},
-            c2c_errors_total=dict(self._counts["c2c_errors"]) if told else {},
+            throttled_seconds_total=self._counts["throttled"] if told else {},
+            ecc_errors_total=self._counts["ecc"] if told else {},
+            nvlink_bytes_total=self._counts["nvlink"] if told else {},
+            nvlink_errors_total=self._counts["nvlink_errors"] if told else {},
+            c2c_errors_total=self._counts["c2c_errors"] if told else {},
             xid_errors_total=self._xids,
             pcie_replays_total=self._counts["pcie"].get(REPLAYS) if told else None,
         )
@@ -192,9 +194,10 @@ class GpuBook:
         self, what: str, raws: Mapping[str, float], at: Moment, epoch: str, *, from_zero: bool = False
     ) -> bool:
         """Book counts by name; tell whether any may have changed."""
-        totals, known = self._counts[what], self._raws[what]
+        known = self._raws[what]
         if raws == known:
             return False  # mostly; `epoch` is the same for as long as we run
+        totals = self._counts[what] = dict(self._counts[what])
         for name, raw in raws.items():
             if known.get(name) == raw:
                 continue

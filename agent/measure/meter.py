@@ -43,6 +43,8 @@ class MeterReading:
     together, and one may tell a boundary in several ways, of which all but the first are cross-checks."""
     readings: tuple[str, ...] = ()
     """Names of all readings that measure the boundary together: it is whole only with all of them."""
+    node: str = ""
+    """Whose meter it is, where it is another node's: a member of the rack that this daemon reckons."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import os
 import re
 import statistics
-import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from agent.aside import Lane
 from agent.collectors._nvml import fields
 from agent.collectors._nvml.batch import Batch
 from agent.collectors._nvml.kmsg import KernelLog
@@ -39,17 +38,9 @@ SUBJECT = re.compile(r"GPU (\d+)")
 async def findings(kmsg: str, rates: Rates, timeout_seconds: float) -> tuple[Finding, ...]:
     """Look at the kernel log and the driver, in a thread of its own; what hangs is a finding too."""
     found: list[Finding] = [_kernel_log(kmsg)]
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-
-    def work() -> None:
-        _driver(found.append, rates)
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(ended.set)
-
-    threading.Thread(target=work, name="rackwatt-nvml-doctor", daemon=True).start()
+    lane = Lane("nvml-doctor")
     try:
-        await asyncio.wait_for(ended.wait(), timeout_seconds)
+        await lane.run(lambda: _driver(found.append, rates), timeout_seconds)
     except TimeoutError:
         found.append(
             Finding(
@@ -59,6 +50,8 @@ async def findings(kmsg: str, rates: Rates, timeout_seconds: float) -> tuple[Fin
                 "look for Xid 119, 120 or 45 in the kernel log; reset the GPU or reboot",
             )
         )
+    finally:
+        lane.end()
     return tuple(folded(found))
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from agent.diagnose.case import Case, Explanation, middle
+from agent.diagnose.sample import MIX_SECONDS, mix_of
 from agent.measure.incident import Cause, Evidence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from agent.diagnose.baseline import Baseline
     from agent.diagnose.sample import Sample
 
 LEAST_GROWTH = 1.3
 """Prompts for each output token are no other work below this factor."""
+SPREADS = 4.0
+"""Beyond so many times of how far they usually are from what is usual, they are unusual."""
 
 
 def explain(case: Case) -> Iterator[Explanation]:
@@ -28,7 +33,15 @@ def explain(case: Case) -> Iterator[Explanation]:
         return
     text = f"{now:.2f} prompt tokens are computed for each output token, before {before:.2f}"
     evidence = (Evidence("engine_tokens_per_second", case.node, None, prompts_before, prompts, text),)
-    yield Explanation(Cause.WORKLOAD_SHIFT, None, 0.85, text, evidence)
+    usual = _is_usual(case.baseline, mix_of(case.during, MIX_SECONDS))
+    yield Explanation(Cause.WORKLOAD_SHIFT, None, 0.85, text, evidence, usual=usual)
+
+
+def _is_usual(baseline: Baseline, lately: float | None) -> bool:
+    """Whether prompts are this long here now and then: a few clients with long ones."""
+    if baseline.mix is None or lately is None:
+        return False
+    return lately < baseline.mix * math.exp(SPREADS * baseline.mix_spread)
 
 
 def _mix(sample: Sample) -> float | None:
