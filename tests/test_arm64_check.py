@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ def test_pip_is_asked_for_wheels_of_arm64_alone(check):
 
     assert "--only-binary=:all:" in asked
     assert "--dry-run" in asked
-    platforms = [word for before, word in zip(asked, asked[1:], strict=False) if before == "--platform"]
+    platforms = [word for before, word in pairwise(asked) if before == "--platform"]
     assert all(platform.endswith("_aarch64") for platform in platforms)
 
 

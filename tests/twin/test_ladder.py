@@ -69,7 +69,7 @@ def told(agent, path, wanted, seconds=25.0):
 
 
 def counted(twin, agent):
-    """Joules of tray 0 by boundary: what its daemon tells, and what is true at the moments it tells them of."""
+    """Joules of tray 0 by boundary, as its daemon tells them and in truth, at the moments that it names."""
     document = told(agent, "/api/v1/node?view=totals", lambda node: len(node["boundaries"]) == 3)
     rows = {boundary: (joules, at) for boundary, _, joules, at, *_ in document["boundaries"]}
     return {b: (joules, twin.truth(at)["trays"][0]["joules"][b]) for b, (joules, at) in rows.items()}
