@@ -321,6 +321,7 @@ def test_members_switch_the_collector_peers_on():
         ),
         ("rack: {record: azure}", "f:1: rack: record: no 'azure'; there is: azure-gb300-llama2-70b"),
         ("rack: {expected: {nodes: 0}}", "f:1: rack.expected: nodes: must be at least 1"),
+        ("node: {gpus: -1}", "f:1: node: gpus: must be at least 0"),
         ("rack: {members_from: {}}", "rack.members_from: needs file_sd or http_sd"),
         ("collectors: {peers: {}}", "f:1: collectors.peers: there are no members; name them in rack.members"),
         (

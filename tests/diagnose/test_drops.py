@@ -147,3 +147,20 @@ def test_less_demand_while_pages_hang_is_no_drop_when_they_can_be_read_again(liv
     lived = live(f"{less}\n  - {{kind: telemetry_gap, at: 155s, lasts: 48s}}")
 
     assert [str(each.kind) for each in lived.loud] == ["gap"]
+
+
+def test_prompts_that_grew_while_there_was_little_to_do_are_other_work_when_there_is_more(live):
+    load = "{stretches: [{lasts: 100s, level: 0.9}, {lasts: 120s, level: 0.3}, {lasts: 120s, level: 0.9}]}"
+    lived = live("{kind: prefill_shift, at: 110s, lasts: 300s, factor: 4}", seconds=330, load=load)
+
+    assert lived.loud == []
+
+
+def test_a_fault_that_began_while_pages_hung_is_told_as_soon_as_they_can_be_read(live):
+    lived = live(
+        "{kind: power_brake, at: 150s, lasts: 100s}\n  - {kind: telemetry_gap, at: 140s, lasts: 60s}"
+    )
+
+    (drop,) = [each for each in lived.loud if each.kind == "drop"]
+    assert drop.cause == "power_brake"
+    assert lived.started(drop) + drop.detected - drop.started < 205
