@@ -94,7 +94,8 @@ CATALOGUE: tuple[Metric, ...] = (
         "meter_up",
         _G,
         ("source", "part", "unit"),
-        "1 while a power meter beside the GPUs answers; 0 names the one that does not.",
+        "1 while a power meter beside the GPUs answers; 0 names the one that does not. The unit of one that "
+        "is read for a member of the rack begins with the name of its node.",
     ),
     Metric(
         "site_pue_ratio", _G, (), "Energy of the facility over that of its IT equipment, as it was stated."
