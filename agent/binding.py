@@ -14,6 +14,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import yaml
 
 from agent.measure.settings import Bytes, Seconds, WrongSettingError
+from agent.small_file import SmallFileError, read_small
 
 if typing.TYPE_CHECKING:
     from pathlib import Path
@@ -59,14 +60,9 @@ def _node_of(node: yaml.Node | None, key: tuple[str, ...]) -> yaml.Node | None:
 def read_text(path: Path) -> str:
     """Read a file of settings. Raises ConfigError."""
     try:
-        with path.open("rb") as file:
-            body = file.read(MAX_CONFIG_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    if len(body) > MAX_CONFIG_BYTES:
-        raise ConfigError(f"{path}: is larger than {MAX_CONFIG_BYTES} bytes")
-    try:
-        return body.decode()
+        return read_small(path, MAX_CONFIG_BYTES).decode()
+    except SmallFileError as error:
+        raise ConfigError(str(error)) from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text") from error
 

@@ -8,7 +8,6 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from agent import plugins
 from agent.binding import ConfigError, compose, entries_of, fill, read_text, where_of
@@ -21,6 +20,8 @@ from agent.measure.slo import Slo
 from agent.wire.member_settings import Member, MembersFrom  # noqa: TC001  (settings are read by their types)
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     import yaml
 
 DEFAULT_PATH = Path("/etc/rackwatt/rackwatt.yaml")
@@ -260,8 +261,12 @@ def address_of(listen: str, what: str) -> tuple[str, int]:
 def zone_of(site: Site, what: str = "site") -> ZoneInfo | None:
     """Return whose clock the hours of the tariff are of. Raises ConfigError, which begins with `what`."""
     name = site.tariff.timezone
+    if not name:
+        return None
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # noqa: PLC0415 - only a tariff pays for it
+
     try:
-        return ZoneInfo(name) if name else None
+        return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ConfigError(
             f"{what}.tariff.timezone: this machine has no time zone {name!a}; names are such as "

@@ -25,6 +25,9 @@ RACK_SPACING_SECONDS = 0.9
 MEMBERS_A_SECOND = 200
 """… and of a hall so many members, so that 4 MiB go back some minutes."""
 
+SETTLE_MOMENTS = 3
+"""A replay sees what is wrong up to a moment later than the rack did, and must see it for as long."""
+
 
 class Flight:
     """Records, writes what is to be kept, and finds it again."""
@@ -48,8 +51,9 @@ class Flight:
     def take_rack(self, signs: RackSigns, incidents: tuple[Incident, ...]) -> None:
         """Take a moment of the rack, and what only the rack tells of it."""
         now = signs.at.monotonic_seconds
-        if now - self._rack_seconds >= max(RACK_SPACING_SECONDS, len(signs.members) / MEMBERS_A_SECOND):
-            self._rack_seconds = now
+        spacing = max(RACK_SPACING_SECONDS, len(signs.members) / MEMBERS_A_SECOND)
+        if now - self._rack_seconds >= spacing:
+            self._rack_seconds, self._rack.settle_seconds = now, SETTLE_MOMENTS * spacing
             self._rack.take(signs, incidents)
 
     async def recording(self, incident: str) -> bytes | None:

@@ -99,10 +99,11 @@ class IncidentDesk:
         """Return the rack with what its members told, and what only a rack can see."""
         signs = rack_signs_of(rack)
         self._rack_memory = memory = rack_diagnosed(self._rack_memory, signs, told_by_members(rack))
-        if self._recorder is not None:
-            self._recorder.take_rack(signs, memory.own_incidents)
         self.changed |= self._rack_counts.take(memory.incidents, rack.at.unix_seconds)
-        incidents = self._linked(self._rack_pricing.priced(memory.incidents), memory.own)
+        priced = self._rack_pricing.priced(memory.incidents)
+        if self._recorder is not None:
+            self._recorder.take_rack(signs, tuple(each for each in priced if each.id in memory.own))
+        incidents = self._linked(priced, memory.own)
         return replace(rack, incidents=incidents, incident_counts=self._rack_counts.totals)
 
     def _linked(self, incidents: tuple[Incident, ...], own: Collection[str]) -> tuple[Incident, ...]:

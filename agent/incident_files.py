@@ -10,6 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from agent.small_file import SmallFileError, read_small
 from agent.store import replace_durably
 
 if TYPE_CHECKING:
@@ -112,11 +113,9 @@ class IncidentFiles:
     @staticmethod
     def _read(path: Path) -> bytes | None:
         try:
-            with path.open("rb") as file:
-                body = file.read(MOST_FILE_BYTES + 1)
-        except OSError:
+            return read_small(path, MOST_FILE_BYTES)
+        except SmallFileError:
             return None
-        return body if len(body) <= MOST_FILE_BYTES else None
 
 
 def _name(cut: Cut) -> str:

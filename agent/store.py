@@ -13,6 +13,8 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from agent.small_file import SmallFileError, read_small
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
@@ -61,17 +63,14 @@ class Store:
     def load(self) -> Kept:
         """Read the kept state. A file that cannot be used is set aside, never overwritten."""
         try:
-            with self._path.open("rb") as file:
-                body = file.read(MAX_BYTES + 1)
-        except FileNotFoundError:
-            return Kept(None, "")
-        except OSError as error:
-            self._unreadable = (
-                f"{self._path} cannot be read ({error.strerror}): let this user read and write it"
-            )
+            return Kept(_decode(read_small(self._path, MAX_BYTES)), "")
+        except SmallFileError as error:
+            if error.missing:
+                return Kept(None, "")
+            if error.too_large:
+                return Kept(None, self.set_aside("is far too large to be ours"))
+            self._unreadable = f"{error}; let this user read and write it"
             return Kept(None, f"{self._unreadable}; it is left as it is, totals start at 0 and are not kept")
-        try:
-            return Kept(_decode(body), "")
         except StoreError as error:
             return Kept(None, self.set_aside(str(error)))
 
@@ -145,8 +144,6 @@ def _encode(state: Mapping[str, Any]) -> bytes:
 
 def _decode(body: bytes) -> Mapping[str, Any]:
     """Check and open a kept file. Raises StoreError with a phrase that follows the path."""
-    if len(body) > MAX_BYTES:
-        raise StoreError("is far too large to be ours")
     head_line, _, rest = body.partition(b"\n")
     try:
         head = json.loads(head_line)

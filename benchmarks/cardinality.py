@@ -8,6 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from fakes.agent import RunningAgent
+from fakes.alertmanager import write_faster
 from fakes.nvml.driver import FakeDriver
 from fakes.prometheus import Prometheus
 from fakes.scraped_rack import shipped_config, shortened_rules
@@ -30,7 +31,12 @@ READY_SECONDS = 20.0
 RECORDED_SECONDS = 60.0
 PAGE = "samples on /metrics of the running daemon: fake NVML, engines with vLLM's page that share the GPUs"
 RACK = "samples on the page of a daemon that does nothing else, its members those of `rack`"
-RULES = "by name on a real Prometheus with the shipped rules, windows shortened, on that node and its rack"
+RULES = (
+    "by name on a real Prometheus with the shipped rules (what alerts record too), windows shortened, "
+    "on that node and its rack"
+)
+JUDGED = {"least_requests": "0"}
+"""So that what alerts record of throughput is there though the engines of this node have few requests."""
 
 
 def cardinality(*, quick: bool) -> list[Figure]:
@@ -114,10 +120,14 @@ def recorded_of(folder: Path, small: RunningAgent) -> Counter[str]:
     """Count what is recorded of a node and a rack of it, by level."""
     rack = {"name": "r12", "members": [small.url]}
     with RunningAgent(folder / "head", {"rack": rack, "node": {"name": "head"}, "collectors": {}}) as head:
-        config = shipped_config("prometheus.yml", rule_files=[str(path) for path in shortened_rules(folder)])
+        _, alerts, _ = write_faster(folder, JUDGED)
+        rules = [*shortened_rules(folder), alerts]
+        config = shipped_config("prometheus.yml", rule_files=[str(path) for path in rules])
         targets = [daemon.url.removeprefix("http://") for daemon in (small, head)]
         config["scrape_configs"][0]["static_configs"] = [{"targets": targets}]
         with Prometheus({}, config=config) as prometheus:
             prometheus.wait_for("site:rackwatt_tokens_per_joule:ratio5m", deadline=RECORDED_SECONDS)
+            prometheus.wait_for("count(rack:rackwatt_tokens:attained) == 2", deadline=RECORDED_SECONDS)
+            time.sleep(READY_SECONDS)  # so that latency's windows, which need events, are there
             names = [row["metric"]["__name__"] for row in prometheus.query('{__name__=~".+:rackwatt_.+"}')]
     return Counter(name.partition(":")[0] for name in names)

@@ -12,16 +12,16 @@ import orjson
 from agent.measure.alerts import Alert, AlertBatch, AlertFeed, Choice, Scope, moment_text
 from agent.measure.finding import Finding, Level, problem_of
 from agent.measure.incident import Severity
-from agent.measure.push import Batch, PushError
-from agent.measure.reading import Reason, SourceError
+from agent.measure.reading import SourceError
 from agent.measure.settings import Seconds, setting
 from agent.wire.address import carries_login, public, require_http
 from agent.wire.http import HttpClient, Limits
 from agent.wire.http_config import HttpConfig
+from agent.wire.refusal import is_taken, refusal_of
 
 if TYPE_CHECKING:
+    from agent.measure.push import Batch
     from agent.measure.snapshot import Snapshot
-    from agent.wire.http import Posted
 
 PATH = "/api/v2/alerts"
 LOOK_SECONDS = 2.0
@@ -32,11 +32,6 @@ EXPIRY_REPEATS = 5.0
 ANSWER_BYTES = 64 * 1024
 BUFFER_BYTES = 1024 * 1024
 """One batch waits at most, of a few hundred alerts: each tells everything."""
-AGAIN = frozenset({408, 425, 429})
-WRONG_DOOR = dict.fromkeys((401, 403, 407), Reason.DENIED) | dict.fromkeys(
-    (301, 302, 303, 307, 308, 404, 405), Reason.UNSUPPORTED
-)
-SERVER_ERROR = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,8 +135,8 @@ class AlertmanagerPusher:
         headers = {"Content-Type": "application/json"}
         limits = Limits(self._settings.timeout, ANSWER_BYTES)
         posted = await self._client.post(url, body, limits, headers=headers, config=self._settings)
-        if not 200 <= posted.status < 300:  # noqa: PLR2004  (HTTP's range for "taken")
-            raise _refusal(url, posted)
+        if not is_taken(posted):
+            raise refusal_of(url, posted, "urls and authorization")
 
 
 def _plain(alert: Alert, expires: float) -> dict[str, object]:
@@ -152,13 +147,3 @@ def _plain(alert: Alert, expires: float) -> dict[str, object]:
         "endsAt": moment_text(expires if alert.ended is None else alert.ended),
     }
     return plain | ({"generatorURL": alert.link} if alert.link else {})
-
-
-def _refusal(url: str, posted: Posted) -> PushError:
-    """Say what an answer means that took nothing."""
-    said = f"{public(url)} answered {posted.said}"
-    if posted.status >= SERVER_ERROR or posted.status in AGAIN:
-        return PushError(Reason.UNREACHABLE, f"{said}; it is sent again")
-    if posted.status in WRONG_DOOR:
-        return PushError(WRONG_DOOR[posted.status], f"{said}; check urls and authorization")
-    return PushError(Reason.MALFORMED, f"{said}; it would not take the same request later", again=False)

@@ -8,8 +8,6 @@ import os
 import socket
 from collections.abc import Mapping  # noqa: TC003  (settings are read by their types)
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,17 +17,17 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 
 from agent.measure.finding import Finding, Level, problem_of
-from agent.measure.push import Batch, PushError
-from agent.measure.reading import Reason, SourceError
+from agent.measure.push import Batch
+from agent.measure.reading import SourceError
 from agent.measure.settings import Bytes, Seconds, setting
 from agent.wire.address import carries_login, public, require_http
 from agent.wire.http import HttpClient, Limits
 from agent.wire.http_config import HTTP_TOKEN, Credentials, HttpConfig
+from agent.wire.refusal import is_taken, refusal_of
 from exporters._otlp.points import request_of
 
 if TYPE_CHECKING:
     from agent.measure.snapshot import Snapshot
-    from agent.wire.http import Posted
 
 PATH = "/v1/metrics"
 ANSWER_BYTES = 64 * 1024
@@ -40,12 +38,7 @@ OURS = frozenset(
 )
 """Headers that are not to be set."""
 LATER = frozenset({408, 429, 502, 503, 504})
-"""The receiver is busy or away: the same batch is sent again …"""
-WRONG_DOOR = dict.fromkeys((401, 403, 407), Reason.DENIED) | dict.fromkeys(
-    (301, 302, 303, 307, 308, 404, 405), Reason.UNSUPPORTED
-)
-"""… and with these it was not even looked at: it waits until somebody has mended the settings."""
-TOO_LARGE = 413
+"""The only answers after which OTLP lets the same batch be sent again: no other server error."""
 MACHINE_ID = Path("/etc/machine-id")
 
 
@@ -160,9 +153,9 @@ class OtlpPusher:
             headers["Content-Encoding"] = "gzip"
         limits = Limits(settings.timeout, ANSWER_BYTES)
         posted = await self._client.post(settings.url, batch.body, limits, headers=headers, config=settings)
-        if 200 <= posted.status < 300:  # noqa: PLR2004  (HTTP's range for "taken")
+        if is_taken(posted):
             return min(_refused(posted.body), batch.points)
-        raise _refusal(settings.url, posted)
+        raise refusal_of(settings.url, posted, "endpoint, authorization and header_files", LATER)
 
     async def close(self) -> None:
         """Hang up."""
@@ -199,29 +192,3 @@ def _refused(body: bytes) -> int:
     except DecodeError:  # some answer in JSON, or with words
         return 0
     return max(0, int(answer.partial_success.rejected_data_points))
-
-
-def _refusal(url: str, posted: Posted) -> PushError:
-    """Say what an answer means that took nothing."""
-    said = f"{public(url)} answered {posted.said}"
-    if posted.status in LATER:
-        after = _retry_after_seconds(posted.headers.get("retry-after", ""))
-        return PushError(Reason.UNREACHABLE, f"{said}; it is sent again", after_seconds=after)
-    if posted.status in WRONG_DOOR:
-        return PushError(WRONG_DOOR[posted.status], f"{said}; check endpoint, authorization and header_files")
-    if posted.status == TOO_LARGE:
-        remedy = "raise the receiver's limit of a request"
-        return PushError(Reason.TOO_LARGE, f"{said}; {remedy}", again=False)
-    return PushError(Reason.MALFORMED, f"{said}; it would not take the same request later", again=False)
-
-
-def _retry_after_seconds(text: str) -> float | None:
-    """Read Retry-After: seconds, or a date."""
-    if text.isascii() and text.isdigit():
-        return float(text)
-    try:
-        then = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    then = then if then.tzinfo else then.replace(tzinfo=UTC)
-    return max(0.0, (then - datetime.now(UTC)).total_seconds())

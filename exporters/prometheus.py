@@ -18,12 +18,12 @@ from agent.measure.rows import rows_of
 from agent.measure.settings import setting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from agent.measure.catalogue import Metric
     from agent.measure.snapshot import Snapshot
 
-EOF = b"# EOF\n"
+EOF = "# EOF\n"
 OPENMETRICS = "application/openmetrics-text"
 GO_BEGINS_EXPONENTS = 1e6
 """Go writes larger numbers with an exponent, and Python does not."""
@@ -45,79 +45,103 @@ def build(settings: Settings) -> PrometheusRenderer:
     return PrometheusRenderer(settings.path)
 
 
-@dataclass(slots=True)
-class _Rendered:
-    """A family as it was last rendered in one format."""
+class PrometheusRenderer:
+    """Renders each snapshot once per format, when somebody asks."""
 
-    rows: list[Row]
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._pages: dict[str, _Page] = {}
+        self._process = ProcessCollector(registry=None)
+
+    def render(self, snapshot: Snapshot, accept: str) -> tuple[bytes, str]:
+        """Return the page and its content type."""
+        encode, content_type = choose_encoder(_wanted(accept))
+        page = self._pages.get(content_type)
+        if page is None:
+            end = EOF if content_type.startswith(OPENMETRICS) else ""
+            page = self._pages[content_type] = _Page(encode, end)
+        if page.sequence != snapshot.sequence:
+            of_process = {family.name: family for family in self._process.collect()}
+            rows = rows_of(snapshot)
+            rows += [Row(name, (), each.samples[0].value) for name, each in of_process.items()]
+            page.take(rows, of_process)
+            page.sequence = snapshot.sequence
+        return page.body, content_type
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    """What stays of a family as long as its series do."""
+
     labels: list[tuple[str, ...]]
-    """Of each of them."""
+    """Of each of its rows."""
     head: str
     """Its comment lines."""
     series: list[str]
     """Each of its lines up to the value."""
-    lines: list[str]
-    body: bytes
-
-    def of_same_series(self, rows: list[Row]) -> bool:
-        """Whether these rows differ in their values alone."""
-        return [row.labels for row in rows] == self.labels
 
 
-class PrometheusRenderer:
-    """Renders with prometheus_client, one family at a time.
+class _Page:
+    """A page in one format, encoded by prometheus_client, one family at a time.
 
-    A family that did not change is kept; of one whose values alone changed only those are written anew,
-    because encoding names and labels costs ten times as much.
+    Names and labels cost ten times what a number does. So only families with other series than before are
+    encoded; of the others only those lines are written anew whose value is another one.
     """
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._kept: dict[tuple[str, str], _Rendered] = {}
-        self._pages: dict[str, tuple[int, bytes]] = {}
-        self._process = ProcessCollector(registry=None)
+    def __init__(self, encode: Callable[[_Registry], bytes], end: str) -> None:
+        self.sequence = -1
+        """Of the snapshot that it shows."""
+        self.body = b""
+        self._encode, self._end = encode, end
+        self._families: dict[str, _Encoded] = {}
+        self._rows: list[Row] = []
+        self._places: list[tuple[int, str]] = []
+        """Which of the lines each row has, and how that begins."""
+        self._lines: list[str] = []
 
-    def render(self, snapshot: Snapshot, accept: str) -> tuple[bytes, str]:
-        """Return the page and its content type; the page of one snapshot is rendered once per format."""
-        encode, content_type = choose_encoder(_wanted(accept))
-        sequence, page = self._pages.get(content_type, (-1, b""))
-        if sequence != snapshot.sequence:
-            page = self._page(snapshot, encode, content_type)
-            self._pages[content_type] = (snapshot.sequence, page)
-        return page, content_type
-
-    def _page(self, snapshot: Snapshot, encode: Callable[[_Registry], bytes], content_type: str) -> bytes:
-        by_metric: dict[str, list[Row]] = {metric.name: [] for metric in CATALOGUE}
-        for row in rows_of(snapshot):
-            by_metric[row[0]].append(row)  # not `row.metric`: there are a thousand
-        bodies = [
-            self._family(name, rows, _One(BY_NAME[name], rows), encode, content_type)
-            for name, rows in by_metric.items()
-            if rows
-        ]
-        for family in self._process.collect():
-            rows = [Row(sample.name, (), sample.value) for sample in family.samples]
-            bodies.append(self._family(family.name, rows, _Ready(family), encode, content_type))
-        if content_type.startswith("application/openmetrics-text"):
-            bodies.append(EOF)
-        return b"".join(bodies)
-
-    def _family(
-        self,
-        name: str,
-        rows: list[Row],
-        registry: _Registry,
-        encode: Callable[[_Registry], bytes],
-        content_type: str,
-    ) -> bytes:
-        kept = self._kept.get((content_type, name))
-        if kept is not None and kept.rows == rows:
-            return kept.body
-        if kept is None or not kept.of_same_series(rows):
-            self._kept[content_type, name] = kept = _learned(rows, encode(registry))
+    def take(self, rows: list[Row], ready: Mapping[str, Family]) -> None:
+        """Show these rows; families that are not in the catalogue are `ready` to be encoded."""
+        changed = self._changed(rows)
+        if changed is None:
+            self._places, self._lines = self._laid_out(rows, ready)
         else:
-            _take_values(kept, rows)
-        return kept.body
+            for place in changed:
+                line, series = self._places[place]
+                self._lines[line] = _line(series, rows[place])
+        self._rows, self.body = rows, "".join(self._lines).encode()
+
+    def _changed(self, rows: list[Row]) -> list[int] | None:
+        """Return which rows have another value than before; None where series came, went or moved."""
+        before = self._rows
+        if len(rows) != len(before):
+            return None
+        pairs = enumerate(zip(rows, before, strict=True))
+        changed = [place for place, (row, known) in pairs if row is not known and row != known]
+        return changed if all(rows[place].is_of_series(before[place]) for place in changed) else None
+
+    def _laid_out(
+        self, rows: list[Row], ready: Mapping[str, Family]
+    ) -> tuple[list[tuple[int, str]], list[str]]:
+        """Return the place of each row, and all lines."""
+        by_family: dict[str, list[int]] = {metric.name: [] for metric in CATALOGUE}
+        for place, row in enumerate(rows):
+            by_family.setdefault(row.metric, []).append(place)
+        places, lines = [(0, "")] * len(rows), list[str]()
+        for name, own in by_family.items():
+            if own:
+                family = self._family(name, [rows[place] for place in own], ready)
+                lines.append(family.head)
+                for place, series in zip(own, family.series, strict=True):
+                    places[place] = len(lines), series
+                    lines.append(_line(series, rows[place]))
+        return places, [*lines, self._end]
+
+    def _family(self, name: str, rows: list[Row], ready: Mapping[str, Family]) -> _Encoded:
+        kept, labels = self._families.get(name), [row.labels for row in rows]
+        if kept is None or kept.labels != labels:
+            registry = _Ready(ready[name]) if name in ready else _One(BY_NAME[name], rows)
+            kept = self._families[name] = _encoded(labels, self._encode(registry))
+        return kept
 
 
 def _wanted(accept: str) -> str:
@@ -125,23 +149,16 @@ def _wanted(accept: str) -> str:
     return f"{OPENMETRICS};version=1.0.0" if accepts(accept, OPENMETRICS) else ""
 
 
-def _learned(rows: list[Row], encoded: bytes) -> _Rendered:
-    """Cut an encoded family into what stays and its values."""
-    body = encoded.removesuffix(EOF)
-    lines = body.decode().removesuffix("\n").split("\n")  # not splitlines: a label may hold U+2028
+def _encoded(labels: list[tuple[str, ...]], encoded: bytes) -> _Encoded:
+    """Cut an encoded family into what stays, and leave out its values."""
+    lines = encoded.decode().removesuffix(EOF).removesuffix("\n").split("\n")  # a label may hold U+2028
     comments = [f"{line}\n" for line in lines if line.startswith("#")]
     series = [line.rpartition(" ")[0] for line in lines[len(comments) :]]
-    samples = [f"{line}\n" for line in lines[len(comments) :]]
-    return _Rendered(rows, [row.labels for row in rows], "".join(comments), series, samples, body)
+    return _Encoded(labels, "".join(comments), series)
 
 
-def _take_values(kept: _Rendered, rows: list[Row]) -> None:
-    """Write those lines anew whose value is another one."""
-    kept.lines = [
-        line if row is before or row.value == before.value else f"{series} {_text(row.value)}\n"
-        for series, line, before, row in zip(kept.series, kept.lines, kept.rows, rows, strict=True)
-    ]
-    kept.rows, kept.body = rows, (kept.head + "".join(kept.lines)).encode()
+def _line(series: str, row: Row) -> str:
+    return f"{series} {_text(row.value)}\n"
 
 
 def _text(value: float) -> str:

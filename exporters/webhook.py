@@ -12,14 +12,14 @@ import orjson
 from agent.measure.alerts import Alert, AlertFeed, Choice, Scope, moment_text
 from agent.measure.finding import Finding, Level
 from agent.measure.incident import Severity
-from agent.measure.push import Batch, PushError
-from agent.measure.reading import Reason
 from agent.measure.settings import Seconds, setting
 from agent.wire.address import carries_login, public, require_http
 from agent.wire.http import HttpClient, Limits
 from agent.wire.http_config import HttpConfig
+from agent.wire.refusal import is_taken, refusal_of
 
 if TYPE_CHECKING:
+    from agent.measure.push import Batch
     from agent.measure.snapshot import Snapshot
 
 VERSION = "4"
@@ -30,10 +30,6 @@ ANSWER_BYTES = 64 * 1024
 BUFFER_BYTES = 1024 * 1024
 NEVER = "0001-01-01T00:00:00Z"
 """How Alertmanager writes the end of what stands."""
-AGAIN = frozenset({408, 425, 429})
-MENDABLE = frozenset({301, 302, 303, 307, 308, 401, 403, 404, 405, 407})
-"""Somebody has to mend the settings, here or there: it waits."""
-SERVER_ERROR = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,12 +98,8 @@ class WebhookPusher:
         headers = {"Content-Type": "application/json"}
         limits = Limits(self._settings.timeout, ANSWER_BYTES)
         posted = await self._client.post(url, batch.body, limits, headers=headers, config=self._settings)
-        if not 200 <= posted.status < 300:  # noqa: PLR2004  (HTTP's range for "taken")
-            said = f"{public(url)} answered {posted.said}"
-            if posted.status >= SERVER_ERROR or posted.status in AGAIN:
-                raise PushError(Reason.UNREACHABLE, f"{said}; it is sent again")
-            again = posted.status in MENDABLE
-            raise PushError(Reason.MALFORMED, f"{said}; check url and authorization", again=again)
+        if not is_taken(posted):
+            raise refusal_of(url, posted, "url and authorization")
         self._feed.delivered(batch)
         return 0
 

@@ -131,6 +131,32 @@ def test_a_tariff_names_its_clock():
     assert settings.general.site.tariff.periods[0].hours == "08:00-20:00"
 
 
+@pytest.mark.parametrize(
+    ("packages", "code", "said"), [("", 0, ""), ("tzdata", 1, "come with the package tzdata")]
+)
+def test_a_machine_without_time_zones_has_those_of_a_package_and_without_it_says_so(
+    tmp_path, packages, code, said
+):
+    """As in a slim image: PYTHONTZPATH is empty; the second machine lacks the package as well."""
+    path = tmp_path / "rackwatt.yaml"
+    path.write_text(
+        "site: {pue: 1.1, currency: EUR, price_per_kwh: 0.1, "
+        "tariff: {timezone: Europe/Berlin, periods: [{price_per_kwh: 0.3}]}}\n"
+    )
+    lines = [f"import sys; sys.modules.update(dict.fromkeys({packages.split()}))", "from agent import cli"]
+    lines += [f"sys.exit(cli.main(['check', {str(path)!r}]))"]
+    ran = subprocess.run(
+        [sys.executable, "-P", "-c", "\n".join(lines)],
+        env={"PYTHONTZPATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ran.returncode == code, ran.stdout + ran.stderr
+    assert said in ran.stdout
+
+
 SITE_ERRORS = [
     ("{pue: 0.9}", "site: pue: 0.9 is not between 1 and 5"),
     ("{pue: {value: 1.2, date: July}}", "site.pue: date: 'July' is not a date such as 2026-06-30"),

@@ -38,7 +38,7 @@ def story(tmp_path_factory):
                 engine.answer(401)
                 member.program.kill()
                 wait_for(lambda: incidents(agent) and hook.of("RackwattIncident", cause="telemetry_gap"))
-                wait_for(lambda: len(incidents(head)) == 2)
+                wait_for(lambda: len(incidents(head)) == 2 and files(head))
                 engine.answer()
                 wait_for(lambda: hook.of("RackwattIncident", firing=False))
                 yield agent, hook, head
@@ -66,7 +66,7 @@ def gone(head):
 
 
 def files(agent):
-    return list((agent.state_dir / "incidents").iterdir())
+    return list((agent.state_dir / "incidents").glob("*.gz"))
 
 
 def test_it_is_on_disk_as_soon_as_it_is_told(story):

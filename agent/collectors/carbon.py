@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.aside import Aside
 from agent.measure.carbon import CarbonReading
 from agent.measure.finding import Finding, Level, problem_of
 from agent.measure.reading import Moment, Reading, Reason, SourceError
 from agent.measure.settings import Bytes, Seconds, setting
+from agent.small_file import SmallFileError, read_small
 from agent.wire import json_page
 from agent.wire.address import public, require_http
 from agent.wire.http import HttpClient, HttpConfig, Limits
@@ -82,6 +82,7 @@ class CarbonCollector:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._client = HttpClient()
+        self._aside: Aside[bytes] = Aside("carbon")
 
     @property
     def interval_seconds(self) -> float:
@@ -113,11 +114,11 @@ class CarbonCollector:
     async def _told(self) -> bytes:
         settings, headers = self._settings, {}
         if settings.file:
-            return await asyncio.to_thread(_read, Path(settings.file), settings.max_bytes)
+            return await self._aside.run(lambda: _read(settings.file, settings.max_bytes))
         if not settings.url:
             raise SourceError(Reason.UNSUPPORTED, "collectors.carbon: set url or file, where the feed is")
         if settings.token_file:
-            token = await asyncio.to_thread(_read, Path(settings.token_file), MOST_TOKEN_BYTES)
+            token = await self._aside.run(lambda: _read(settings.token_file, MOST_TOKEN_BYTES))
             headers[settings.token_header] = token.decode("latin-1").strip()
         limits = Limits(settings.timeout, settings.max_bytes)
         return (await self._client.get(settings.url, limits, headers=headers, config=settings)).body
@@ -142,13 +143,9 @@ def carbon_of(page: Any, what: str) -> CarbonReading:
         raise SourceError(Reason.MALFORMED, f"{what}: is no answer of a carbon feed: {error!r}") from error
 
 
-def _read(path: Path, most: int) -> bytes:
-    """Read a small file. Raises SourceError."""
+def _read(path: str, most_bytes: int) -> bytes:
+    """Read a file. Raises SourceError."""
     try:
-        with path.open("rb") as file:
-            body = file.read(most + 1)
-    except OSError as error:
-        raise SourceError(Reason.DENIED, f"{path}: cannot be read: {error.strerror}") from error
-    if len(body) > most:
-        raise SourceError(Reason.MALFORMED, f"{path}: is larger than {most} bytes")
-    return body
+        return read_small(path, most_bytes)
+    except SmallFileError as error:
+        raise SourceError(Reason.TOO_LARGE if error.too_large else Reason.DENIED, str(error)) from error

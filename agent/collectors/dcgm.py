@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.collectors._dcgm.lane import Lane
+from agent.aside import Lane
 from agent.collectors._dcgm.library import Address
 from agent.collectors._dcgm.link import Link
 from agent.collectors._dcgm.session import Plan
@@ -125,10 +125,8 @@ class DcgmCollector:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._lane = Lane("rackwatt-dcgm")
+        self._lane = Lane("dcgm")
         self._link = _link(settings)
-        self._left: list[Lane] = []
-        """Lanes that are inside a call which did not come back."""
         self._released_until: float | None = None
         self._closed = False
 
@@ -165,19 +163,15 @@ class DcgmCollector:
         """See to it that the thread is free. Raises SourceError while it is not."""
         if not self._lane.busy:
             return
-        self._left = [lane for lane in self._left if lane.busy]
         stuck_seconds = now.monotonic_seconds - self._lane.since_seconds
-        if stuck_seconds < LEAVE_SECONDS or len(self._left) >= MOST_LEFT:
+        if stuck_seconds < LEAVE_SECONDS or self._lane.left_behind >= MOST_LEFT:
             raise SourceError(
                 Reason.OVERLAPPED,
                 f"{self._settings.address}: the host engine has not returned from a call for "
                 f"{stuck_seconds:.0f} s; restart it when it stays so (systemctl restart nvidia-dcgm)",
             )
-        self._left.append(self._lane)
-        self._lane.submit(self._link.close)
-        self._lane.end()
-        pasts = self._link.pasts
-        self._lane, self._link = Lane("rackwatt-dcgm"), _link(self._settings)
+        self._lane.leave(self._link.close)
+        pasts, self._link = self._link.pasts, _link(self._settings)
         self._link.pasts = pasts
 
     def _refuse_while_released(self, now: Moment) -> None:

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from agent.aside import Aside
 from agent.collectors._host import kernel
 from agent.collectors._host.clock import KernelClock
 from agent.collectors._host.devices import Devices
@@ -14,7 +15,6 @@ from agent.collectors._host.infiniband import Ports
 from agent.collectors._host.network import Interfaces
 from agent.collectors._host.pcie import PcieLinks
 from agent.collectors._host.tree import Tree
-from agent.discovery.aside import Aside
 from agent.measure.host import HostReading
 from agent.measure.reading import Moment, Reading, Reason, SourceError
 from agent.measure.settings import Seconds, setting

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.aside import Aside
 from agent.collectors._hwmon import acpi, rapl
-from agent.collectors._hwmon.aside import Aside
 from agent.measure.finding import Finding, Level, problem_of
 from agent.measure.meter import MeterReading
 from agent.measure.reading import Moment, Reading, Reason, SourceError
@@ -80,7 +80,7 @@ class HwmonCollector:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._aside = Aside(self._read)
+        self._aside: Aside[tuple[MeterReading, ...]] = Aside("hwmon")
         self._meters: list[acpi.Meter] = []
         self._zones: list[rapl.Zone] = []
         self._searched_seconds: float | None = None
@@ -102,7 +102,9 @@ class HwmonCollector:
 
     async def collect(self, now: Moment, seen: Snapshot | None) -> Reading:  # noqa: ARG002 - as above
         """Read every meter; one that does not answer is absent."""
-        meters = await self._aside.run(now)
+        if self._aside.busy:
+            raise SourceError(Reason.OVERLAPPED, "the firmware has not returned from an earlier reading")
+        meters = await self._aside.run(lambda: self._read(now))
         if not self._meters and not self._zones:
             raise SourceError(Reason.UNSUPPORTED, NOTHING.format(root=self._settings.root))
         notes = self._notes()
@@ -125,8 +127,7 @@ class HwmonCollector:
         for meter in self._meters:
             watts, at = meter.watts(), time.monotonic()
             if watts is not None:
-                moment = Moment(at, at + later)
-                told.append(MeterReading(meter.part, meter.unit, moment, watts, None, self._short))
+                told.append(meter.reading(Moment(at, at + later), watts, unverified=self._short))
         for zone in self._zones:
             joules, at = zone.joules(), time.monotonic()
             if joules is not None:
@@ -141,6 +142,6 @@ class HwmonCollector:
         self._searched_seconds = now
         root = Path(self._settings.root)
         self._meters = acpi.meters(root, self._settings.node_meter)
-        self._short = any(meter.short() for meter in self._meters)
+        self._short = any(meter.short for meter in self._meters)
         known = {zone.energy: zone for zone in self._zones}
         self._zones = [known.get(zone.energy, zone) for zone in rapl.zones(root)]

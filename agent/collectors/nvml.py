@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import time
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from agent.aside import Lane
 from agent.collectors._nvml.device import Rates
 from agent.collectors._nvml.kmsg import KernelLog
-from agent.collectors._nvml.lane import Lane, Sweep
 from agent.collectors._nvml.library import Code, Library, Refusal, failure
 from agent.collectors._nvml.session import Session
+from agent.collectors._nvml.sweep import Sweep
 from agent.collectors._nvml.xids import Tally
 from agent.measure.reading import Moment, Reading, Reason, SourceError
 from agent.measure.settings import Seconds, setting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from agent.collectors._nvml.device import Device
     from agent.measure.finding import Finding
@@ -120,7 +119,7 @@ class NvmlCollector:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._nvml = Library()
-        self._lane = Lane("rackwatt-nvml")
+        self._lane = Lane("nvml")
         self._tally = Tally()
         self._log: KernelLog | None = None
         self._session: Session | None = None
@@ -190,9 +189,11 @@ class NvmlCollector:
         if self._session is not None and self._session.hopeless(time.monotonic()):
             self._end_session()
         if self._session is None:
-            error = await self._run(self._open, deadline)
-            if error is not None:
-                raise error
+            try:
+                await self._lane.run(self._open, deadline - time.monotonic())
+            except TimeoutError:
+                text = "the driver does not answer to being initialised"
+                raise SourceError(Reason.TIMED_OUT, text) from None
         self._refuse_while_released()
         if self._session is None:
             raise SourceError(Reason.UNREACHABLE, "the driver was let go of while it was being opened")
@@ -206,30 +207,10 @@ class NvmlCollector:
         else:
             session.close()
 
-    async def _run(self, job: Callable[[], None], deadline: float) -> Exception | None:
-        """Run a job in the lane and return what it raised. Raises SourceError at the deadline."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
-        errors: list[Exception] = []
-
-        def guarded() -> None:
-            try:
-                job()
-            except Exception as error:  # noqa: BLE001 - handed to the collection, which raises it
-                errors.append(error)
-
-        self._lane.submit(guarded, partial(_settle, loop, future))
-        if not await _settled(future, deadline):
-            raise SourceError(Reason.TIMED_OUT, "the driver does not answer to being initialised")
-        return errors[0] if errors else None
-
     async def _attend(self, sweep: Sweep, deadline: float) -> None:
         """Wait for a sweep; leave a GPU that hangs behind, and the driver when a second one does."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
         self._sweep = sweep
-        done = partial(_settle_sweep, loop, future, sweep)
-        self._lane.submit(sweep.run, done)
+        future = self._lane.begin(sweep.run)
         given_up = False
         try:
             while not await _settled(future, min(deadline, self._patience(sweep))):
@@ -242,7 +223,7 @@ class NvmlCollector:
                     raise SourceError(Reason.TIMED_OUT, "the driver hangs: calls for two GPUs did not return")
                 if self._give_up(sweep):
                     given_up = True
-                    self._lane.submit(sweep.run, done)
+                    future = self._lane.begin(sweep.run)
         finally:
             sweep.stop()
         if sweep.refusal or sweep.error:
@@ -368,23 +349,7 @@ class NvmlCollector:
             self._log.close()
 
 
-def _settle(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> None:
-    """Wake whoever awaits the future; from any thread, and even when the loop is closed already."""
-    with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(_resolve, future)
-
-
-def _settle_sweep(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None], sweep: Sweep) -> None:
-    if sweep.finished:
-        _settle(loop, future)
-
-
-def _resolve(future: asyncio.Future[Any]) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
-async def _settled(future: asyncio.Future[None], until: float) -> bool:
+async def _settled(future: asyncio.Future[Any], until: float) -> bool:
     """Wait for a future until a moment of the monotonic clock."""
     await asyncio.wait({future}, timeout=max(0.0, until - time.monotonic()))
     return future.done()

@@ -97,3 +97,26 @@ def _told(
         evidence=(*engines, *gpus)[:6],
         summary=f"{signs.node}: {what} cannot be read; what they do meanwhile is not known",
     )
+
+
+def unseen(told: Incident, made_tokens: float, ended: float) -> Incident:
+    """Return what an engine that was told to be down comes to be when it was there all the time."""
+    what = f"engine {told.engine_instance} could not be read for {ended - told.started:.0f} s"
+    text = f"{what}; its counter shows {made_tokens:.0f} tokens made meanwhile: it was there, nothing is lost"
+    return replace(
+        told,
+        kind=Kind.GAP,
+        cause=Cause.TELEMETRY_GAP,
+        severity=Severity.WARNING,
+        ended=ended,
+        confidence=1.0,
+        evidence=(Evidence("engine_tokens_total", told.node, None, None, made_tokens, text),),
+        summary=f"{told.node}: {text}",
+        lost_tokens=0.0,
+        lost_joules=None,
+        lost_cost=None,
+        lost_tokens_bounds=None,
+        lost_joules_bounds=None,
+        lost_cost_bounds=None,
+        lost_gpu_seconds=None,
+    )

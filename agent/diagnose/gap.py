@@ -73,6 +73,10 @@ class Gap:
     loss: Loss = Loss()
     track: tuple[tuple[float, float], ...] = ()
     """Until it is sure: moments, and the share that was missing at each."""
+    known_seconds: float | None = None
+    """Monotonic, when the rate was last known …"""
+    step_seconds: float = 0.0
+    """… and for how long that stands: counters tell what was made while nobody could read them."""
 
     @property
     def due_tokens(self) -> float:
@@ -96,7 +100,10 @@ def stepped(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
     now, rate = sample.seconds, sample.rate
     if rate is None or not samples:
         return gap  # not known is no shortfall
+    if sample.is_late and not gap.sure:
+        return replace(gap, known_seconds=now)  # what it was while nobody saw it is no rate of now
     seconds = min(now - samples[-1].seconds, LONGEST_STEP_SECONDS)
+    gap = replace(gap, known_seconds=now, step_seconds=_step(gap, now, seconds))
     asked = gap.asked if gap.since is not None else asked_of(samples, now)
     if asked is None and sample.gone:
         asked = gap.last_asked
@@ -118,7 +125,8 @@ def stepped(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
         loss = Loss(before=Seen(now - REFERENCE_AGE_SECONDS, asked.rate), side_seconds=side)
         gap = replace(gap, since=now - seconds, asked=asked, loss=loss)
     queued = is_waiting(sample, sample.in_flight or 0.0)
-    missed = Moment(now, seconds, rate, can or 0.0, queued) if missing > slack or not gap.sure else None
+    lasts = gap.step_seconds
+    missed = Moment(now, lasts, rate, can or 0.0, queued) if missing > slack or not gap.sure else None
     gap = replace(gap, loss=with_moment(gap.loss, now, missed, demanded(gap.baseline, asked, lately)))
     if gap.sure:
         return replace(gap, healthy_since=None if missing > slack else gap.healthy_since or now)
@@ -126,6 +134,11 @@ def stepped(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
     lasts = now - (gap.since or now)
     sure = total > max(SURE_SECONDS, SURE_NOISES * gap.baseline.noise) and lasts > 1.0
     return _made_sure(gap, samples) if sure else gap
+
+
+def _step(gap: Gap, now: float, seconds: float) -> float:
+    """Return for how long a sample stands: of a sure gap also for the time in which nothing was known."""
+    return seconds if not gap.sure or gap.known_seconds is None else max(seconds, now - gap.known_seconds)
 
 
 def _made_sure(gap: Gap, samples: Sequence[Sample]) -> Gap:
@@ -165,14 +178,19 @@ def finished(gap: Gap, samples: Sequence[Sample]) -> Gap:
 def capacity_at(baseline: Baseline, samples: Sequence[Sample]) -> float | None:
     """Return what it gives at the load of the last seconds, of which the least counts.
 
-    A rate is of the last seconds: load that came just now can not have been worked yet.
+    A rate is of the last seconds: load that came just now can not have been worked yet. Instances that
+    nobody asks for anything give nothing, whatever the others have to do.
     """
     if samples[-1].gone:
         return baseline.capacity
     newest = samples[-1].seconds
-    loads = [each.in_flight for each in samples[-LOAD_SAMPLES:] if each.seconds > newest - LOAD_SECONDS]
-    known = [load for each in loads if (load := load_of(baseline, each)) is not None]
-    return expected(baseline, min(known)) if known else baseline.capacity
+    lately = [each for each in samples[-LOAD_SAMPLES:] if each.seconds > newest - LOAD_SECONDS]
+    known = [load for each in lately if (load := load_of(baseline, each.in_flight)) is not None]
+    can = expected(baseline, min(known)) if known else baseline.capacity
+    idle = max(each.idle_share for each in lately)
+    if can is None or baseline.capacity is None or idle == 0.0:
+        return can
+    return min(can, baseline.capacity * (1.0 - idle))
 
 
 def is_steady(samples: Sequence[Sample], noise: float) -> bool:
@@ -192,6 +210,8 @@ def _healthy(gap: Gap, lately: tuple[Sample, ...], sample: Sample, seconds: floa
     rate, in_flight = sample.rate, sample.in_flight
     if rate is None or in_flight is None or sample.gone or seconds <= 0.0:
         return gap
+    if sample.idle_share and is_waiting(sample, in_flight):
+        return gap  # what some instances give while others have nothing to do is not what all of them do
     baseline = with_work(gap.baseline, rate, sample.finished_rate, seconds)
     baseline = with_batch(baseline, sample.running, sample.waiting, seconds)
     if is_steady((*lately[-STEADY_SAMPLES:], sample), gap.baseline.noise):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from agent.diagnose.signs import are_idle
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from agent.diagnose.sample import Sample
     from agent.diagnose.signs import EngineSigns, GpuSigns, NodeSigns, UnitSigns
@@ -22,6 +22,8 @@ FORGOTTEN_SECONDS = 600.0
 """An instance that vanished is missed for this long; then it was taken away on purpose."""
 SILENT_SECONDS = 4.0
 """An engine that did not answer for so long, while its GPUs did nothing, does not work."""
+UNSEEN_RATIO = 0.5
+"""An engine that has made this share of what is usual while it was taken to be gone was there."""
 BUSY_RATIO = 0.7
 """GPUs that draw, and are busy for, at least this share of what was usual work on."""
 LEAST_BUSY = 0.1
@@ -86,14 +88,52 @@ def _is_as_busy(now: GpuSigns, usual: tuple[float, float]) -> bool:
     return now.power_watts >= BUSY_RATIO * watts and now.utilization_ratio >= BUSY_RATIO * busy
 
 
+def made_unseen(before: Sample, during: Iterable[Sample], usual: Mapping[str, float]) -> float | None:
+    """Return the tokens that engines made while they were taken to be gone; None if one may have been.
+
+    Who comes back without having begun anew, and has made about as much as usual, was there all the time. It
+    is the first page that is read again which tells: afterwards a pause may have been made up for.
+    """
+    samples = tuple(during)
+    names = {name for each in samples for name in each.gone}
+    made = [_made_unseen(before.engines.get(name), samples, name, usual.get(name, 0.0)) for name in names]
+    known = [tokens for tokens in made if tokens is not None]
+    return sum(known) if known and len(known) == len(names) else None
+
+
+def _made_unseen(
+    last: EngineSigns | None, samples: Sequence[Sample], name: str, usual: float
+) -> float | None:
+    """Return what one engine made in all the times in which it was taken to be gone; None if it is so now."""
+    made, gone = 0.0, False
+    for now in (sample.engines.get(name) for sample in samples):
+        gone = gone or now is None or now.gone
+        if now is None or not now.up:
+            continue
+        if gone:
+            tokens = None if last is None else _tokens_between(last, now, UNSEEN_RATIO * usual)
+            if tokens is None:
+                return None
+            made, gone = made + tokens, False
+        last = now
+    return None if gone else made
+
+
+def _tokens_between(before: EngineSigns, now: EngineSigns, least_per_second: float) -> float | None:
+    if before.output is None or now.output is None or now.restarts != before.restarts:
+        return None
+    tokens, seconds = now.output.value - before.output.value, now.output.seconds - before.output.seconds
+    return tokens if least_per_second > 0.0 and tokens >= least_per_second * seconds else None
+
+
 def _is_silent(samples: tuple[Sample, ...], unit: UnitSigns, now: float) -> bool:
     """Whether for some time no engine of a deployment answered and none of its GPUs worked."""
-    lately = [each for each in samples if each.seconds > now - SILENT_SECONDS - 1.0]
-    long_enough = bool(lately) and lately[0].seconds <= now - SILENT_SECONDS
-    dead = not any(each.up for each in unit.engines) and are_idle(unit.gpus)
+    if any(each.up or each.answers for each in unit.engines) or not are_idle(unit.gpus):
+        return False
+    earlier = [each for each in samples if each.seconds <= now - SILENT_SECONDS]
+    lately = [*earlier[-1:], *(each for each in samples if each.seconds > now - SILENT_SECONDS)]
     return (
-        dead
-        and long_enough
+        bool(earlier)
         and all(are_idle(each.gpus) for each in lately)
         and not any(engine.up for each in lately for engine in each.engines.values())
     )

@@ -18,6 +18,8 @@ MIX_SECONDS = 20.0
 """Prompts for each output token are told over so long: one long prompt is no other work."""
 SPANS = 2.0
 """… or over so many cadences of a slower source."""
+LATE_SECONDS = 4.0
+"""A reading or two that were missed make it go over longer, by no more than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,8 @@ class Rates:
     preemptions: float | None = None
     finished: float | None = None
     """Requests that ended."""
+    late: bool = False
+    """It goes over a time in which the engine could not be read: a mean that is no rate of now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,16 @@ class Sample:
         told = [each.kv_cache_usage_ratio for each in self.engines.values()]
         known = [each for each in told if each is not None]
         return max(known) if known else None
+
+    @property
+    def idle_share(self) -> float:
+        """Share of its instances that nobody asks for anything."""
+        return sum(each.is_free for each in self.engines.values()) / max(1, len(self.engines))
+
+    @property
+    def is_late(self) -> bool:
+        """Whether a rate of it is none of now."""
+        return any(rates.late for rates in self.rates.values())
 
     @property
     def gone(self) -> tuple[str, ...]:
@@ -140,11 +154,11 @@ def _rates(now: EngineSigns, name: str, earlier: tuple[Sample, ...]) -> Rates:
         if before is None or before.output is None:
             return Rates()
         if now.output.seconds - before.output.seconds >= span:
-            return _between(before, now)
+            return _between(before, now, span + now.cadence_seconds + LATE_SECONDS)
     return Rates()
 
 
-def _between(before: EngineSigns, now: EngineSigns) -> Rates:
+def _between(before: EngineSigns, now: EngineSigns, longest: float) -> Rates:
     output = _slope(before.output, now.output)
     prompt, cached = _slope(before.prompt, now.prompt), _slope(before.cached, now.cached)
     computed = None if prompt is None else max(0.0, prompt - (cached or 0.0))
@@ -154,6 +168,7 @@ def _between(before: EngineSigns, now: EngineSigns) -> Rates:
         computed,
         _per_second(before.preemptions, now.preemptions, seconds),
         _per_second(before.finished, now.finished, seconds),
+        late=not before.gone and seconds > longest,
     )
 
 

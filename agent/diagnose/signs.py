@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 GONE = {Reason.UNREACHABLE}
 """Outcomes that speak of a process that is not there; any other failure may be ours or the way's."""
+ANSWERING = {Reason.MALFORMED, Reason.TOO_LARGE, Reason.DENIED, Reason.UNSUPPORTED}
+"""Outcomes that speak of a process that answers, though not with a page that can be read."""
 ENGINES = "engines/"
 IDLE_UTILIZATION_RATIO = 0.05
 IDLE_POWER_RATIO = 0.25
@@ -78,6 +80,13 @@ class EngineSigns:
     cadence_seconds: float = 1.0
     silent: bool = False
     """It does not answer, and its GPUs do nothing: it may be there, but it does not work."""
+    answers: bool = False
+    """Something answers for it, though not with a page that can be read."""
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it is known to have no request."""
+        return self.up and self.running == 0.0 and not self.waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +172,7 @@ def _engine(figures: EngineFigures, reason: Reason | None) -> EngineSigns:
         preemptions=figures.work.get("preemptions"),
         finished=_finished(figures.work),
         cadence_seconds=figures.cadence_seconds,
+        answers=not figures.up and reason in ANSWERING,
     )
 
 

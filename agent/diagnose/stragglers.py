@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import median
 from typing import TYPE_CHECKING
 
 from agent.diagnose.case import middle
 from agent.measure.incident import Cause, Evidence
+from agent.measure.median import median
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

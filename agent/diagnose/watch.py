@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right as bisect
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from agent.diagnose import presence
+from agent.diagnose import blindness, presence
 from agent.diagnose.baseline import with_mix
-from agent.diagnose.case import APART_SECONDS, BEFORE_SECONDS, Case
+from agent.diagnose.case import APART_SECONDS, BEFORE_SECONDS, Case, usual_rates
 from agent.diagnose.gap import LONGEST_STEP_SECONDS, Gap, ended, finished, is_over, stepped
 from agent.diagnose.sample import MIX_SECONDS, Sample, mix_of, sample_of
 from agent.diagnose.story import told_of
@@ -33,6 +34,8 @@ SHIFT_PATIENCE_SECONDS = 20.0
 USUAL_PATIENCE_SECONDS = 150.0
 """… and where prompts vary as much all the time, it must last longer than what is usual can."""
 HEALTHY_SAMPLES = 5
+BACK = {Cause.ENGINE_RESTART, Cause.ENGINE_STALL}
+"""What an engine is told to have been that is there again."""
 GRACE_SECONDS = 20.0
 """An engine that is back within this time was restarted by somebody."""
 
@@ -62,7 +65,8 @@ def watched(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
     now = node.at.monotonic_seconds
     engines, vanished = presence.present(watch.samples, watch.vanished, watch.work, unit, node)
     sample = sample_of(replace(unit, engines=engines), watch.samples, now, node.host)
-    samples = (*(each for each in watch.samples if each.seconds > now - KEPT_SECONDS), sample)
+    old = bisect(watch.samples, now - KEPT_SECONDS, key=lambda each: each.seconds)
+    samples = (*watch.samples[old:], sample)
     gap = _mixed(stepped(watch.gap, watch.samples, sample), samples)
     watch = _known(replace(watch, samples=samples, vanished=vanished), sample)
     if gap.since is None:
@@ -70,9 +74,13 @@ def watched(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
     if watch.gap.since is None:
         before = _before(samples, gap.since) or watch.healthy
         watch = replace(watch, case_before=before, toll=begun(before))
+    made = _made_unseen(replace(watch, gap=gap), node)
+    if made is not None:
+        told = watch.incident
+        return _after(watch, gap), told and blindness.unseen(told, made, node.at.unix_seconds)
     if gap.sure and not watch.gap.sure:  # only now is it known since when
         watch = replace(watch, case_before=_before(samples, gap.since) or watch.case_before)
-    toll = paid(watch.toll, samples[-2], sample, gap) if len(samples) > 1 else watch.toll
+    toll = paid(watch.toll, sample, gap)
     watch = replace(watch, gap=finished(gap, samples) if is_over(gap, now) else gap, toll=toll)
     if not gap.sure or not (watch.case_before or watch.incident):
         return watch, None
@@ -116,20 +124,28 @@ def _judged(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
     case = case_of(watch, node)
     verdict = watch.verdict
     young = now - case.since < JUDGED_SECONDS
-    again = gap.healthy_since is None and (young or len(case.during) % SELDOM == 0)
+    returned = bool(case.during[-2:-1]) and case.during[-2].gone != case.during[-1].gone
+    again = returned or (gap.healthy_since is None and (young or len(case.during) % SELDOM == 0))
     if verdict is None or (again and case.before):  # of one that goes on after a restart, the verdict is kept
-        verdict = _kept(verdict, verdict_of(case), watch.incident)
+        verdict = _kept(verdict, verdict_of(case), watch.incident, case)
     if watch.incident is None and _is_early(verdict, gap, now - case.since):
         if is_over(gap, now) or gap.sum_seconds <= 0.0:  # it has come back before anybody was told
             return _after(watch, gap), None
         return replace(watch, verdict=verdict), None
-    incident = told_of(
-        case, verdict, gap, watch.toll, unit, node, watch.incident, _restarting(case, verdict, now)
-    )
+    incident = told_of(case, verdict, gap, watch.toll, unit, node, watch.incident, _restarting(case, verdict))
     if is_over(gap, now):
         over = replace(incident, ended=node.at.unix_seconds - (now - (gap.healthy_since or now)))
         return _after(watch, gap), over
     return replace(watch, verdict=verdict, incident=incident), incident
+
+
+def _made_unseen(watch: Watch, node: NodeSigns) -> float | None:
+    """Return what engines made that were taken to be gone, and are seen now to have been there."""
+    if watch.samples[-1].gone or not watch.case_before:
+        return None
+    taken = watch.verdict is None or watch.verdict.best.cause in {Cause.ENGINE_DOWN, Cause.ENGINE_RESTART}
+    case = case_of(watch, node)
+    return presence.made_unseen(case.before[-1], case.during, usual_rates(case)) if taken else None
 
 
 def _after(watch: Watch, gap: Gap) -> Watch:
@@ -150,22 +166,29 @@ def _is_early(verdict: Verdict, gap: Gap, lasts: float) -> bool:
     return gap.healthy_since is not None or lasts < patience
 
 
-def _kept(before: Verdict | None, now: Verdict, incident: Incident | None) -> Verdict:
+def _kept(before: Verdict | None, now: Verdict, incident: Incident | None, case: Case) -> Verdict:
     """Return the surer of two verdicts: while a gap closes there is less and less to explain.
 
-    An engine that was gone for long was down, also when it is back; and a restart that ends a drop is not
-    what it came of.
+    An engine that was gone for long was down, also when it is back; and a restart that comes into a drop, or
+    ends it, is not what it came of.
     """
     if before and incident and incident.kind is Kind.DROP:
-        ended_it = now.best.cause is Cause.ENGINE_RESTART and before.confidence >= SURE_ENOUGH
-        if ended_it or before.best.cause is Cause.ENGINE_DOWN:
+        restarted = now.best.cause is Cause.ENGINE_RESTART or _restarting(case, now)
+        if before.best.cause is Cause.ENGINE_DOWN or (restarted and before.confidence >= SURE_ENOUGH):
             return before
+    if before and before.best.cause is Cause.ENGINE_DOWN and now.best.cause in BACK:
+        return now
     return now if before is None or now.confidence >= before.confidence - 0.1 else before
 
 
-def _restarting(case: Case, verdict: Verdict, now: float) -> bool:
-    """Whether an engine went away a moment ago, and may be on its way back."""
-    return verdict.best.cause is Cause.ENGINE_DOWN and now - case.since < GRACE_SECONDS
+def _restarting(case: Case, verdict: Verdict) -> bool:
+    """Whether an engine was away for a moment only, and may be on its way back."""
+    if verdict.best.cause is not Cause.ENGINE_DOWN:
+        return False
+    latest_first = reversed(case.during)
+    last = next((each.seconds for each in latest_first if each.gone), None)
+    there = next((each.seconds for each in latest_first if not each.gone), case.since)
+    return last is not None and last - max(case.since, there) < GRACE_SECONDS
 
 
 def _before(samples: tuple[Sample, ...], since: float) -> tuple[Sample, ...]:

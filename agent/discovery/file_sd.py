@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.discovery.aside import Aside
+from agent.aside import Aside
 from agent.discovery.target_groups import MAX_BYTES, endpoints_of
 from agent.measure.reading import Reason, SourceError
+from agent.small_file import SmallFileError, read_small
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,13 +34,10 @@ def read(patterns: Sequence[str]) -> tuple[Endpoint, ...]:
     found: dict[str, Endpoint] = {}
     for path in _paths(patterns):
         try:
-            with path.open("rb") as file:
-                body = file.read(MAX_BYTES + 1)
-        except OSError as error:
-            text = f"{path} cannot be read ({error.strerror}); what was known before stays"
-            raise SourceError(Reason.UNREACHABLE, text) from error
-        if len(body) > MAX_BYTES:
-            raise SourceError(Reason.TOO_LARGE, f"{path} is larger than {MAX_BYTES} bytes")
+            body = read_small(path, MAX_BYTES)
+        except SmallFileError as error:
+            reason = Reason.TOO_LARGE if error.too_large else Reason.UNREACHABLE
+            raise SourceError(reason, f"{error}; what was known before stays") from error
         endpoints = endpoints_of(body, str(path), yaml_too=path.suffix != ".json")
         found |= {endpoint.url: endpoint for endpoint in endpoints}
     return tuple(found.values())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -11,6 +10,7 @@ import orjson
 from agent.measure.incident import Severity, recording_at
 from agent.measure.reading import SourceError
 from agent.recorder.reading import MOST_PACKED_BYTES, Recording, RecordingError, read
+from agent.small_file import SmallFileError, read_small
 from agent.wire.address import public
 from agent.wire.http import HttpClient, HttpConfig, Limits
 from agent.wire.incident_codec import of_plain
@@ -46,12 +46,9 @@ class Found:
 def from_file(name: str, body: bytes | None = None) -> Found:
     """Read a recording from a file, or what came from a pipe. Raises CannotExplainError."""
     try:
-        if body is None:
-            with Path(name).open("rb") as file:
-                body = file.read(MOST_PACKED_BYTES + 1)
-        return Found(None, read(body))
-    except OSError as error:
-        raise CannotExplainError(f"{name}: {error.strerror}", used_wrong=True) from error
+        return Found(None, read(read_small(name, MOST_PACKED_BYTES) if body is None else body))
+    except SmallFileError as error:
+        raise CannotExplainError(str(error), used_wrong=not error.too_large) from error
     except RecordingError as error:
         raise CannotExplainError(f"{name} {error}") from error
 

@@ -50,10 +50,10 @@ def _again(told: Incident | None, found: Iterable[Incident]) -> Incident | None:
     """Return the incident of a replay that is the one that was told, or the first where none was."""
     if told is None:
         return min(found, key=lambda each: each.started, default=None)
+    what = told.id.rpartition("/")[0]  # the rest is when it began
     same = (
         each
         for each in found
-        if (each.node, each.kind) == (told.node, told.kind)
-        and abs(each.started - told.started) <= SAME_SECONDS
+        if each.id.rpartition("/")[0] == what and abs(each.started - told.started) <= SAME_SECONDS
     )
     return min(same, key=lambda each: abs(each.started - told.started), default=None)

@@ -72,6 +72,8 @@ def _sure_why(account: Account) -> str:
         return "nothing that was measured explains it"
     if told.kind is Kind.GAP:
         return "what cannot be seen is certain; what happened meanwhile is not"
+    if told.cause is Cause.NODE_DOWN:
+        return "its power is gone with it, says the rack's own meter"
     if told.kind in OF_A_RACK:
         return "one of its GPUs is unlike those of the others"
     if account.missing is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.measure.counters import Change
-from agent.measure.energy import CrossCheck, PowerIntegral, Verdict
+from agent.measure.energy import MEAN_LAG_SECONDS, CrossCheck, PowerIntegral, Verdict
 from agent.measure.gpu import GpuState, Power, PowerScope
 from agent.measure.gpu_handover import Carry, Handover
 from agent.measure.series import Point, Series
@@ -49,9 +49,10 @@ class GpuBook:
         self._check = CrossCheck()
         self._handover = Handover()
         self._counts = {what: self._kept(what) for what in COUNTS}
+        """Totals by name; a new mapping whenever one has changed, for snapshots hold on to it."""
         self._raws: dict[str, dict[str, float]] = {what: {} for what in COUNTS}
         self._xids = self._by_number()
-        """Totals by Xid; a new mapping whenever one has changed, for snapshots hold on to it."""
+        """Totals by Xid, in the same way."""
 
     @property
     def verdict(self) -> Verdict:
@@ -66,7 +67,8 @@ class GpuBook:
     def take(self, reading: GpuReading, epoch: str, run: str) -> float:
         """Book one reading; `epoch` is the kernel's boot, `run` this process. Returns the joules it adds."""
         self.reading, self.serial = reading, reading.identity.serial
-        xids = NO_XIDS | {str(xid): count for xid, count in reading.xid_errors.items()}
+        seen = {str(xid): count for xid, count in reading.xid_errors.items()}
+        xids = NO_XIDS | seen if seen else NO_XIDS
         if self._book_counts("xid", xids, reading.at, run, from_zero=True):
             self._xids = self._by_number()
         if reading.state is not GpuState.OK:
@@ -102,11 +104,11 @@ class GpuBook:
             energy_joules_total=self._ledger.total(self._energy_key) if told else None,
             energy_integrated_joules_total=self._ledger.total(self._integrated_key) if told else None,
             verdict=self._check.verdict,
-            throttled_seconds_total=dict(self._counts["throttled"]) if told else {},
-            ecc_errors_total=dict(self._counts["ecc"]) if told else {},
-            nvlink_bytes_total=dict(self._counts["nvlink"]) if told else {},
-            nvlink_errors_total=dict(self._counts["nvlink_errors"]) if told else {},
-            c2c_errors_total=dict(self._counts["c2c_errors"]) if told else {},
+            throttled_seconds_total=self._counts["throttled"] if told else {},
+            ecc_errors_total=self._counts["ecc"] if told else {},
+            nvlink_bytes_total=self._counts["nvlink"] if told else {},
+            nvlink_errors_total=self._counts["nvlink_errors"] if told else {},
+            c2c_errors_total=self._counts["c2c_errors"] if told else {},
             xid_errors_total=self._xids,
             pcie_replays_total=self._counts["pcie"].get(REPLAYS) if told else None,
         )
@@ -125,17 +127,17 @@ class GpuBook:
             if counted is None:
                 return 0.0
             self._verify(reading, power)
-            return self._extend(reading.at, counted)
+            return self._extend(reading.at.monotonic_seconds, counted)
         self.integrated_only = self._ledger.get(self._energy_key) is None
         if not self.integrated_only or power.average_watts is None:
             return 0.0
         if integral is None:
             self.energy = Series(self._horizon)
-        return self._extend(reading.at, integral or 0.0)
+        return self._extend(reading.at.monotonic_seconds - MEAN_LAG_SECONDS, integral or 0.0)
 
-    def _extend(self, at: Moment, joules: float) -> float:
+    def _extend(self, seconds: float, joules: float) -> float:
         last = self.energy.last
-        self.energy.add(Point(at.monotonic_seconds, (0.0 if last is None else last.value) + joules))
+        self.energy.add(Point(seconds, (0.0 if last is None else last.value) + joules))
         return joules
 
     def _integrate(self, power: Power, at: Moment) -> float | None:
@@ -192,9 +194,10 @@ class GpuBook:
         self, what: str, raws: Mapping[str, float], at: Moment, epoch: str, *, from_zero: bool = False
     ) -> bool:
         """Book counts by name; tell whether any may have changed."""
-        totals, known = self._counts[what], self._raws[what]
+        known = self._raws[what]
         if raws == known:
             return False  # mostly; `epoch` is the same for as long as we run
+        totals = self._counts[what] = dict(self._counts[what])
         for name, raw in raws.items():
             if known.get(name) == raw:
                 continue
@@ -245,7 +248,7 @@ class ModuleBook:
         if joules is None:
             self.energy = Series(self._horizon)
         total = self._ledger.add(f"module/{self.serial}/integrated", joules or 0.0, at)
-        self.energy.add(Point(at.monotonic_seconds, total))
+        self.energy.add(Point(at.monotonic_seconds - MEAN_LAG_SECONDS, total))
         return joules or 0.0
 
     def miss(self) -> None:

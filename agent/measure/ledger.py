@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from agent.measure.counters import Counter, Step, advance, begin
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 Entry = list[float | str | None]
 """A counter as kept on disk: total, raw, epoch, seen (Unix seconds), resets."""
+
+MOST = sys.float_info.max
 
 
 class Ledger:
@@ -36,13 +39,15 @@ class Ledger:
 
         Raises ValueError for what is no count: it would poison the total and the kept file.
         """
-        _number(raw)
+        if not 0.0 <= raw <= MOST:
+            _number(raw)  # says what is wrong with it
         known = self._counters.get(key)
         if known is None:
             step = begin(raw, at, epoch, from_zero=from_zero)
         else:
             step = advance(known, raw, at, epoch, restarted=restarted, adopted=adopted, max_rate=max_rate)
-        _number(step.counter.total)
+        if not step.counter.total <= MOST:
+            _number(step.counter.total)
         self._counters[key] = step.counter
         return step
 
@@ -52,7 +57,9 @@ class Ledger:
         Raises ValueError for a sum that is no total: two huge amounts can add up to infinity.
         """
         known = self._counters.get(key)
-        total = _number((known.total if known else 0.0) + amount)
+        total = (known.total if known else 0.0) + amount
+        if not 0.0 <= total <= MOST:
+            _number(total)
         self._counters[key] = Counter(total, 0.0, None, at.unix_seconds, at.monotonic_seconds)
         return total
 

@@ -16,6 +16,7 @@ from agent.measure.environment import EnvironmentBook
 from agent.measure.host_book import HostBook
 from agent.measure.latency_book import ModelLatencies
 from agent.measure.ledger import Ledger
+from agent.measure.member_meters import MemberMeters
 from agent.measure.model_figures import models_of
 from agent.measure.model_tokens import ModelTokens
 from agent.measure.node_boundaries import boundaries_of, doubted
@@ -81,8 +82,8 @@ class NodeReckoner:
         self._gpus = NodeGpus(self._ledger, self._horizon, epoch, run)
         self._host, self._environment = HostBook(self._ledger, epoch), EnvironmentBook()
         self._meters, self._site = NodeMeters(self._ledger, self._horizon), NO_SITE
-        self._models = ModelTokens(self._ledger)
-        self._counting = NodeCounting()
+        self.others = MemberMeters(self._ledger, Horizon(HORIZON_WINDOWS * window_seconds))
+        self._models, self._counting = ModelTokens(self._ledger), NodeCounting()
         self._deployments, self._work = DeploymentBooks(self._ledger), DeploymentWork(self._ledger)
         self._latencies, self._services = ModelLatencies(), ServiceBook(slo)
         self._engines: dict[str, EngineBook] = {}
@@ -176,6 +177,7 @@ class NodeReckoner:
         self._host.expect(offered)
         self._environment.expect(offered)
         self._meters.expect(offered)
+        self.others.expect(offered)
         self._counting.expect(
             {name: book.model for name, book in self._engines.items()}, offered, self._gpus.computing
         )
@@ -192,7 +194,8 @@ class NodeReckoner:
             self._carbon[reading.source] = reading.carbon
         cadence_seconds = max(cadence_seconds, reading.renewed_seconds)
         added = self._gpus.take(reading, cadence_seconds)
-        self._meters.take(reading, cadence_seconds, self._gpus.boundaries)
+        own = self.others.take(reading, cadence_seconds)
+        self._meters.take(own, cadence_seconds, self._gpus.boundaries)
         if self._counting.learn(reading, self._gpus.computing if reading.gpus else None):
             self._count()
         self._book(added, reading)
@@ -222,6 +225,7 @@ class NodeReckoner:
         self._host.miss(source)
         self._environment.miss(source)
         self._meters.miss(source)
+        self.others.miss(source)
         if self._counting.miss(source, self._gpus.computing):
             self._count()
 
@@ -272,8 +276,8 @@ class NodeReckoner:
         return {
             "boundaries": tuple(doubted(at) if at.boundary in disagreeing else at for at in found),
             "crosschecks": self._meters.crosschecks(elsewhere),
-            "meters": self._meters.up,
-            "meter_energy": self._meters.energy_by,
+            "meters": self._meters.up | self.others.up,
+            "meter_energy": self._meters.energy_by | self.others.energy_by,
             "parts": self._meters.parts(),
         }
 
@@ -355,7 +359,7 @@ class NodeReckoner:
     def _all_notes(self) -> tuple[str, ...]:
         of_sources = [note for notes in self._notes.values() for note in notes]
         of_engines = [book.note for book in self._engines.values() if book.note]
-        return (*of_sources, *of_engines, *self._counting.now.notes, *self._meters.notes)
+        return (*of_sources, *of_engines, *self._counting.now.notes, *self._meters.notes, *self.others.notes)
 
     def _activity(self) -> Activity:
         counted = [book for book in self._engines.values() if book.counted]

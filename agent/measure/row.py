@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable
 
 KEPT = 4096
 """Groups of rows that are kept: a node has some two hundred that stay as they are from page to page."""
@@ -18,10 +21,33 @@ class Row(NamedTuple):
     part: str = ""
     """Of a histogram: _bucket (its bound follows the labels), _sum or _count."""
 
+    def is_of_series(self, other: Row) -> bool:
+        """Whether both are samples of the same series."""
+        return self[:2] == other[:2] and self.part == other.part
+
 
 def known(metric: str, labels: tuple[str, ...], value: float | None) -> tuple[Row, ...]:
     """Return a row, or nothing for what is unknown."""
     return () if value is None else (Row(metric, labels, value),)
+
+
+def kept(make: Callable[..., Iterable[Row]]) -> Callable[..., tuple[Row, ...]]:
+    """Have a function give the rows again that it gave last of its first argument, while all else is equal.
+
+    Most of a page stays as it is for seconds. Unlike lru_cache this takes mappings.
+    """
+    known: dict[Hashable, tuple[tuple[object, ...], tuple[Row, ...]]] = {}
+
+    @functools.wraps(make)
+    def rows(who: Hashable, *told: object) -> tuple[Row, ...]:
+        before = known.get(who)
+        if before is None or before[0] != told:
+            if len(known) >= KEPT:
+                known.clear()
+            known[who] = before = told, tuple(make(who, *told))
+        return before[1]
+
+    return rows
 
 
 @functools.lru_cache(KEPT)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING
 
 from agent.measure.deployment_rows import counted_rows, deployment_rows
-from agent.measure.energy import Verdict
 from agent.measure.engine_work import OUTCOMES
 from agent.measure.environment import environment_rows
-from agent.measure.gpu import RECOVERY_ACTIONS, GpuState, PowerScope
+from agent.measure.gpu_rows import gpu_rows
 from agent.measure.host_rows import host_rows
 from agent.measure.incident_rows import incident_rows
 from agent.measure.push import push_rows
 from agent.measure.rack_rows import model_rows, rack_rows
 from agent.measure.reading import Reason
-from agent.measure.row import Row, count_rows, flag_rows, known, state_rows
+from agent.measure.row import Row, count_rows, flag_rows, kept, known, state_rows
 from agent.measure.service_rows import deployment_service_rows, service_rows
 from agent.measure.site_rows import site_rows
 from agent.measure.snapshot import Activity
@@ -24,36 +22,12 @@ from agent.measure.validity import Flag, Invalid
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from agent.measure.gpu import GpuReading, Placement
     from agent.measure.reading import Cost, Outcome
-    from agent.measure.snapshot import EngineFigures, GpuFigures, Snapshot
+    from agent.measure.snapshot import EngineFigures, Snapshot
 
-THROTTLE_REASONS = frozenset(
-    {
-        "sw_power_cap",
-        "hw_slowdown",
-        "sync_boost",
-        "sw_thermal_slowdown",
-        "hw_thermal_slowdown",
-        "hw_power_brake_slowdown",
-    }
-)
-"""Reasons whose state is exported even before they first hold."""
-
-
-NAMED_UNITS = {
-    "sm": "gpu_sm_active_ratio",
-    "sm_occupancy": "gpu_sm_occupancy_ratio",
-    "tensor": "gpu_tensor_active_ratio",
-    "dram": "gpu_memory_bandwidth_ratio",
-}
-"""Units that have a metric of their own."""
 ACTIVITIES, INVALIDS, FLAGS = (*Activity,), (*Invalid,), (*Flag,)
-VERDICTS, REASONS = (*Verdict,), (*Reason,)
-GPU_STATES = (*GpuState, "unknown")
+REASONS = (*Reason,)
 """Members of these enumerations: to walk an enumeration takes five times as long."""
-KEPT_PLACES = 64
-"""GPUs of which the rows of their place are kept."""
 
 
 def rows_of(snapshot: Snapshot) -> list[Row]:
@@ -62,7 +36,7 @@ def rows_of(snapshot: Snapshot) -> list[Row]:
     rows += _node_rows(snapshot)
     rows += _validity_rows(snapshot)
     for gpu in snapshot.gpus:
-        rows += _gpu_rows(gpu)
+        rows += gpu_rows(gpu)
     rows += _owner_rows(snapshot)
     rows += host_rows(snapshot)
     rows += environment_rows(snapshot.environment)
@@ -119,42 +93,6 @@ def _validity_rows(snapshot: Snapshot) -> Iterator[Row]:
         yield from known("figure_uncertainty_ratio", (figure,), standing.uncertainty_ratio)
 
 
-def _gpu_rows(figures: GpuFigures) -> Iterator[Row]:
-    gpu = str(figures.gpu)
-    yield Row("gpu_up", (gpu,), figures.state is GpuState.OK)
-    state = "unknown" if figures.state is None else figures.state
-    yield from state_rows("gpu_state", (gpu,), GPU_STATES, state)
-    yield from _gpu_count_rows(gpu, figures)
-    reading = figures.reading
-    if reading is None:
-        return
-    for figure, source in figures.sources.items():
-        yield Row("gpu_source_info", (gpu, figure, source), 1)
-    who = reading.identity
-    yield Row("gpu_info", (gpu, who.uuid, who.product, who.serial or "", who.pci, who.driver), 1)
-    if reading.state is GpuState.OK:
-        yield from state_rows("gpu_energy_crosscheck", (gpu,), VERDICTS, figures.verdict)
-        yield from _power_rows(gpu, reading)
-        yield from _device_rows(gpu, reading)
-        yield from _activity_rows(gpu, reading)
-        yield from _health_rows(gpu, reading)
-
-
-def _gpu_count_rows(gpu: str, figures: GpuFigures) -> Iterator[Row]:
-    xids = tuple([(str(xid), count) for xid, count in figures.xid_errors_total.items()])
-    yield from count_rows("gpu_xid_errors_total", (gpu,), xids)
-    yield from known("gpu_energy_joules_total", (gpu,), figures.energy_joules_total)
-    yield from known("gpu_energy_integrated_joules_total", (gpu,), figures.energy_integrated_joules_total)
-    for reason, seconds in figures.throttled_seconds_total.items():
-        yield Row("gpu_throttled_seconds_total", (gpu, reason), seconds)
-    yield from count_rows("gpu_ecc_errors_total", (gpu,), tuple(figures.ecc_errors_total.items()))
-    for direction, size in figures.nvlink_bytes_total.items():
-        yield Row("gpu_nvlink_bytes_total", (gpu, direction), size)
-    yield from count_rows("gpu_nvlink_errors_total", (gpu,), tuple(figures.nvlink_errors_total.items()))
-    yield from count_rows("gpu_c2c_errors_total", (gpu,), tuple(figures.c2c_errors_total.items()))
-    yield from known("gpu_pcie_replays_total", (gpu,), figures.pcie_replays_total)
-
-
 def _owner_rows(snapshot: Snapshot) -> Iterator[Row]:
     numbers = {gpu.uuid: str(gpu.gpu) for gpu in snapshot.gpus}
     for who in snapshot.owners:
@@ -162,108 +100,49 @@ def _owner_rows(snapshot: Snapshot) -> Iterator[Row]:
             yield Row("gpu_owner_info", (numbers[who.uuid], who.mig, who.namespace, who.pod, who.job_id), 1)
 
 
-def _power_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:
-    whole, memory = reading.power.get(PowerScope.GPU), reading.power.get(PowerScope.MEMORY)
-    if whole is not None:
-        yield from known("gpu_power_watts", (gpu,), whole.average_watts)
-        yield from known("gpu_power_instant_watts", (gpu,), whole.instant_watts)
-    if memory is not None:
-        yield from known("gpu_memory_power_watts", (gpu,), memory.average_watts)
-    limits = reading.power_limit_watts
-    yield from known("gpu_power_limit_watts", (gpu,), limits.get(PowerScope.GPU))
-    yield from known("gpu_module_power_limit_watts", (gpu,), limits.get(PowerScope.MODULE))
-
-
-def _device_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:
-    yield from known("gpu_utilization_ratio", (gpu,), reading.utilization_ratio)
-    yield from known("gpu_memory_used_bytes", (gpu,), reading.memory_used_bytes)
-    yield from known("gpu_memory_total_bytes", (gpu,), reading.memory_total_bytes)
-    yield from known("gpu_memory_reserved_bytes", (gpu,), reading.memory_reserved_bytes)
-    yield from known("gpu_memory_busy_ratio", (gpu,), reading.memory_busy_ratio)
-    yield from known("gpu_video_engine_busy_ratio", (gpu, "encoder"), reading.encoder_busy_ratio)
-    yield from known("gpu_video_engine_busy_ratio", (gpu, "decoder"), reading.decoder_busy_ratio)
-    for sensor, celsius in reading.temperature_celsius.items():
-        yield Row("gpu_temperature_celsius", (gpu, sensor), celsius)
-    yield from known("gpu_thermal_margin_celsius", (gpu,), reading.thermal_margin_celsius)
-    for clock, hertz in reading.clock_hertz.items():
-        yield Row("gpu_clock_hertz", (gpu, clock), hertz)
-    if reading.processes is not None:
-        yield Row("gpu_processes", (gpu,), len(reading.processes))
-
-
-def _activity_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:
-    for unit, ratio in reading.active_ratio.items():
-        if unit in NAMED_UNITS:
-            yield Row(NAMED_UNITS[unit], (gpu,), ratio)
-        else:
-            yield Row("gpu_unit_active_ratio", (gpu, unit), ratio)
-    for way, rate in reading.link_bytes_per_second.items():
-        link, _, direction = way.partition("_")
-        yield Row("gpu_link_bytes_per_second", (gpu, link, direction), rate)
-    yield from count_rows("gpu_nvlinks", (gpu,), tuple(reading.nvlinks.items()))
-    slowest = reading.nvlink_slowest_bytes_per_second
-    yield from known("gpu_nvlink_slowest_bytes_per_second", (gpu,), slowest)
-    if reading.nvlink_worst is not None:
-        worst, recoveries = reading.nvlink_worst
-        yield Row("gpu_nvlink_worst_recoveries", (gpu, str(worst)), recoveries)
-    yield from count_rows("gpu_c2c_links", (gpu,), tuple(reading.c2c_links.items()))
-    yield from known("gpu_c2c_slowest_bytes_per_second", (gpu,), reading.c2c_slowest_bytes_per_second)
-
-
-def _health_rows(gpu: str, reading: GpuReading) -> Iterator[Row]:
-    if reading.throttle_active is not None:
-        reasons = tuple(sorted(THROTTLE_REASONS | reading.throttle_active))
-        yield from flag_rows("gpu_throttled", (gpu,), reasons, reading.throttle_active)
-    yield from count_rows("gpu_remapped_rows", (gpu,), tuple(reading.remapped_rows.items()))
-    if reading.recovery_action is not None:
-        actions = tuple(dict.fromkeys((*RECOVERY_ACTIONS, reading.recovery_action)))
-        yield from state_rows("gpu_recovery_action", (gpu,), actions, reading.recovery_action)
-    if reading.placement is not None:
-        yield from _placement_rows(gpu, reading.placement)
-
-
-@functools.lru_cache(KEPT_PLACES)
-def _placement_rows(gpu: str, placed: Placement) -> tuple[Row, ...]:
-    """Return where a GPU stands and what its fabric is in: the same rows from page to page."""
-    where = (placed.chassis_serial, placed.slot, placed.tray, placed.host, placed.module)
-    rows = []
-    if any(each is not None for each in where):
-        texts = ("" if each is None else str(each) for each in where)
-        rows.append(Row("gpu_placement_info", (gpu, *texts), 1))
-    if placed.fabric_state is not None:
-        clique = "" if placed.clique is None else str(placed.clique)
-        rows.append(Row("gpu_fabric_info", (gpu, placed.cluster_uuid or "", clique, placed.fabric_state), 1))
-    rows += known("gpu_fabric_healthy", (gpu,), placed.fabric_healthy)
-    rows += [Row("gpu_fabric_trouble", (gpu, trouble), 1) for trouble in sorted(placed.fabric_troubles)]
-    return tuple(rows)
-
-
-def _engine_rows(figures: EngineFigures) -> Iterator[Row]:
+def _engine_rows(figures: EngineFigures) -> list[Row]:
     who = (figures.engine, figures.instance, figures.model)
-    yield Row("engine_up", who, figures.up)
-    yield from state_rows("engine_state", who, ACTIVITIES, figures.activity)
-    yield Row("engine_restarts_total", who, figures.restarts)
+    rows = [
+        *_engine_state_rows(who, figures.up, figures.activity, figures.restarts),
+        *_engine_work_rows(who, figures.work),
+    ]
     for tokens in figures.tokens:
         series = (figures.engine, figures.instance, tokens.model, tokens.kind)
-        yield Row("engine_tokens_total", series, tokens.total)
-        yield Row("engine_tokens_unobserved_total", series, tokens.unobserved)
-        yield from known("engine_tokens_uncertainty", series, tokens.uncertainty)
-        yield from known("engine_tokens_per_second", series, tokens.per_second)
-    yield from known("engine_arrivals_total", who, figures.work.get("arrivals"))
-    yield from known("engine_preemptions_total", who, figures.work.get("preemptions"))
-    for outcome in OUTCOMES:
-        yield from known("engine_requests_finished_total", (*who, outcome), figures.work.get(outcome))
+        rows.append(Row("engine_tokens_total", series, tokens.total))
+        rows.append(Row("engine_tokens_unobserved_total", series, tokens.unobserved))
+        rows += known("engine_tokens_uncertainty", series, tokens.uncertainty)
+        rows += known("engine_tokens_per_second", series, tokens.per_second)
     reading = figures.reading
     if reading is None:
-        return
-    yield from known("engine_requests", (*who, "running"), reading.demand.running)
-    yield from known("engine_requests", (*who, "waiting"), reading.demand.waiting)
-    yield from known("engine_kv_cache_usage_ratio", who, reading.kv_cache_usage_ratio)
-    yield Row("engine_rate_live", who, reading.live)
-    yield Row("engine_window_seconds", who, figures.window_seconds)
+        return rows
     first_byte = reading.at.monotonic_seconds - reading.asked_monotonic_seconds
-    yield Row("engine_page_first_byte_seconds", who, first_byte)
-    yield Row("engine_page_bytes", who, reading.page_bytes)
+    return [
+        *rows,
+        *known("engine_requests", (*who, "running"), reading.demand.running),
+        *known("engine_requests", (*who, "waiting"), reading.demand.waiting),
+        *known("engine_kv_cache_usage_ratio", who, reading.kv_cache_usage_ratio),
+        Row("engine_rate_live", who, reading.live),
+        Row("engine_window_seconds", who, figures.window_seconds),
+        Row("engine_page_first_byte_seconds", who, first_byte),
+        Row("engine_page_bytes", who, reading.page_bytes),
+    ]
+
+
+@kept
+def _engine_state_rows(
+    who: tuple[str, str, str], up: object, activity: Activity, restarts: float
+) -> Iterator[Row]:
+    yield Row("engine_up", who, bool(up))
+    yield from state_rows("engine_state", who, ACTIVITIES, activity)
+    yield Row("engine_restarts_total", who, restarts)
+
+
+@kept
+def _engine_work_rows(who: tuple[str, str, str], work: Mapping[str, float]) -> Iterator[Row]:
+    yield from known("engine_arrivals_total", who, work.get("arrivals"))
+    yield from known("engine_preemptions_total", who, work.get("preemptions"))
+    for outcome in OUTCOMES:
+        yield from known("engine_requests_finished_total", (*who, outcome), work.get(outcome))
 
 
 def _collector_rows(outcomes: Iterable[Outcome]) -> Iterator[Row]:

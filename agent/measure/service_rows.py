@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from agent.measure.engine import Latency
-from agent.measure.row import Row, known
+from agent.measure.row import KEPT, Row, known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -57,11 +58,16 @@ def deployment_service_rows(served: Mapping[Group, ServiceFigures]) -> Iterator[
 
 def histogram_rows(metric: str, labels: tuple[str, ...], whole: Histogram) -> Iterator[Row]:
     """Yield the series of one histogram; OpenMetrics allows no count without a sum, and +Inf tells it."""
-    for bound, count in zip(whole.bounds, whole.counts, strict=True):
-        yield Row(metric, (*labels, "+Inf" if math.isinf(bound) else repr(float(bound))), count, "_bucket")
+    for of_bucket, count in zip(_bucket_labels(labels, whole.bounds), whole.counts, strict=True):
+        yield Row(metric, of_bucket, count, "_bucket")
     if whole.sum_seconds is not None:
         yield Row(metric, labels, whole.sum_seconds, "_sum")
         yield Row(metric, labels, whole.counts[-1], "_count")
+
+
+@lru_cache(KEPT)
+def _bucket_labels(labels: tuple[str, ...], bounds: tuple[float, ...]) -> tuple[tuple[str, ...], ...]:
+    return tuple([(*labels, "+Inf" if math.isinf(bound) else repr(float(bound))) for bound in bounds])
 
 
 def _latency_rows(model: str, figures: LatencyFigures) -> Iterator[Row]:

@@ -231,3 +231,13 @@ def _boundary(figures: BoundaryFigures) -> BoundaryTotals | None:
         reasons=figures.reasons,
         flags=figures.flags,
     )
+
+
+def counting_output(totals: NodeTotals) -> int:
+    """Return how many of its engines count output tokens."""
+    return sum(engine.counts_output for engine in totals.engines)
+
+
+def told_seconds(totals: NodeTotals) -> float | None:
+    """Return the newest moment, on its own clock, of which any engine told."""
+    return max((point.seconds for engine in totals.engines for point in engine.live.values()), default=None)

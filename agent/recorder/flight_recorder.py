@@ -79,6 +79,8 @@ class FlightRecorder:
         self._told: tuple[Incident, ...] = ()
         self._at: Moment | None = None
         self._broken = False
+        self.settle_seconds = 0.0
+        """What is told is written so long after: where not every moment is recorded, a replay is later."""
 
     def take(
         self, signs: NodeSigns | RackSigns, incidents: tuple[Incident, ...], before: Memory | None = None
@@ -128,7 +130,7 @@ class FlightRecorder:
             elif each.ended is not None and at.unix_seconds - each.ended >= TAIL_SECONDS:
                 self._write(each, self._open.pop(each.id))
             elif each.ended is None and now >= known.again_at:
-                known.again_at = now + AGAIN_SECONDS
+                known.again_at = now + (FIRST_AGAIN_SECONDS if known.begins is None else AGAIN_SECONDS)
                 if self._goes_on(known):
                     known.again_at = float("inf")
                 else:
@@ -137,13 +139,14 @@ class FlightRecorder:
     def _begin(self, at: Moment, incident: Incident) -> None:
         if len(self._open) >= MOST_OPEN:
             return
-        first = self._monotonic(incident.started)
-        self._open[incident.id] = opened = _Open(first, at.monotonic_seconds + FIRST_AGAIN_SECONDS)
+        first, now = self._monotonic(incident.started), at.monotonic_seconds
+        wait = self.settle_seconds
+        self._open[incident.id] = opened = _Open(first, now + (wait or FIRST_AGAIN_SECONDS))
         if self._ring.oldest is not None and self._ring.oldest > first:
             # It stood before we were started: its beginning is in the file of that run, if anywhere.
             opened.begins, opened.again_at = first, float("inf")
-            return
-        self._write(incident, opened)
+        elif not wait:
+            self._write(incident, opened)
 
     def _monotonic(self, unix_seconds: float) -> float:
         """Return a moment on the clock of the lines."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
@@ -82,7 +82,7 @@ def _page(agent: Agent, renderer: Renderer) -> Callable[[web.Request], Awaitable
 
 def _description() -> Callable[[web.Request], Awaitable[web.Response]]:
     """Answer with the OpenAPI file that describes these routes."""
-    body = resources.files("agent.web").joinpath("openapi.yaml").read_bytes()
+    body = Path(__file__).with_name("openapi.yaml").read_bytes()
 
     async def handle(_request: web.Request) -> web.Response:
         return web.Response(body=body, content_type="application/yaml")

@@ -7,6 +7,7 @@ import ssl
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from agent.measure.settings import WrongSettingError
+from agent.small_file import SmallFileError, read_small
 from agent.web.web_config import ClientAuthType, Curve, TlsServerConfig, TlsVersion
 
 if TYPE_CHECKING:
@@ -129,12 +130,10 @@ def _require_pem(path: Path, key: str) -> None:
     """Refuse a file that cannot be read, or that is no certificate by its size. Raises WrongSettingError."""
     where = ("tls_server_config", key)
     try:
-        with path.open("rb") as file:
-            if len(file.read(MOST_PEM_BYTES + 1)) > MOST_PEM_BYTES:
-                raise WrongSettingError(where, f"{path} is larger than {MOST_PEM_BYTES} bytes")
-    except OSError as error:
-        text = f"cannot read {path}: {error.strerror}; rackwatt's user must be able to"
-        raise WrongSettingError(where, text) from error
+        read_small(path, MOST_PEM_BYTES)
+    except SmallFileError as error:
+        remedy = "is it a certificate?" if error.too_large else "rackwatt's user must be able to read it"
+        raise WrongSettingError(where, f"{error}; {remedy}") from error
 
 
 def _why(error: Exception) -> str:

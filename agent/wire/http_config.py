@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from agent.measure.reading import Reason, SourceError
 from agent.measure.settings import setting
+from agent.small_file import SmallFileError, read_small, unreadable
 from agent.wire.address import require_http
 
 HTTP_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # schemes of authentication, names of headers
@@ -126,28 +127,29 @@ def _stamp(path: str, key: str) -> Stamp:
     try:
         status = Path(path).stat()
     except (OSError, ValueError) as error:
-        raise _unreadable(path, key, error) from error
+        raise _denied(unreadable(path, error), key) from error
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _read_secret(path: str, key: str) -> str:
     try:
-        with Path(path).open("rb") as file:
-            raw = file.read(MAX_SECRET_BYTES + 1)
-        secret = raw.decode().strip()
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, key, error) from error
-    if len(raw) > MAX_SECRET_BYTES or not secret.isprintable():
-        raise SourceError(
-            Reason.DENIED,
-            f"{key}: {path} does not hold one printable line of at most {MAX_SECRET_BYTES} bytes",
-        )
+        secret = read_small(path, MAX_SECRET_BYTES).decode().strip()
+    except SmallFileError as error:
+        raise _denied(error, key) from error
+    except UnicodeDecodeError as error:
+        raise _no_secret(path, key) from error
+    if not secret.isprintable():
+        raise _no_secret(path, key)
     return secret
 
 
-def _unreadable(path: str, key: str, error: Exception) -> SourceError:
-    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return SourceError(Reason.DENIED, f"{key}: cannot read {path}: {why}; rackwatt's user must be able to")
+def _no_secret(path: str, key: str) -> SourceError:
+    return SourceError(Reason.DENIED, f"{key}: {path} does not hold one printable line, and nothing else")
+
+
+def _denied(error: SmallFileError, key: str) -> SourceError:
+    remedy = "it holds one line" if error.too_large else "rackwatt's user must be able to read it"
+    return SourceError(Reason.DENIED, f"{key}: {error}; {remedy}")
 
 
 def _no_pass_phrase() -> NoReturn:

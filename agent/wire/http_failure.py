@@ -34,7 +34,7 @@ _FAILURES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Reason, st
         "{where}: cannot connect ({why}); is it running, and is the port right?",
     ),
     (ProxyRefusedError, Reason.UNREACHABLE, "{where}: {why}; check proxy_url"),
-    (BrokeOffError, Reason.UNREACHABLE, "{where} broke off ({phase})"),
+    (BrokeOffError, Reason.MALFORMED, "{where} broke off ({phase})"),
     ((HungUpError, OSError), Reason.UNREACHABLE, "{where} hung up ({phase}): {why}"),
     (RedirectsWithoutEndError, Reason.UNSUPPORTED, "{where} redirects without end; set the url to the page"),
     (ValueError, Reason.UNSUPPORTED, "{where} cannot be asked for ({why}); check the url"),

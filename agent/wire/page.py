@@ -17,7 +17,9 @@ from agent.wire.page_labels import EXCERPT_BYTES, QUOTED_NAME, escaped, malforme
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-RELEARN_PAGES = 60  # bounds how long a family stays unseen whose line took the place of another line
+RELEARN_PAGES = 300
+"""A page of a known layout is read in full so rarely, which bounds for how long a family stays unseen whose
+line took the place of another line."""
 MAX_COUNT = 2.0**63  # a signed 64-bit counter never gets there; drivers write it for "no value" (T11)
 MAX_KNOWN_NAMES = 4096  # raw names whose canonical form is remembered
 MAX_KNOWN_NAME_BYTES = 256  # none of the longer ones

@@ -107,6 +107,7 @@ def _member(member: MemberFigures) -> dict[str, Any]:
         "spans_nodes": member.spans_nodes,
         "tokens_per_second": dict(member.tokens_per_second),
         "power_watts": dict(member.power_watts),
+        "power_sources": dict(member.power_sources),
         "tokens_per_joule": by_boundary(member.tokens_per_joule),
         "rate_to_median_ratio": member.rate_to_median_ratio,
         "version": member.version,

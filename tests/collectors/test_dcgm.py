@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from fakes.dcgm.host_engine import DOUBLE_BLANK, DOUBLE_UNSUPPORTED, INT_BLANK, 
 from agent.collectors import dcgm
 from agent.collectors._dcgm import library
 from agent.collectors._dcgm.fields import CLUSTER, LINK_FIELDS
+from agent.collectors._dcgm.link import Link
 from agent.collectors.dcgm import Settings, address_of, build, examine
 from agent.measure.finding import Level
 from agent.measure.gpu import GpuIdentity, GpuState, Placement, Power, PowerScope
@@ -504,16 +506,28 @@ async def test_a_call_that_never_returns_is_left_behind(watched, engine, monkeyp
     monkeypatch.setattr(dcgm, "LEAVE_SECONDS", 0.0)
     collector = watched.make(timeout=0.3)
     await read(collector)
-    engine.awake.clear()
-    await refusal(collector)
-    stuck = collector._lane
-    engine.awake.set()
-    stuck._waiting = 1
+    stuck, returns = collector._link, threading.Event()
+    monkeypatch.setattr(stuck, "read", returns.wait)
+    first = await refusal(collector)
     reading = await read(collector)
+    connections = engine.connections
+    returns.set()
 
-    assert collector._lane is not stuck
-    assert len(reading.gpus) == 2
+    assert (first.reason, len(reading.gpus), connections) == (Reason.TIMED_OUT, 2, 2)
     await seen(lambda: engine.connections == 1)
+    assert collector._lane.left_behind == 0
+
+
+async def test_no_more_than_three_threads_are_left_behind(watched, monkeypatch):
+    monkeypatch.setattr(dcgm, "LEAVE_SECONDS", 0.0)
+    returns, collector = threading.Event(), watched.make(timeout=0.1)
+    monkeypatch.setattr(Link, "read", lambda _: returns.wait())
+    reasons = [(await refusal(collector)).reason for _ in range(5)]
+    left = collector._lane.left_behind
+    returns.set()
+
+    assert (reasons, left) == ([Reason.TIMED_OUT] * 4 + [Reason.OVERLAPPED], 3)
+    await seen(lambda: collector._lane.left_behind == 0)
 
 
 async def test_closing_does_not_wait_for_an_engine_that_hangs(watched, engine, monkeypatch):

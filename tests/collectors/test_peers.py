@@ -159,7 +159,7 @@ async def test_a_changed_file_changes_the_members_and_an_unreadable_one_does_not
     with pytest.raises(SourceError, match=r"is not JSON .*; what was known before stays"):
         await discovered(collector)
     path.unlink()
-    with pytest.raises(SourceError, match=r"cannot be read .*; what was known before stays"):
+    with pytest.raises(SourceError, match=r"cannot be read: .*; what was known before stays"):
         await discovered(collector)
 
     assert (first, second) == (["peers/http://t1:9744", "peers/http://t2:9744"], ["peers/http://t2:9744"])

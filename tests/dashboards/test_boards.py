@@ -49,9 +49,10 @@ def test_the_boards_are_what_their_code_makes():
     assert {path.stem for path in texts() if path.suffix == ".json"} == set(BOARDS)
 
 
-def test_there_are_five_with_names_that_stay():
+def test_there_are_six_with_names_that_stay():
     assert set(BOARDS) == {
         "rackwatt-fleet",
+        "rackwatt-health",
         "rackwatt-model",
         "rackwatt-node",
         "rackwatt-power",

@@ -1,15 +1,13 @@
 """The boards on a real Prometheus that scrapes a rack of the twin: nothing is empty (T17)."""
 
 import functools
-import http.server
 import json
 import sys
-import threading
 import time
 import urllib.request
 
 import pytest
-from fakes import boards, promql
+from fakes import beside, boards, promql
 from fakes.processes import LOOPBACK, Program, free_port, http_get, wait_http
 from fakes.prometheus import Prometheus
 
@@ -19,19 +17,12 @@ FAULTS_AT = 32
 SCENARIO = f"""
 about: A healthy rack; one GPU reports an error and one engine is restarted when all has been seen.
 record: azure-gb300-llama2-70b
-rack: {{name: r12, trays: 3, models: [llama2-70b-fp4], cached_share: 0.3}}
+rack: {{name: r12, trays: 3, models: [llama2-70b-fp4], cached_share: 0.3, meters: true}}
 load: {{level: 0.9}}
 events:
   - {{kind: gpu_fault, at: {FAULTS_AT}s, trays: [1], gpus: [2], xid: 94}}
   - {{kind: engine_restart, at: {FAULTS_AT}s, lasts: 1s, trays: [2]}}
 """
-ELSEWHERE = """
-rackwatt_node_info{node="elsewhere",rack="elsewhere",chassis="",tray="",domain=""} 1
-rackwatt_gpu_owner_info{gpu="0",mig="",namespace="serving",pod="llama-0",job_id=""} 1
-rackwatt_model_goodput_ratio{model="llama2-70b-fp4",bound="lower"} 0.997
-"""
-"""What the demo's nodes do not have: pods, and an `slo`."""
-NOT_OF_A_DEMO = {"rackwatt_gpu_owner_info", "rackwatt_model_goodput_ratio"}
 ALERT = """
 groups:
   - name: drained
@@ -90,22 +81,8 @@ class Rack:
 @pytest.fixture(scope="module")
 def elsewhere():
     """A page with what the demo's nodes do not have; its address."""
-
-    class Page(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.end_headers()
-            self.wfile.write(ELSEWHERE.encode())
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer((LOOPBACK, 0), Page)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"{LOOPBACK}:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with beside.page_of("elsewhere", "elsewhere") as page:
+        yield page.address
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +114,7 @@ def sent(query):
 
 
 def is_elsewhere(query):
-    return any(name in query.expr for name in NOT_OF_A_DEMO)
+    return any(name in query.expr for name in beside.NAMES)
 
 
 def is_quiet(query):
@@ -155,6 +132,19 @@ def test_t17_every_panel_and_variable_has_an_answer_on_a_healthy_rack(prometheus
     assert [query.name for query in empty] == []
 
 
+def test_what_a_rack_may_not_have_says_so():
+    """A panel of which nothing need be there has a word for it, not Grafana's 'No data'."""
+    for board in boards.loaded().values():
+        for panel in boards.panels(board):
+            queries = [
+                query
+                for query in boards.asked({**board, "panels": [panel], "annotations": {}})
+                if query.by.startswith(panel["title"])
+            ]
+            if all(is_elsewhere(query) for query in queries):
+                assert panel["fieldConfig"]["defaults"].get("noValue"), panel["title"]
+
+
 def test_variables_offer_what_there_is_to_choose(prometheus):
     offered = {}
     for uid, board in boards.loaded().items():
@@ -164,7 +154,7 @@ def test_variables_offer_what_there_is_to_choose(prometheus):
             offered[uid, variable["name"]] = {row["metric"][query.labels[0]] for row in rows}
 
     assert offered["rackwatt-rack", "rack"] == {"r12"}
-    assert offered["rackwatt-rack", "boundary"] == {"gpu", "module"}
+    assert offered["rackwatt-rack", "boundary"] == {"gpu", "module", "node", "rack", "facility"}
     assert offered["rackwatt-node", "node"] == {"tray-00", "tray-01", "tray-02"}
     assert offered["rackwatt-node", "gpu"] == {"0", "1", "2", "3"}
     assert offered["rackwatt-model", "model"] == {"llama2-70b-fp4"}

@@ -20,6 +20,11 @@ BRAKE = {
     "node": "tray-03",
     "gpu": "1",
 }
+PLACE = {"rack": "r12", "node": "tray-03", "target": "bmc-03"}
+LEAK = {"alertname": "RackwattCoolantLeak", "severity": "critical", "sensor": "Pan", **PLACE}
+MUTE = {"alertname": "RackwattLeakUnwatched", "severity": "warning", **PLACE}
+METER = {"alertname": "RackwattMeterSilent", "severity": "warning", "unit": "bmc-03", **PLACE}
+MISSING = {"alertname": "RackwattNodeMissing", "severity": "critical", "rack": "r12", "node": "tray-03"}
 
 
 @pytest.fixture
@@ -59,3 +64,10 @@ def test_the_page_of_a_rule_is_its_ticket_and_the_page_of_its_symptom(silent):
 
 def test_another_node_says_its_own(silent):
     assert silent(SENT, {**RULE, "node": "tray-04"}) == []
+
+
+def test_a_leak_is_told_beside_the_node_that_it_took_away_and_what_it_silenced_is_not(silent):
+    held_back = silent(LEAK, MISSING, MUTE, METER)
+
+    assert [each for each in (LEAK, MISSING) if each in held_back] == []
+    assert [each for each in (MUTE, METER) if each not in held_back] == []

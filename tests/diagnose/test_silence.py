@@ -101,3 +101,86 @@ def test_an_idle_gpu_is_one_that_says_so():
     assert are_idle((IDLE, IDLE))
     assert not are_idle((IDLE, BUSY))
     assert not are_idle(())
+
+
+def lived(memory, first, last, seen, tokens, *, gpu=IDLE, gone=True, restarts=0.0):
+    """Seconds in which the page can be read or not, while the engine makes what `tokens` says of a second."""
+    for second in range(first, last):
+        signs = moment(second, [gpu], seen, 1, gone)
+        (unit,) = signs.units
+        point = Point(signs.at.monotonic_seconds, tokens(second)) if seen else None
+        engines = tuple(replace(each, output=point, restarts=restarts) for each in unit.engines)
+        memory = diagnosed(memory, replace(signs, units=(replace(unit, engines=engines),)))
+    return memory
+
+
+def test_an_engine_that_comes_back_with_all_it_should_have_made_was_never_down():
+    memory = lived(Memory(), 0, 90, True, lambda second: 800.0 * second)
+    memory = lived(memory, 90, 130, False, lambda second: 0.0)
+    (down,) = memory.incidents
+    memory = lived(memory, 130, 160, True, lambda second: 800.0 * second)
+
+    (gap,) = memory.incidents
+    assert (str(down.cause), str(down.severity), down.lost_tokens > 20_000) == (
+        "engine_down",
+        "critical",
+        True,
+    )
+    assert (gap.id, str(gap.kind), str(gap.cause), str(gap.severity)) == (
+        down.id,
+        "gap",
+        "telemetry_gap",
+        "warning",
+    )
+    assert (gap.lost_tokens, gap.ended) == (0.0, 1_760_000_130.0)
+    assert gap.summary == (
+        "node-a: engine e0 could not be read for 41 s; its counter shows 32800 tokens made meanwhile: "
+        "it was there, nothing is lost"
+    )
+
+
+def test_one_that_comes_back_where_it_stopped_was_down():
+    memory = lived(Memory(), 0, 90, True, lambda second: 800.0 * second)
+    memory = lived(memory, 90, 130, False, lambda second: 0.0)
+    memory = lived(memory, 130, 190, True, lambda second: 800.0 * (second - 40))
+
+    (drop,) = memory.incidents
+    assert (str(drop.kind), str(drop.cause)) == ("drop", "engine_down")
+    assert drop.lost_tokens == pytest.approx(32_000, rel=0.1)
+
+
+def test_an_engine_that_answers_nonsense_while_its_gpus_do_nothing_is_not_down():
+    memory = lived(Memory(), 0, 90, True, lambda second: 800.0 * second, gpu=BUSY)
+    for second in range(90, 120):
+        signs = moment(second, [IDLE], False, 1, False)
+        (unit,) = signs.units
+        engines = tuple(replace(each, answers=True) for each in unit.engines)
+        memory = diagnosed(memory, replace(signs, units=(replace(unit, engines=engines),)))
+
+    assert kinds(memory.incidents) == [("gap", "telemetry_gap")]
+
+
+def test_one_that_hung_and_goes_on_has_stalled_and_was_not_restarted():
+    memory = lived(Memory(), 0, 90, True, lambda second: 800.0 * second, gpu=BUSY)
+    memory = lived(memory, 90, 105, False, lambda second: 0.0, gone=False)
+    (first,) = memory.incidents
+    memory = lived(memory, 105, 140, True, lambda second: 800.0 * (second - 15), gpu=BUSY)
+
+    (stall,) = memory.incidents
+    assert kinds([first]) == [("restart", "engine_down")]
+    assert kinds([stall]) == [("stall", "engine_stall")]
+    assert "engine e0 did not answer, and made nothing, until it went on as the same process" in stall.summary
+    assert 8_000 < stall.lost_tokens <= 12_000
+
+
+@pytest.mark.parametrize("away", [12, 18])
+def test_one_that_is_back_within_the_grace_was_restarted_and_is_never_told_to_be_down(away):
+    memory, told = lived(Memory(), 0, 90, True, lambda second: 800.0 * second, gpu=BUSY), set()
+    memory = lived(memory, 90, 90 + away, False, lambda second: 0.0)
+    for second in range(90 + away, 130):
+        memory = lived(
+            memory, second, second + 1, True, lambda at: 800.0 * (at - away), gpu=BUSY, restarts=1.0
+        )
+        told |= set(kinds(memory.incidents))
+
+    assert told == {("restart", "engine_restart")}

@@ -12,7 +12,7 @@ from fakes.page_server import Answer, PageServer
 from agent.measure.alerts import MOST_OWED, AlertBook, Choice, Scope, alert_of, alerts_of
 from agent.measure.incident import Cause, Severity
 from agent.measure.push import PushError
-from agent.measure.reading import Moment, Reason
+from agent.measure.reading import Moment
 from exporters.alertmanager import Settings, build, examine
 
 NOW = 1_800_000_500.0
@@ -211,26 +211,6 @@ async def test_every_one_of_a_cluster_is_told_and_one_that_takes_it_is_enough(at
         await pusher.close()
 
         assert len(one.requests) == len(two.requests) == 1
-
-
-@pytest.mark.parametrize(
-    ("status", "reason", "again"),
-    [
-        (500, "unreachable", True),
-        (429, "unreachable", True),
-        (401, "denied", True),
-        (404, "unsupported", True),
-        (400, "malformed", False),
-    ],
-)
-async def test_what_an_answer_means(at, status, reason, again):
-    async with PageServer({PATH: Answer(status=status)}) as server:
-        pusher = build(Settings(urls=(server.url,)))
-        with pytest.raises(PushError) as refused:
-            await pusher.send(pusher.encode(at(0, STANDS)))
-        await pusher.close()
-
-    assert (refused.value.reason, refused.value.again) == (Reason(reason), again)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from fakes.incidents import engine_down, power_capped
 from fakes.page_server import Answer, PageServer
 
 from agent.measure.incident import Severity
-from agent.measure.push import PushError
 from agent.measure.reading import Moment
 from exporters.webhook import Settings, build
 
@@ -101,14 +100,3 @@ async def test_what_rings_nobody_is_posted_only_where_it_is_asked_for(at):
 
     assert build(Settings()).encode(at(0, quiet)) is None
     assert build(Settings(severity=Severity.INFO)).encode(at(0, quiet)).points == 1
-
-
-@pytest.mark.parametrize(("status", "again"), [(500, True), (403, True), (422, False)])
-async def test_what_an_answer_means(at, status, again):
-    async with PageServer({"/hook": Answer(status=status)}) as server:
-        pusher = build(Settings(url=f"{server.url}/hook"))
-        with pytest.raises(PushError) as refused:
-            await pusher.send(pusher.encode(at(0, STANDS)))
-        await pusher.close()
-
-    assert refused.value.again is again

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FAULTS_AT, FAULTS_LAST = 28, 28
 HOT = f"""
-rack: {{trays: 6, models: [llama], tokens_per_second: 40000}}
+rack: {{trays: 6, models: [llama], tokens_per_second: 40000, meters: true}}
 load: {{level: 0.9}}
 events:
   - {{kind: power_brake, at: {FAULTS_AT}s, lasts: {FAULTS_LAST}s, trays: [0, 1]}}
@@ -31,6 +31,7 @@ events:
   - {{kind: gpu_fault, at: {FAULTS_AT}s, trays: [4], gpus: [0], xid: 94}}
   - {{kind: gpu_fault, at: {FAULTS_AT}s, trays: [4], gpus: [1], xid: 149}}
   - {{kind: gpu_fault, at: {FAULTS_AT}s, trays: [4], gpus: [2], xid: 145}}
+  - {{kind: meter_dead, at: {FAULTS_AT}s, lasts: {FAULTS_LAST}s, trays: [5]}}
 """
 DARK = f"""
 rack: {{trays: 6, models: [llama], tokens_per_second: 40000}}
@@ -71,12 +72,21 @@ FASTER = {
 LLAMA = 'engine="vllm",engine_instance="a:1",model="lab"'
 CELL = 'kind="drop",cause="host_pressure"'
 STANDS = f'rackwatt_incident_active{{scope="node",severity="critical",node="cell-1",gpu="",{CELL}}}'
-LOST = f'rackwatt_incident_lost_tokens_total{{scope="node",{CELL}}}'
+LOST = f'rackwatt_incident_lost_tokens_total{{token_kind="output",scope="node",{CELL}}}'
 LEAN = 'engine="vllm",engine_instance="a:2",model="lean"'
 LEAN_TOKENS = f'rackwatt_engine_tokens_total{{{LEAN},kind="output"}}'
 NVLINK = 'kind="fault",cause="nvlink",severity="warning",node="lab-2",gpu="1"'
 FAULT = f'rackwatt_incident_active{{scope="node",{NVLINK}}}'
 INVALID = 'rackwatt_figure_invalid_reason{figure="node_tokens_per_second",reason="gap"}'
+PLACE = 'target="bmc-1",sensor="Chassis_0/ColdPlate"'
+LEAK, DRY, MUTE = (
+    f'rackwatt_leak_detector_state{{{PLACE},state="{state}"}}' for state in ("critical", "ok", "unknown")
+)
+DOUBT = 'rackwatt_figure_invalid_reason{figure="node_tokens_per_joule_module",reason="meters_disagree"}'
+PORT = 'rackwatt_host_infiniband_up{device="mlx5_0",port="1"}'
+LANES, LINKS = 'rackwatt_gpu_pcie_link_width_lanes{gpu="1"}', 'rackwatt_gpu_nvlinks{gpu="1",state="active"}'
+UNSENT = 'rackwatt_exporter_lost_points_total{exporter="otlp",reason="overflow"}'
+UNBOOKED = 'rackwatt_rack_unbooked_joules_total{rack="lab",total="cost",boundary="rack"}'
 VERSION = 'rackwatt_build_info{version="0.1.0",revision="x"}'
 NEWER = 'rackwatt_build_info{version="0.2.0",revision="x"}'
 FIRST_TOKEN = "rackwatt_model_time_to_first_token_seconds_bucket"
@@ -187,6 +197,7 @@ class Story:
         lab.gauges[f'rackwatt_engine_counted{{{LLAMA},kind="output"}}'] = 1.0
         lab.gauges[f'rackwatt_engine_requests{{{LLAMA},state="running"}}'] = 100.0
         lab.gauges["process_start_time_seconds"] = 1.0
+        self._dry()
         for metric, le in ((FIRST_TOKEN, "2.5"), (BETWEEN, "0.5")):
             lab.per_second[f'{metric}{{model="lab",le="+Inf"}}'] = 100.0
             lab.per_second[f'{metric}{{model="lab",le="{le}"}}'] = 100.0
@@ -198,8 +209,32 @@ class Story:
         self.other.gauges[VERSION] = 1.0
         self.other.gauges.pop(NEWER, None)
 
+    def _dry(self) -> None:
+        """What surrounds the GPUs as it is before and after."""
+        lab = self.lab
+        for gpu in ("0", "1"):
+            who = f'gpu="{gpu}",uuid="{gpu}",product="GB300",serial="1",pci="{gpu}",driver="580"'
+            lab.gauges[f"rackwatt_gpu_info{{{who}}}"] = 1.0
+            lab.gauges[f'rackwatt_gpu_nvlinks{{gpu="{gpu}",state="active"}}'] = 18.0
+        lab.gauges['rackwatt_gpu_pcie_link_max_width_lanes{gpu="1"}'] = lab.gauges[LANES] = 16.0
+        lab.gauges[PORT], lab.gauges[DOUBT] = 1.0, 0.0
+        lab.gauges[DRY], lab.gauges[MUTE] = 1.0, 0.0
+        self.other.gauges[DRY], self.other.gauges[LEAK] = 1.0, 0.0
+        for counter in ("rackwatt_host_oom_kills_total", UNSENT, UNBOOKED):
+            lab.per_second[counter] = 0.0
+
+    def _wet(self) -> None:
+        lab = self.lab
+        lab.gauges[LINKS], lab.gauges[LANES] = 17.0, 4.0
+        lab.gauges[PORT], lab.gauges[DOUBT] = 0.0, 1.0
+        lab.gauges[DRY], lab.gauges[MUTE] = 0.0, 1.0
+        self.other.gauges[DRY], self.other.gauges[LEAK] = 0.0, 1.0
+        for counter in ("rackwatt_host_oom_kills_total", UNSENT, UNBOOKED):
+            lab.per_second[counter] = 1.0
+
     def _ill(self) -> None:
         lab = self.lab
+        self._wet()
         for name in ("state_writable", "config_reload_success", "web_config_reload_success"):
             lab.gauges[f"rackwatt_{name}"] = 0.0
         lab.gauges['rackwatt_gpu_energy_crosscheck{gpu="0",verdict="mismatch"}'] = 1.0
@@ -260,13 +295,20 @@ class Story:
         self._bench_well()
         self._begun_mended()
         down.start(wait=False)
+        self._until(lambda: not self._left("dark"), 45)
+        self._unwatch()
         self._until(lambda: not self._left(), 45)
-        self.dark.heads["dark-head"].program.kill()
-        self._until(lambda: bool(self.webhook.of("RackwattRackUnwatched")), 15)
         self._vanish()
         watching.set()
         watcher.join()
         return self
+
+    def _unwatch(self) -> None:
+        """Take the daemon of a rack away, and give it back."""
+        head = self.dark.heads["dark-head"]
+        head.program.kill()
+        self._until(lambda: bool(self.webhook.of("RackwattRackUnwatched")), 15)
+        head.start(wait=False)
 
     def _begun_mended(self) -> None:
         """End what was wrong from the start: the target answers, and no latency is without its bound."""
@@ -289,11 +331,12 @@ class Story:
         rules = [rule for group in groups for rule in group["rules"]]
         return [f"{rule['name']}: {rule['lastError']}" for rule in rules if rule["health"] != "ok"]
 
-    def _left(self) -> set[str]:
-        """Names of alerts that were told and have not resolved."""
+    def _left(self, rack: str = "") -> set[str]:
+        """Names of alerts that were told and have not resolved, of all racks or of one."""
         told = list(self.webhook.told)
         last = {tuple(sorted(each.labels.items())): each.firing for each in told}
         open_ = [dict(labels) for labels, firing in last.items() if firing]
+        open_ = [each for each in open_ if not rack or each.get("rack") == rack]
         return {
             each["alertname"] for each in open_ if (each["alertname"], each.get("rack")) not in TO_STAY
         } - LASTING
@@ -312,7 +355,7 @@ class Story:
 
 LASTING = {"RackwattWatchdog"}
 """It goes on."""
-TO_STAY = {("RackwattGpuRecoveryNeeded", "hot"), ("RackwattCollectorFailing", "dark")}
+TO_STAY = {("RackwattGpuRecoveryNeeded", "hot")}
 TO_STAY |= {("RackwattIncidentFault", rack) for rack in ("hot", "dark", "bench")}
 TO_STAY |= {
     (f"Rackwatt{what}SloBurn{pace}", rack)
@@ -320,5 +363,4 @@ TO_STAY |= {
     for pace in ("", "Slow")
     for rack in ("hot", "dark")
 }
-"""A GPU that nobody resets, faults that are told for a minute, queues of the twin that take long to empty; a
-collector whose end is not told when its engine, which was told later, holds it back to its end."""
+"""A GPU that nobody resets, faults that are told for a minute, queues of the twin that take long to empty."""

@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from fakes import beside
 from fakes.processes import LOOPBACK, Program, free_port, wait_http
 from fakes.prometheus import Prometheus
 from playwright.sync_api import Page, sync_playwright
@@ -28,13 +29,14 @@ HOUSE = HERE.parents[1]
 BUILT = HOUSE / ".cache" / "grafana-render"
 PICTURES = HOUSE / ".cache" / "boards"
 BOARDS = dashboards.source_folder() / "grafana"
-SIZE = {"width": 1600, "height": 1840}
+SIZE = {"width": 1600, "height": 2200}
 SETTLED_SECONDS = 5
 SOONER = {"thermal_throttle_for": "20s", "node_missing_for": "20s"}
 SCENARIO = """
 about: Eight trays; one overheats, one is off for a while, demand falls, an engine is restarted.
 record: azure-gb300-llama2-70b
-rack: {name: r12, trays: 8, models: [llama2-70b-fp4], tokens_per_second: 61000, cached_share: 0.3}
+rack:
+  {name: r12, trays: 8, meters: true, models: [llama2-70b-fp4], tokens_per_second: 61000, cached_share: 0.3}
 load: {level: 0.9, wave: {share: 0.05, period: 300s}, noise: 0.01}
 events:
   - {kind: demand, at: 2m, lasts: 60s, factor: 0.5}
@@ -87,10 +89,13 @@ def over_a_rack(folder: Path, minutes: float) -> list[str]:
         told = json.loads(wait_http(f"http://{listen}/api/v1/rack", running, 60))
         nodes = [each["url"].removeprefix("http://") for each in told["members"]]
         rules = written_rules(folder)
-        targets = {"rackwatt": [listen, *nodes]}
-        with Prometheus(targets, scrape_interval="5s", evaluation_interval="5s", rule_files=rules) as server:
-            time.sleep(minutes * 60)
-            return pictures(folder, server.url, f"now-{minutes:.0f}m")
+        with beside.page_of("beside", "r12") as page:
+            targets = {"rackwatt": [listen, *nodes, page.address]}
+            with Prometheus(
+                targets, scrape_interval="5s", evaluation_interval="5s", rule_files=rules
+            ) as server:
+                time.sleep(minutes * 60)
+                return pictures(folder, server.url, f"now-{minutes:.0f}m")
 
 
 def written_rules(folder: Path) -> list[Path]:

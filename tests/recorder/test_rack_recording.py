@@ -46,8 +46,8 @@ class LivedRack:
         self.files = IncidentFiles(folder / "incidents", 1 << 26, 1e9)
         self.desk, self.half_seconds, self.told = IncidentDesk(self.flight), 0, ()
 
-    def live(self, seconds, *members):
-        seen = rack(*members)
+    def live(self, seconds, *members, **changes):
+        seen = rack(*members, **changes)
         for _ in range(2 * seconds):
             self.half_seconds += 1
             at = Moment(5000.0 + self.half_seconds / 2, 1_790_000_000.0 + self.half_seconds / 2)
@@ -104,6 +104,31 @@ async def test_what_the_rack_tells_of_its_own_is_judged_the_same_once_more(lived
     assert (account.incident.kind, account.incident.cause, account.same) == (kind, cause, True)
     assert account.again.started == pytest.approx(account.incident.started, abs=1.0)
     assert account.again.ended == pytest.approx(account.incident.ended, abs=1.0)
+
+
+async def test_a_node_that_is_down_is_judged_the_same_once_more_by_the_rack_s_own_meter(lived):
+    watts = [{"rack": 40_000.0}, {"rack": 34_400.0}]
+    lived.live(100, *FIVE, power_watts=watts[0]).live(60, *FIVE[:4], away("tray-04"), power_watts=watts[1])
+    lived.live(40, *FIVE, power_watts=watts[0])
+    account = rack_account_of(await lived.recording())
+    text = text_of(account)
+
+    assert (account.incident.cause, account.same) == ("node_down", True)
+    assert account.again.lost_tokens == pytest.approx(account.incident.lost_tokens, rel=0.03)
+    assert account.incident.lost_tokens > 0.0
+    assert "its power is gone with it, says the rack's own meter" in text
+    assert "telemetry_gap: 4 of 5 members report, the rack's own meter shows 34.4 kW" in text
+
+
+async def test_it_is_on_disk_as_soon_as_a_replay_finds_it(lived, tmp_path):
+    lived.live(100, *FIVE).live(62, *FIVE[:4], SLOW)
+    before = (tmp_path / "incidents").exists()
+    lived.live(4, *FIVE[:4], SLOW)
+    (incident,) = lived.told
+    lived.flight._scribe.flush(5.0)
+    account = rack_account_of(read(lived.files.read(incident.id)))
+
+    assert (before, account.same, account.incident.ended) == (False, True, None)
 
 
 async def test_it_is_on_disk_as_it_stood_when_the_daemon_ended(lived):

@@ -91,7 +91,7 @@ async def test_credentials_that_are_not_accepted_and_those_that_cannot_be_read(t
         file.write_text("wrong")
         wrong = await failure(server.url, HttpConfig(authorization=Authorization(credentials_file=str(file))))
 
-    assert "--credentials-file: cannot read" in missing
+    assert f"--credentials-file: {file}: cannot be read: No such file" in missing
     assert "the --credentials-file (or --username and --password-file) it was given is not accepted" in wrong
 
 

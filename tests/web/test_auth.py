@@ -41,7 +41,7 @@ def checks(monkeypatch):
         seen.append((password, secret, threading.current_thread().name))
         return real(password, secret)
 
-    monkeypatch.setattr(auth.bcrypt, "checkpw", counting)
+    monkeypatch.setattr(bcrypt, "checkpw", counting)
     return seen
 
 
@@ -144,7 +144,7 @@ async def test_guesses_neither_stop_the_loop_nor_run_beside_each_other_nor_pile_
         running -= 1
         return False
 
-    monkeypatch.setattr(auth.bcrypt, "checkpw", slow)
+    monkeypatch.setattr(bcrypt, "checkpw", slow)
     turns = 0
 
     async def count_turns():
@@ -166,7 +166,7 @@ async def test_guesses_neither_stop_the_loop_nor_run_beside_each_other_nor_pile_
 async def test_a_known_log_in_passes_while_others_wait_for_their_turn(door, monkeypatch):
     await door.check(basic("alice", "open sesame"))
     gate = threading.Event()
-    monkeypatch.setattr(auth.bcrypt, "checkpw", lambda _password, _secret: gate.wait(10) and False)
+    monkeypatch.setattr(bcrypt, "checkpw", lambda _password, _secret: gate.wait(10) and False)
     guesses = [asyncio.create_task(door.check(basic("alice", f"guess {n}"))) for n in range(50)]
     await asyncio.sleep(0)
     verdict = await door.check(basic("alice", "open sesame"))

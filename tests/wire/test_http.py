@@ -278,7 +278,7 @@ async def test_announced_body_beyond_the_limit_is_not_read(client):
         assert "announces 100001 bytes" in error.detail
 
 
-async def test_broken_off_body_is_unreachable(client):
+async def test_broken_off_body_is_malformed(client):
     whole = Answer(PAGE, headers={"Content-Length": "1000", "Connection": "close"})
     async with PageServer({"/": whole}) as server:
         task = asyncio.create_task(failure(client, server.url + "/"))
@@ -288,7 +288,7 @@ async def test_broken_off_body_is_unreachable(client):
 
         error = await task
 
-    assert error.reason is Reason.UNREACHABLE
+    assert error.reason is Reason.MALFORMED
     assert "broke off (reading the body, at 4 bytes)" in error.detail
 
 

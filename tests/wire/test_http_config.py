@@ -106,7 +106,7 @@ async def test_secret_that_is_not_there_is_denied_and_named(client):
     error = await failure(client, "http://127.0.0.1:1/", config=config)
 
     assert error.reason is Reason.DENIED
-    assert "authorization.credentials_file: cannot read /no/such/file: No such file" in error.detail
+    assert "authorization.credentials_file: /no/such/file: cannot be read: No such file" in error.detail
 
 
 def test_two_ways_to_log_in_are_refused():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.collectors._dcgm.lane import Lane
+from agent.aside import Lane
 from agent.measure.finding import Finding, Level, problem_of
 from agent.measure.gpu import GpuState
 from agent.measure.reading import Reason, SourceError
@@ -20,7 +20,7 @@ NAME = "dcgm"
 
 async def findings(link: Link, timeout_seconds: float) -> tuple[Finding, ...]:
     """Connect, read once, remove what is ours."""
-    lane = Lane("rackwatt-dcgm-doctor")
+    lane = Lane("dcgm-doctor")
     try:
         reading: Reading = await lane.run(link.read, timeout_seconds)
     except SourceError as error:

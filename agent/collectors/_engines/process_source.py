@@ -6,9 +6,9 @@ import asyncio
 import os
 from typing import TYPE_CHECKING
 
+from agent.aside import Aside
 from agent.collectors._engines import join, notes
 from agent.collectors._engines.found import FoundEngines
-from agent.discovery.aside import Aside
 from agent.discovery.hosts import provably_foreign
 from agent.discovery.probes import Prober, Verdict
 from agent.discovery.proc import Proc

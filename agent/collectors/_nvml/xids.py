@@ -82,6 +82,8 @@ class Tally:
 
     def last(self, gpu: GpuIdentity) -> int:
         """Return the Xid that was told last of a GPU, 0 before the first."""
+        if not self._told:
+            return 0
         with self._lock:
             tellers = [self._last.get(gpu.uuid, (0, 0))]
             whose = address(gpu.pci)
@@ -91,6 +93,8 @@ class Tally:
 
     def of(self, gpu: GpuIdentity) -> Mapping[int, int]:
         """Return the count of each Xid of a GPU."""
+        if not self._told:
+            return {}
         with self._lock:
             counts = dict(self._events.get(gpu.uuid, {}))
             whose = address(gpu.pci)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.diagnose.case import Case, Explanation, gpu_numbers, of_gpu, share_of
+from agent.diagnose.signs import are_idle
 from agent.measure.incident import Cause, Evidence
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def _slowed(case: Case, number: int) -> _Slow | None:
     during = of_gpu(case.latest, number, lambda gpu: gpu.clock_hertz)
     if not before or during is None or during >= before * (1.0 - LEAST_SLOWDOWN):
         return None
+    if share_of(case.latest, number, lambda gpu: are_idle((gpu,))) > 1.0 - LEAST_SHARE:
+        return None  # without work a clock is low, and holds nothing down
     reasons = frozenset(
         reason
         for reason in THERMAL | BRAKE | CAP

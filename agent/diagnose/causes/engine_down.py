@@ -1,4 +1,4 @@
-"""An engine that is not there any more, or that came back as a new process."""
+"""An engine that is not there any more, or that came back: as a new process, or as the one that had hung."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def explain(case: Case) -> Iterator[Explanation]:
-    """Yield what the instances explain that are gone, or have restarted since the gap began."""
+    """Yield what the instances explain that are gone, or that are back since the gap began."""
     usual = usual_rates(case)
     of_all = sum(usual.values())
     if of_all <= 0.0:
@@ -21,22 +21,28 @@ def explain(case: Case) -> Iterator[Explanation]:
     gone = [name for name in case.during[-1].gone if name in usual]
     if gone:
         yield _told(case, Cause.ENGINE_DOWN, gone, sum(usual[name] for name in gone) / of_all)
-    back = [name for name in usual if name not in gone and _restarted(case, name)]
-    if back:
-        yield _told(case, Cause.ENGINE_RESTART, back, sum(usual[name] for name in back) / of_all)
+    for cause in (Cause.ENGINE_RESTART, Cause.ENGINE_STALL):
+        back = [name for name in usual if name not in gone and _back_from(case, name) is cause]
+        if back:
+            yield _told(case, cause, back, sum(usual[name] for name in back) / of_all)
 
 
-def _restarted(case: Case, name: str) -> bool:
+def _back_from(case: Case, name: str) -> Cause | None:
+    """Return what an instance is back from; None if it was there all the time, or is still not seen."""
     before, now = case.before[-1].engines[name], case.during[-1].engines.get(name)
-    return now is not None and (
-        now.restarts > before.restarts or any(name in each.gone for each in case.during)
-    )
+    away = [each.engines[name] for each in case.during if name in each.gone]
+    if now is None or not now.up or not (away or now.restarts > before.restarts):
+        return None
+    hung = now.restarts == before.restarts and all(each.silent for each in away)
+    return Cause.ENGINE_STALL if hung else Cause.ENGINE_RESTART
 
 
 def _told(case: Case, cause: Cause, names: list[str], explained: float) -> Explanation:
     now = case.during[-1].engines
     if cause is Cause.ENGINE_RESTART:
         phrase = "was restarted"
+    elif cause is Cause.ENGINE_STALL:
+        phrase = "did not answer, and made nothing, until it went on as the same process"
     elif all(name in now and now[name].silent for name in names):
         phrase = "does not answer, and its GPUs do nothing"
     else:
@@ -47,7 +53,12 @@ def _told(case: Case, cause: Cause, names: list[str], explained: float) -> Expla
         phrase += " for want of memory"
     told = tuple(
         Evidence(
-            "engine_up", case.node, None, 1.0, float(cause is Cause.ENGINE_RESTART), f"engine {name} {phrase}"
+            "engine_up",
+            case.node,
+            None,
+            1.0,
+            float(cause is not Cause.ENGINE_DOWN),
+            f"engine {name} {phrase}",
         )
         for name in names
     )

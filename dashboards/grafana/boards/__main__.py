@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent import dashboards
-from dashboards.grafana.boards import fleet, model, node, power, rack
+from dashboards.grafana.boards import fleet, health, model, node, power, rack
 
 FOLDER = Path(__file__).parents[1]
-BOARDS = (rack.board(), node.board(), model.board(), power.board(), fleet.board())
+BOARDS = (rack.board(), node.board(), model.board(), power.board(), health.board(), fleet.board())
 
 
 def texts() -> dict[Path, str]:

@@ -11,10 +11,21 @@ from dashboards.grafana.boards.queries import Query, in_rack
 from dashboards.grafana.boards.tables import Column, rows
 
 if TYPE_CHECKING:
-    from grafana_foundation_sdk.builders import stat, table
+    from grafana_foundation_sdk.builders import stat, table, timeseries
 
 WHICH = 'rack="$rack", model="$model"'
 MODEL = 'model="$model"'
+LIMITERS = {
+    "demand": looks.QUIET,
+    "unknown": "super-light-blue",
+    "thermal": looks.WARN,
+    "host": "dark-orange",
+    "power_limit": looks.POWER["gpu"],
+    "kv_memory": "purple",
+    "memory_bandwidth": "light-purple",
+    "compute": "blue",
+    "nvlink": "light-blue",
+}
 BY_PERCENTILE = Course(colours=looks.PERCENTILES, fill=0)
 
 
@@ -151,7 +162,19 @@ def _work() -> Row:
             course=Course(colours={"cached": looks.TOKENS["prompt_cached"]}, legend="hidden"),
         ),
     ]
-    return Row(8, [(8, panel) for panel in panels], "Work")
+    return Row(8, [(6, panel) for panel in (*panels, _bound())], "Work")
+
+
+def _bound() -> timeseries.Panel:
+    limiters = in_rack(f"({told('rackwatt_deployment_limiter')} == 1)")
+    return series(
+        "What bounds it: nodes, by limiter",
+        "What each node's deployment would need more of to make more, wrong or not (docs/limiter.md). "
+        "demand: nothing, it makes what is asked for. A node apart from the others is worth a look.",
+        Query(f"count by (limiter) ({limiters})", "{{limiter}}"),
+        face=Face(decimals=0, low=0, none="Not judged yet: it takes half a minute of work"),
+        course=Course(colours=LIMITERS, stacked=True, fill=50),
+    )
 
 
 def _latency() -> Row:

@@ -17,7 +17,7 @@ from dashboards.grafana.boards.queries import SOURCE, Query
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-REFS = "ABCDEFGH"
+REFS = "ABCDEFGHIJ"
 HOVER = common.VizTooltipOptions().mode(look.TooltipDisplayMode.MULTI).sort(look.SortOrder.DESCENDING)
 LAST = common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(values=False)
 

@@ -11,10 +11,11 @@ from dashboards.grafana.boards.queries import Query, in_rack, of_rack
 from dashboards.grafana.boards.tables import Column, rows
 
 if TYPE_CHECKING:
-    from grafana_foundation_sdk.builders import stat
+    from grafana_foundation_sdk.builders import stat, timeseries
 
 AT = 'boundary="$boundary"'
 KWH = 3_600_000
+CO2E = "si:gCO2e"
 VERDICTS = {
     "agrees": looks.GOOD,
     "mismatch": looks.BAD,
@@ -28,10 +29,10 @@ def board() -> Board:
     return Board(
         uid="rackwatt-power",
         title="rackwatt: power and efficiency",
-        about="Where a rack's watts go, boundary by boundary, and what a token costs in joules.",
+        about="Where a rack's watts go, by boundary, and what a token costs in joules, money and CO2e.",
         variables=[shared.rack(), shared.boundary()],
         annotations=shared.marks(),
-        rows=[_answers(), _ladder(), _efficiency(), _use(), _nodes()],
+        rows=[_answers(), _ladder(), _costs(), _efficiency(), _use(), _nodes()],
     )
 
 
@@ -97,27 +98,128 @@ def _shown() -> list[stat.Panel]:
 
 def _ladder() -> Row:
     by_boundary = of_rack("rackwatt_rack_power_watts", by="boundary")
-    module = of_rack("rackwatt_rack_power_watts", 'boundary="module"')
-    gpu = of_rack("rackwatt_rack_power_watts", 'boundary="gpu"')
+    rest = of_rack("rackwatt_rack_power_remainder_watts", by="boundary, inner")
     ladder = bars(
         "Boundary ladder, now",
         "Power at each boundary that is measured: gpu < module < node < rack < facility. They contain "
         "each other and are never added; an absent one has no meter.",
-        Query(by_boundary, "{{boundary}}"),
+        *(Query(of_rack("rackwatt_rack_power_watts", f'boundary="{at}"'), at) for at in looks.POWER),
         face=Face(looks.WATTS, 1, colour=looks.fixed(looks.POWER["gpu"])),
     )
     course = series(
         "Power, by boundary",
-        "Dashed: what the modules draw beside their GPUs (Grace CPUs, regulators), the remainder of the "
-        "first step.",
+        "Dashed: what a boundary draws beside the next one inside it, over one window and the same members: "
+        "Grace CPUs and regulators, fans and boards, switches and losses. Below 0: one of the two meters is "
+        "wrong.",
         Query(by_boundary, "{{boundary}}"),
-        Query(f"{module} - {gpu}", "module beside gpu"),
-        face=Face(looks.WATTS, low=0),
+        Query(rest, "{{boundary}} beside {{inner}}"),
+        face=Face(looks.WATTS),
         course=Course(
-            colours={**looks.POWER, "module beside gpu": looks.QUIET}, dashed=["module beside gpu"], fill=0
+            colours={**looks.POWER, **{f"{name} beside .*": colour for name, colour in looks.POWER.items()}},
+            dashed=[".* beside .*"],
+            fill=0,
         ),
     )
-    return Row(8, [(8, ladder), (16, course)], "Where the watts go")
+    return Row(8, [(6, ladder), (10, course), (8, _meters())], "Where the watts go")
+
+
+def _meters() -> timeseries.Panel:
+    checks = in_rack("rackwatt_power_crosscheck_watts")
+    return series(
+        "Meters against each other",
+        "Dashed: the same boundary by another meter, and all nodes together beside the rack's own. They "
+        "should lie on the boundary's line, or below the rack's; 5 % apart for two minutes are "
+        "`meters_disagree`.",
+        Query(
+            of_rack("rackwatt_rack_power_watts", 'boundary!~"gpu|facility"', by="boundary"), "{{boundary}}"
+        ),
+        Query(
+            of_rack("rackwatt_rack_power_crosscheck_watts", by="boundary, source"),
+            "{{boundary}} by {{source}}",
+        ),
+        Query(f"sum by (boundary, source) ({checks})", "{{boundary}} by {{source}}"),
+        face=Face(looks.WATTS, low=0, none="No boundary but the GPUs' is metered here"),
+        course=Course(
+            colours={**looks.POWER, **{f"{name} by .*": looks.QUIET for name in looks.POWER}},
+            dashed=[".* by .*"],
+            fill=0,
+        ),
+    )
+
+
+NO_PRICE = (
+    "No price is stated (site.price_per_kwh), or the boundary is facility: its joules have the PUE in them"
+)
+NO_GRAMS = (
+    "Emissions are not stated (site.grams_co2e_per_kwh), their feed is stale, or the boundary is facility"
+)
+COSTS = {"energy.*": looks.POWER["gpu"], "capacity.*": looks.QUIET}
+
+
+def _costs() -> Row:
+    return Row(8, [(6, panel) for panel in (*_money(), _emitted(), _inputs())], "What it costs and emits")
+
+
+def _money() -> list[timeseries.Panel]:
+    chosen = 'boundary=~"$boundary|"'
+    per_million = of_rack(
+        "rackwatt_rack_cost_per_million_tokens", 'kind="output"', chosen, by="component, currency"
+    )
+    money = f'rate(rackwatt_rack_cost_total{{rack="$rack", {chosen}}}[$__rate_interval])'
+    return [
+        series(
+            "Cost of a million output tokens",
+            "Left, energy: joules per token at the chosen boundary, times PUE and the tariff of the moment. "
+            "Right, capacity: hours of the GPUs that should be there, made or not. Absent at zero tokens.",
+            Query(per_million, "{{component}}, {{currency}}"),
+            face=Face(low=0, none=NO_PRICE),
+            course=Course(colours=COSTS, fill=0, right={"capacity.*": looks.COUNT}),
+        ),
+        series(
+            "Money an hour",
+            "What the rack's cost totals grow by. Energy at one boundary and capacity may be added, "
+            "boundaries never.",
+            Query(f"3600 * max by (component, currency) ({money})", "{{component}}, {{currency}}"),
+            face=Face(decimals=2, low=0, none=NO_PRICE),
+            course=Course(colours=COSTS, stacked=True, fill=30),
+        ),
+    ]
+
+
+def _emitted() -> timeseries.Panel:
+    grams = f'rate(rackwatt_rack_co2e_grams_total{{rack="$rack", {AT}}}[$__rate_interval])'
+    per_million = of_rack("rackwatt_rack_co2e_grams_per_million_tokens", 'kind="output"', AT)
+    return series(
+        "CO2e an hour, and of a million output tokens",
+        "Left: what the rack's totals grow by. Right: of a million output tokens. Both at the chosen "
+        "boundary, times PUE and what electricity emits at that moment.",
+        Query(f"3600 * max by (boundary) ({grams})", "an hour, at {{boundary}}"),
+        Query(per_million, "a million output tokens"),
+        face=Face(CO2E, low=0, none=NO_GRAMS),
+        course=Course(
+            colours={"an hour.*": looks.QUIET, "a million.*": looks.EFFICIENCY},
+            right={"a million.*": CO2E},
+            fill=0,
+        ),
+    )
+
+
+def _inputs() -> timeseries.Panel:
+    here = 'and on (job, instance) rackwatt_rack_nodes_expected{rack="$rack"}'
+    return series(
+        "What electricity costs and emits",
+        "Left: the tariff of the moment for a kilowatt hour. Right: grams of CO2e, as stated or as a feed "
+        "tells it; a gap is a stale feed.",
+        Query(f"max by (currency) (rackwatt_site_price_per_kwh {here})", "{{currency}} a kWh"),
+        Query(f"max(rackwatt_site_co2e_grams_per_kwh {here})", "CO2e a kWh"),
+        face=Face(low=0, none="Neither price nor emissions are stated (site)"),
+        course=Course(
+            colours={".* a kWh": looks.POWER["gpu"], "CO2e.*": looks.QUIET},
+            right={"CO2e.*": CO2E},
+            dashed=["CO2e.*"],
+            fill=0,
+        ),
+    )
 
 
 def _efficiency() -> Row:

@@ -1,83 +1,18 @@
-"""Threads of our own for driver calls that may never return: one at work, others left behind."""
+"""One pass over GPUs, in a thread that may get stuck in one of them and be left behind."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import deque
-from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from agent.collectors._nvml.library import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from agent.collectors._nvml.device import Device, Result
-
-
-def nothing() -> None:
-    """Do nothing: nobody waits for the job."""
-
-
-class Lane:
-    """Runs jobs one after another in a daemon thread, which can be left behind inside a job.
-
-    Daemon threads, and not the event loop's executor, because the interpreter waits for the latter
-    at exit, and a call into a wedged driver may not return before the machine is rebooted.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._jobs: SimpleQueue[tuple[Callable[[], None], Callable[[], None]] | None] = SimpleQueue()
-        self._lock = threading.Lock()
-        self._turn = 0
-        self._started = False
-        self._unfinished = 0
-        self.left_behind = 0
-        """Threads that are inside a job which was given up."""
-
-    @property
-    def busy(self) -> bool:
-        """Whether a job is running or waits."""
-        return self._unfinished > 0
-
-    def submit(self, job: Callable[[], None], done: Callable[[], None] = nothing) -> None:
-        """Run a job after those before it, then `done` unless it was left behind. Neither may raise."""
-        with self._lock:
-            self._unfinished += 1
-            self._jobs.put((job, done))
-            if not self._started:
-                self._start()
-
-    def leave(self) -> None:
-        """Give up the job that runs now and go on with the next one in a fresh thread."""
-        with self._lock:
-            if not self._unfinished:
-                return
-            self._turn += 1
-            self._unfinished -= 1
-            self.left_behind += 1
-            self._start()
-
-    def end(self) -> None:
-        """Let the thread go when it has done what was submitted."""
-        self._jobs.put(None)
-
-    def _start(self) -> None:
-        self._started = True
-        threading.Thread(target=self._work, args=(self._turn,), name=self._name, daemon=True).start()
-
-    def _work(self, turn: int) -> None:
-        while (work := self._jobs.get()) is not None:
-            job, done = work
-            job()
-            with self._lock:
-                if turn != self._turn:
-                    self.left_behind -= 1
-                    return
-                self._unfinished -= 1
-            done()
 
 
 class Sweep:
