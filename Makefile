@@ -71,7 +71,8 @@ fix: test-setup  ## format and mend what ruff can
 	$(BIN)/ruff format .
 
 goldens: test-setup  ## write golden files anew; read the diff
-	RACKWATT_UPDATE_GOLDENS=1 $(BIN)/python -m pytest -q tests/collectors tests/exporters tests/dashboards/test_alerts.py
+	RACKWATT_UPDATE_GOLDENS=1 $(BIN)/python -m pytest -q tests/collectors tests/exporters tests/dashboards/test_alerts.py \
+		tests/test_shapes.py
 
 boards: test-setup  ## write Grafana's boards from their code (dashboards/grafana)
 	$(BIN)/python -m dashboards.grafana.boards

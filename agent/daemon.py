@@ -238,7 +238,9 @@ class Daemon:
                 garbage.make_room(len(self._desk.reckoner.members))
                 beside = beside_of(node, self._reckoner.rack_meter)
                 now = Moment(time.monotonic(), time.time())
+                self._desk.reckoner.read_here = self._reckoner.others.told()
                 rack = await self._desk.reckon(now, node.node.rack, beside)
+                self._reckoner.others.known = frozenset(member.node for member in rack.members)
                 self._gatherer.show_rack(rack)
                 self.history.take(rack)
             elif not self._config.general.rack.has_members:  # a reload took them away

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.measure.gpu import GpuState, PowerScope
+from agent.measure.meter import LADDER
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from agent.measure.snapshot import EngineFigures, GpuFigures, Snapshot
 
@@ -42,10 +43,7 @@ def _node(snapshot: Snapshot) -> str:
     lines = [f"node {node.name}  rack {node.rack}  {snapshot.activity}"]
     for kind, rate in snapshot.tokens_per_second.items():
         lines.append(f"  {kind:14} {rate:12.1f} tokens/s")
-    lines.extend(
-        f"  power {at.boundary:8} {_number(at.power_watts, 1):>12} W    ({at.source})"
-        for at in snapshot.boundaries
-    )
+    lines.extend(_power(snapshot))
     for (kind, boundary), ratio in snapshot.tokens_per_joule.items():
         lines.append(f"  {kind:14} {ratio:12.4f} tokens/J at {boundary}")
     for standing in snapshot.validity:
@@ -53,6 +51,19 @@ def _node(snapshot: Snapshot) -> str:
         if about:
             lines.append(f"  {standing.figure}: {', '.join(about)}")
     return "\n".join(lines)
+
+
+def _power(snapshot: Snapshot) -> Iterator[str]:
+    """Every boundary, with what it draws beside its inner one, then the parts: they are in no sum."""
+    rests = {rest.boundary: rest for rest in snapshot.remainders if rest.power_watts is not None}
+    for at in sorted(snapshot.boundaries, key=lambda at: LADDER.index(at.boundary)):
+        others = [f"{s} {_number(w, 1)}" for (b, s), w in snapshot.crosschecks.items() if b == at.boundary]
+        rest, told = rests.get(at.boundary), "; ".join([at.source, *others])
+        beside = "" if rest is None else f"  {_number(rest.power_watts, 1)} W beside {rest.inner}"
+        yield f"  power {at.boundary:8} {_number(at.power_watts, 1):>12} W    ({told}){beside}"
+    for part in snapshot.parts:
+        name = f"{part.part} {part.unit}"
+        yield f"  part  {name:12} {_number(part.power_watts, 1):>8} W    ({part.source})"
 
 
 def _gpu(figures: GpuFigures) -> tuple[str, ...]:

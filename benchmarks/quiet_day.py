@@ -2,7 +2,7 @@
 
     PYTHONPATH=tests python -m benchmarks.quiet_day SEED
 
-A day depends on its seed alone: of a tray alone where it is even, of a rack of four trays where it is odd.
+A day depends on its seed alone: three of four are of a tray alone, the fourth is of a rack of four trays.
 Each tray is judged by its own node, those of a rack also by the rack, as daemons do it. Silence is what is
 told as information, and a gap while telemetry is missing. Anything else that stood for a second is false.
 """
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 DAY_SECONDS = 86_400
 TRAYS = (1, 4)
-"""Of even and odd seeds."""
+RACK_EVERY = 4
+"""Of so many days in a row the last is of a rack."""
 QUIET_SECONDS = 600
 """At the beginning nothing happens to the trays: what is usual is learned."""
 APART_SECONDS = 180
@@ -95,7 +96,7 @@ class Maker:
 
     def __init__(self, seed: int) -> None:
         self.dice = random.Random(f"quiet day {seed}")
-        self.trays = TRAYS[seed % 2]
+        self.trays = TRAYS[seed % RACK_EVERY == RACK_EVERY - 1]
         self.events: list[str] = []
         self.missing: dict[int, list[Missing]] = {tray: [] for tray in range(self.trays)}
         self.daemons: list[Away] = []

@@ -1,6 +1,6 @@
 """False alarms where nothing is wrong: many quiet days, several at once, each in a process of its own.
 
-    PYTHONPATH=tests python -m benchmarks.quiet_days FIRST LAST [--workers N] [--kept FILE] [--exact]
+    PYTHONPATH=tests python -m benchmarks.quiet_days FIRST LAST [--kept FILE] [--seconds N] [--exact]
 
 A rack-day is one virtual day of one rack; what happens on it is in `benchmarks.quiet_day`. With `--kept` each
 day is a line of JSON in a file, and days in it are not played again: so a run can be split and resumed. The
@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import subprocess
 import sys
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -27,8 +29,10 @@ if TYPE_CHECKING:
 DAY = "benchmarks.quiet_day"
 
 
-def played(seed: int, exact: bool) -> dict[str, Any]:
-    """Play one day in a process of its own."""
+def played(seed: int, exact: bool, ends: float) -> dict[str, Any] | None:
+    """Play one day in a process of its own; None when it is too late to begin."""
+    if time.monotonic() > ends:
+        return None
     modules = [DAY] if exact else ["benchmarks.whole_seconds", DAY]
     command = [sys.executable, "-m", *modules, str(seed)]
     told: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
@@ -36,15 +40,20 @@ def played(seed: int, exact: bool) -> dict[str, Any]:
 
 
 def results_of(
-    seeds: Sequence[int], workers: int, kept: Path | None, exact: bool
+    seeds: Sequence[int], workers: int, kept: Path | None, exact: bool, seconds: float
 ) -> Iterator[dict[str, Any]]:
     """Yield what came of each day, those that are kept first."""
     lines = kept.read_text().splitlines() if kept is not None and kept.exists() else []
     known = {told["seed"]: told for told in map(json.loads, lines)}
     yield from (known[seed] for seed in seeds if seed in known)
+    ends = time.monotonic() + seconds
     with ThreadPoolExecutor(workers) as pool:
-        for done in as_completed([pool.submit(played, seed, exact) for seed in seeds if seed not in known]):
+        for done in as_completed(
+            [pool.submit(played, seed, exact, ends) for seed in seeds if seed not in known]
+        ):
             told = done.result()
+            if told is None:
+                continue
             if kept is not None:
                 with kept.open("a") as file:
                     file.write(json.dumps(told) + "\n")
@@ -97,13 +106,15 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--kept", type=Path)
     parser.add_argument("--exact", action="store_true")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="begin no day after so long")
     given = parser.parse_args(arguments)
     results = []
-    for each in results_of(range(given.first, given.last), given.workers, given.kept, given.exact):
+    seeds = range(given.first, given.last)
+    for each in results_of(seeds, given.workers, given.kept, given.exact, given.seconds):
         results.append(each)
         for false in each["false"]:
             print(f"day {each['seed']} ({each['load']}): FALSE {json.dumps(false)}", flush=True)
-    print(summary(results))
+    print(summary(results) if results else "no day was played")
     return 0
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from agent.measure.incident import Incident
 
 HOUR_SECONDS = 3600
+LOUDNESS = ("info", "warning", "critical")
 LOADS = {
     "one at a time": Asked(per_second=0.25),
     "a few": Asked(per_second=0.8),
@@ -39,15 +40,33 @@ LOADS = {
 
 def incidents_of(load: str, seconds: int, seed: int) -> tuple[Incident, ...]:
     """Play one load and return every incident as it was told last."""
+    return tuple({each.id: each for each in incidents_seen(load, seconds, seed)}.values())
+
+
+def incidents_seen(load: str, seconds: int, seed: int) -> tuple[Incident, ...]:
+    """Play one load and return every incident, each time that its kind, cause, severity or end is another.
+
+    One that is loud for a second has rung by then, whatever it turns out to be.
+    """
     served = Served(Traits(), LOADS[load], seed)
     node = ReplayedNode(lambda _: served.page())
-    told: dict[str, Incident] = {}
+    told: dict[tuple[str, ...], Incident] = {}
     moments = node.run(1, seconds)
     for second in range(1, seconds + 1):
         served.live(float(second))
-        told |= {each.id: each for each in next(moments)[1]}
+        for each in next(moments)[1]:
+            told[each.id, each.kind, each.cause, each.severity, str(each.ended)] = each
     node.end()
     return tuple(told.values())
+
+
+def loudest(seen: Sequence[Incident]) -> dict[str, Incident]:
+    """Return each incident as it was when it was loudest."""
+    found: dict[str, Incident] = {}
+    for each in seen:
+        if each.id not in found or LOUDNESS.index(each.severity) > LOUDNESS.index(found[each.id].severity):
+            found[each.id] = each
+    return found
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -56,9 +75,10 @@ def main(arguments: Sequence[str]) -> int:
     seconds, seed = round(hours * HOUR_SECONDS), int(arguments[1]) if len(arguments) > 1 else 1
     loud = 0
     with ProcessPoolExecutor(2) as pool:
-        for load, told in zip(
-            LOADS, pool.map(incidents_of, LOADS, [seconds] * len(LOADS), [seed] * len(LOADS)), strict=True
+        for load, seen in zip(
+            LOADS, pool.map(incidents_seen, LOADS, [seconds] * len(LOADS), [seed] * len(LOADS)), strict=True
         ):
+            told = loudest(seen).values()
             counts = Counter(f"{each.severity}/{each.kind}/{each.cause}" for each in told)
             loud += sum(each.severity != "info" for each in told)
             print(f"{load}: {dict(counts) or 'silence'}")

@@ -8,6 +8,7 @@ import pytest
 from agent import binding, config
 from agent.measure.engine import Latency
 from agent.measure.site import Stated
+from agent.reckoners import plan_of
 
 
 def refusal(text):
@@ -129,6 +130,40 @@ def test_a_tariff_names_its_clock():
 
     assert str(config.zone_of(settings.general.site)) == "Europe/Berlin"
     assert settings.general.site.tariff.periods[0].hours == "08:00-20:00"
+
+
+@pytest.mark.parametrize(
+    ("packages", "code", "said"), [("", 0, ""), ("tzdata", 1, "come with the package tzdata")]
+)
+def test_a_machine_without_time_zones_has_those_of_a_package_and_without_it_says_so(
+    tmp_path, packages, code, said
+):
+    """As in a slim image: PYTHONTZPATH is empty; the second machine lacks the package as well."""
+    path = tmp_path / "rackwatt.yaml"
+    path.write_text(
+        "site: {pue: 1.1, currency: EUR, price_per_kwh: 0.1, "
+        "tariff: {timezone: Europe/Berlin, periods: [{price_per_kwh: 0.3}]}}\n"
+    )
+    lines = [f"import sys; sys.modules.update(dict.fromkeys({packages.split()}))", "from agent import cli"]
+    lines += [f"sys.exit(cli.main(['check', {str(path)!r}]))"]
+    ran = subprocess.run(
+        [sys.executable, "-P", "-c", "\n".join(lines)],
+        env={"PYTHONTZPATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ran.returncode == code, ran.stdout + ran.stderr
+    assert said in ran.stdout
+
+
+def test_a_feed_of_emissions_is_known_to_be_configured_before_it_has_told_anything():
+    """Energy that it never rated is missing in the total; without a feed nothing is."""
+    fed = "site: {pue: 1.1}\ncollectors: {carbon: {file: /x}}\n"
+
+    assert plan_of(config.parse(fed, "x")).feed
+    assert not plan_of(config.parse("site: {pue: 1.1}\n", "x")).feed
 
 
 SITE_ERRORS = [
@@ -286,6 +321,7 @@ def test_members_switch_the_collector_peers_on():
         ),
         ("rack: {record: azure}", "f:1: rack: record: no 'azure'; there is: azure-gb300-llama2-70b"),
         ("rack: {expected: {nodes: 0}}", "f:1: rack.expected: nodes: must be at least 1"),
+        ("node: {gpus: -1}", "f:1: node: gpus: must be at least 0"),
         ("rack: {members_from: {}}", "rack.members_from: needs file_sd or http_sd"),
         ("collectors: {peers: {}}", "f:1: collectors.peers: there are no members; name them in rack.members"),
         (

@@ -21,6 +21,9 @@ KEPT = {
         "noise": 0.02,
         "seconds": 60.0,
         "mix": 1.5,
+        "mix_spread": 0.2,
+        "mix_seconds": 60.0,
+        "batch": 64.0,
         "tokens_per_request": 200.0,
     }
 }

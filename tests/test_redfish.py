@@ -63,3 +63,34 @@ async def test_power_of_node_and_rack_by_controllers_is_told_and_a_lost_shelf_ma
         finally:
             await asyncio.to_thread(agent.program.stop)
         assert (tray.tokens, first.tokens, second.tokens) == ({}, {}, {})
+
+
+async def test_the_daemon_of_a_rack_reads_the_controller_of_a_node_that_cannot_and_names_it_when_it_is_dead(
+    tmp_path, secret
+):
+    """The member is the daemon itself, which has no meter: of its power nobody tells but the controller."""
+    async with Bmc(trees.gb300_tray(), ("reader", "secret")) as tray:
+        agent = RunningAgent(tmp_path, {})
+        login = {"username": "reader", "password_file": secret}
+        target = {"url": tray.url, "name": "bmc-07", "node": "tray-07", **login}
+        agent.configure(
+            {
+                "node": {"name": "tray-07"},
+                "rack": {"name": "r12", "members": [agent.url]},
+                "collectors": {"redfish": {"targets": [target], "interval": "200ms"}},
+            }
+        )
+        await asyncio.to_thread(agent.start)
+        try:
+            read = {"boundary": "node", "source": "redfish@rack"}
+            up = {"source": "redfish", "part": "node", "unit": "tray-07/bmc-07"}
+
+            assert await becomes(agent, 6120.0, "rackwatt_rack_power_watts", **read) == 6120.0
+            assert agent.value("rackwatt_power_watts", boundary="node", source="redfish") is None
+            assert agent.value("rackwatt_meter_up", **up) == 1.0
+            tray.mood.statuses[f"{trees.CHASSIS}/Chassis_0/EnvironmentMetrics"] = 503
+
+            assert await becomes(agent, None, "rackwatt_rack_power_watts", **read) is None
+            assert await becomes(agent, 0.0, "rackwatt_meter_up", **up) == 0.0
+        finally:
+            await asyncio.to_thread(agent.program.stop)

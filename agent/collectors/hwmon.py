@@ -127,8 +127,7 @@ class HwmonCollector:
         for meter in self._meters:
             watts, at = meter.watts(), time.monotonic()
             if watts is not None:
-                moment = Moment(at, at + later)
-                told.append(MeterReading(meter.part, meter.unit, moment, watts, None, self._short))
+                told.append(meter.reading(Moment(at, at + later), watts, unverified=self._short))
         for zone in self._zones:
             joules, at = zone.joules(), time.monotonic()
             if joules is not None:
@@ -143,6 +142,6 @@ class HwmonCollector:
         self._searched_seconds = now
         root = Path(self._settings.root)
         self._meters = acpi.meters(root, self._settings.node_meter)
-        self._short = any(meter.short() for meter in self._meters)
+        self._short = any(meter.short for meter in self._meters)
         known = {zone.energy: zone for zone in self._zones}
         self._zones = [known.get(zone.energy, zone) for zone in rapl.zones(root)]

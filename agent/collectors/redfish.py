@@ -56,10 +56,15 @@ class Settings:
         for label in labels:
             if labels.count(label) > 1:
                 raise ValueError(f"targets: two are called {label!a}; give one of them another name")
-        if sum(target.boundary is Boundary.NODE for target in self.targets) > 1:
-            raise ValueError(
-                "targets: boundary: node is this machine, which has one controller; see rack and none"
-            )
+        nodes = [target.node for target in self.targets if target.boundary is Boundary.NODE]
+        for node in nodes:
+            if nodes.count(node) > 1:
+                raise ValueError(
+                    f"targets: two are the controller of node {node!a}, which has one"
+                    if node
+                    else "targets: boundary: node without node is this machine, which has one controller; "
+                    "name the node whose it is (on the rack's daemon), or see rack and none"
+                )
 
 
 def build(settings: Settings) -> RedfishCollector:
@@ -135,7 +140,8 @@ def _findings(source: RedfishSource, reading: Reading) -> Iterator[Finding]:
     if plan.lead is not None:
         watts = [meter.power_watts for meter in reading.meters if meter.source == "redfish"]
         total = f"{sum(each for each in watts if each is not None):.0f} W" if None not in watts else "silent"
-        text = f"{plan.who}{login}: boundary {source.target.boundary}: {total} by {offered}"
+        whose = f" of {source.target.node}" if source.target.node else ""
+        text = f"{plan.who}{login}: boundary {source.target.boundary}{whose}: {total} by {offered}"
         yield Finding(Level.OK, source.name, text)
     elif plan.choice.note:
         found, _, remedy = plan.choice.note.partition("; ")

@@ -19,9 +19,17 @@ OUTLIER_RATIO = 1.2
 """One sample moves what is known by no more than if it were off by this factor."""
 RISE_SECONDS, FALL_SECONDS = 60.0, 600.0
 """Time over which the most that is given is renewed: by more, and by less."""
+RISE_NOISES = 2.0
+SAME_PLACE, MORE_PLACE = 0.25, 0.05
+"""A load that is lower by less than this part of a step is as much, one that is higher by more is more."""
 TOP_RATIO = 1.05
 """What gives more than this at another load is the new most."""
-MIX_SECONDS = 600.0
+WORK_SECONDS = 600.0
+MIX_SECONDS = 1800.0
+"""Time over which it is renewed what prompts there usually are …"""
+FIRST_SPREAD, FIRST_SPREAD_SECONDS = 0.3, 60.0
+"""… and the first guess of how far that varies, which counts as much as this time."""
+MOST_SPREAD = 3.0
 NOISE_SECONDS = 300.0
 FIRST_NOISE = 0.05
 FIRST_SECONDS = 10.0
@@ -39,6 +47,8 @@ class Level:
     """For how long it was seen."""
     place: float
     """Logarithm of the requests in flight at that, on average."""
+    mix: float | None = None
+    """Computed prompt tokens for each output token at that: longer prompts leave less for output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +62,15 @@ class Baseline:
     seconds: float = 0.0
     """For how long it was learned from."""
     mix: float | None = None
-    """Computed prompt tokens for each output token, usually."""
+    """Computed prompt tokens for each output token, usually …"""
     tokens_per_request: float | None = None
     """Output tokens of a request, usually."""
+    mix_spread: float = FIRST_SPREAD
+    """… and how far, in logarithms, the mean of some seconds is from that."""
+    mix_seconds: float = 0.0
+    """For how long that was learned."""
+    batch: float | None = None
+    """The most requests that it had in work: more of them only wait."""
     top: Level | None = None
     """The most that it gave: a level is a mean over loads, and the highest of them gives more."""
 
@@ -99,7 +115,19 @@ def expected(baseline: Baseline, in_flight: float) -> float | None:
     return float(low ** (1.0 - share) * high**share)
 
 
-def learned(baseline: Baseline, in_flight: float, rate: float, seconds: float) -> Baseline:
+def mix_at(baseline: Baseline, in_flight: float) -> float | None:
+    """Return the prompts that were usual when it was learned what it gives at about this load."""
+    levels = baseline.levels.values() if baseline.top is None else (*baseline.levels.values(), baseline.top)
+    place = place_of(in_flight)
+    told = [
+        (abs(each.place - place), each.mix) for each in levels if each.mix and each.seconds >= LEAST_SECONDS
+    ]
+    return min(told, default=(0.0, None))[1]
+
+
+def learned(
+    baseline: Baseline, in_flight: float, rate: float, seconds: float, mix: float | None = None
+) -> Baseline:
     """Return what is known after one more healthy sample that stands for so many seconds."""
     if in_flight < 1.0 or rate <= 0.0:
         return baseline
@@ -107,22 +135,25 @@ def learned(baseline: Baseline, in_flight: float, rate: float, seconds: float) -
     place, total = place_of(in_flight), min(baseline.seconds + seconds, MEMORY_SECONDS)
     levels = {
         **baseline.levels,
-        round(place): _moved(baseline.levels.get(round(place)), rate, seconds, place),
+        round(place): _moved(baseline.levels.get(round(place)), Level(rate, seconds, place, mix)),
     }
-    top = _topped(baseline.top, rate, seconds, place)
+    top = _topped(baseline.top, Level(rate, seconds, place, mix), baseline.noise)
     baseline = replace(baseline, levels=levels, seconds=total, top=top)
     return with_noise(baseline, abs(rate / foretold - 1.0), seconds) if foretold else baseline
 
 
-def _topped(top: Level | None, rate: float, seconds: float, place: float) -> Level:
-    """Return the most that is given: it rises soon, and falls slowly while as much load gives less."""
-    if top is None or (rate > TOP_RATIO * top.rate and abs(place - top.place) >= 1.0):
-        return Level(rate, seconds, place)
-    if rate <= top.rate and place < top.place:
+def _topped(top: Level | None, now: Level, noise: float) -> Level:
+    """Return the most that is given: it rises soon, and falls slowly while as much load gives less.
+
+    What noise does is no rise: to follow it faster up than down would find the best seconds, not the usual.
+    """
+    if top is None or (now.rate > TOP_RATIO * top.rate and abs(now.place - top.place) >= 1.0):
+        return now
+    if now.rate <= top.rate and now.place < top.place - SAME_PLACE:
         return top
-    share = seconds / min(top.seconds + seconds, RISE_SECONDS if rate > top.rate else FALL_SECONDS)
-    off = min(max(rate / top.rate, 1.0 / OUTLIER_RATIO), OUTLIER_RATIO)
-    return Level(top.rate * off**share, top.seconds + seconds, top.place + (place - top.place) * share)
+    rises = now.place > top.place + MORE_PLACE or now.rate > (1.0 + RISE_NOISES * noise) * top.rate
+    seconds = top.seconds + now.seconds
+    return _mean(top, now, seconds, now.seconds / min(seconds, RISE_SECONDS if rises else FALL_SECONDS))
 
 
 def with_noise(baseline: Baseline, off: float, seconds: float) -> Baseline:
@@ -132,55 +163,104 @@ def with_noise(baseline: Baseline, off: float, seconds: float) -> Baseline:
     return replace(baseline, noise=max(LEAST_NOISE, noise))
 
 
-def with_work(
-    baseline: Baseline, rate: float, prompt_rate: float | None, finished_rate: float | None, seconds: float
-) -> Baseline:
-    """Return what is known of requests after one more healthy sample: their prompts and outputs."""
-    if rate <= 0.0:
+def with_work(baseline: Baseline, rate: float, finished_rate: float | None, seconds: float) -> Baseline:
+    """Return what is known of requests after one more healthy sample: how long their outputs are."""
+    if rate <= 0.0 or not finished_rate:
         return baseline
-    share = min(1.0, seconds / min(MIX_SECONDS, baseline.seconds + seconds))
-    mix, length = baseline.mix, baseline.tokens_per_request
-    if prompt_rate is not None:
-        mix = _nearer(mix, prompt_rate / rate, share)
-    if finished_rate:
-        length = _nearer(length, rate / finished_rate, share)
-    return replace(baseline, mix=mix, tokens_per_request=length)
+    share = min(1.0, seconds / min(WORK_SECONDS, baseline.seconds + seconds))
+    return replace(
+        baseline, tokens_per_request=_nearer(baseline.tokens_per_request, rate / finished_rate, share)
+    )
+
+
+def with_batch(baseline: Baseline, running: float | None, waiting: float, seconds: float) -> Baseline:
+    """Return what is known of the most requests in work; it falls slowly while others wait for their turn."""
+    if running is None or running < 1.0 or (baseline.batch == running):
+        return baseline
+    if baseline.batch is None or running > baseline.batch:
+        return replace(baseline, batch=running)
+    if waiting <= 0.0:
+        return baseline
+    return replace(baseline, batch=_nearer(baseline.batch, running, min(1.0, seconds / FALL_SECONDS)))
+
+
+def load_of(baseline: Baseline, in_flight: float | None) -> float | None:
+    """Return how much of a load makes a difference: what is beyond the largest batch only waits."""
+    if in_flight is None or baseline.batch is None:
+        return in_flight
+    return min(in_flight, baseline.batch)
+
+
+def with_mix(baseline: Baseline, mix: float | None, seconds: float) -> Baseline:
+    """Return what is known of prompts after some seconds more, whether anything is missed in them or not.
+
+    What comes again and again is usual, also where each time fewer tokens are made for it.
+    """
+    if not mix or seconds <= 0.0:
+        return baseline
+    usual, known = baseline.mix or mix, baseline.mix_seconds
+    off = min(abs(math.log(mix / usual)), MOST_SPREAD)
+    share = seconds / min(MIX_SECONDS, known + seconds)
+    more = seconds / min(MIX_SECONDS, known + seconds + FIRST_SPREAD_SECONDS)
+    return replace(
+        baseline,
+        mix=usual * (mix / usual) ** share,
+        mix_spread=baseline.mix_spread + (off - baseline.mix_spread) * more,
+        mix_seconds=min(known + seconds, MIX_SECONDS),
+    )
 
 
 def _nearer(before: float | None, now: float, share: float) -> float:
     return now if before is None else before + (now - before) * share
 
 
-def _moved(before: Level | None, rate: float, seconds: float, place: float) -> Level:
+def _moved(before: Level | None, now: Level) -> Level:
     if before is None:
-        return Level(rate, seconds, place)
-    seen = min(before.seconds + seconds, MEMORY_SECONDS)
-    off = min(max(rate / before.rate, 1.0 / OUTLIER_RATIO), OUTLIER_RATIO)
-    share = min(1.0, seconds / seen)
-    return Level(before.rate * off**share, seen, before.place + (place - before.place) * share)
+        return now
+    seen = min(before.seconds + now.seconds, MEMORY_SECONDS)
+    return _mean(before, now, seen, min(1.0, now.seconds / seen))
+
+
+def _mean(before: Level, now: Level, seconds: float, share: float) -> Level:
+    """Return a level that has moved by this share to what it is now, by no more than an odd sample may."""
+    off = min(max(now.rate / before.rate, 1.0 / OUTLIER_RATIO), OUTLIER_RATIO)
+    mix = before.mix if now.mix is None else _nearer(before.mix, now.mix, share)
+    return Level(before.rate * off**share, seconds, _nearer(before.place, now.place, share), mix)
 
 
 def dumped(baseline: Baseline) -> dict[str, Any]:
     """Return it as plain values, to be kept over a restart."""
-    levels = [[level.place, level.rate, level.seconds] for level in baseline.levels.values()]
     return {
-        "levels": levels,
+        "levels": [_row(level) for level in baseline.levels.values()],
         "noise": baseline.noise,
         "seconds": baseline.seconds,
         "mix": baseline.mix,
+        "mix_spread": baseline.mix_spread,
+        "mix_seconds": baseline.mix_seconds,
         "tokens_per_request": baseline.tokens_per_request,
-    } | ({} if (top := baseline.top) is None else {"top": [top.place, top.rate, top.seconds]})
+        "batch": baseline.batch,
+    } | ({} if baseline.top is None else {"top": _row(baseline.top)})
+
+
+def _row(level: Level) -> list[float]:
+    return [level.place, level.rate, level.seconds, *([] if level.mix is None else [level.mix])]
+
+
+def _level(place: float, rate: float, seconds: float, mix: float | None = None) -> Level:
+    return Level(rate, seconds, place, mix)
 
 
 def recalled(kept: Mapping[str, Any]) -> Baseline:
     """Take what `dumped` gave. Raises ValueError, TypeError or KeyError when it is something else."""
-    told = [tuple(_amount(value) for value in level) for level in kept["levels"]]
-    most = None if kept.get("top") is None else tuple(_amount(value) for value in kept["top"])
-    top = None if most is None else Level(most[1], most[2], most[0])
-    levels = {round(place): Level(rate, seconds, place) for place, rate, seconds in told if rate > 0.0}
+    told = [_level(*map(_amount, level)) for level in kept["levels"]]
+    top = None if kept.get("top") is None else _level(*map(_amount, kept["top"]))
+    levels = {round(each.place): each for each in told if each.rate > 0.0}
     mix, length = (None if kept[key] is None else _amount(kept[key]) for key in ("mix", "tokens_per_request"))
     noise = min(max(_amount(kept["noise"]), LEAST_NOISE), MOST_NOISE)
-    return Baseline(levels, noise, _amount(kept["seconds"]), mix, length, top)
+    spread = min(_amount(kept.get("mix_spread", FIRST_SPREAD)), MOST_SPREAD)
+    known = min(_amount(kept.get("mix_seconds", 0.0)), MIX_SECONDS)
+    batch = None if kept.get("batch") is None else _amount(kept["batch"])
+    return Baseline(levels, noise, _amount(kept["seconds"]), mix, length, spread, known, batch, top)
 
 
 def _amount(told: Any) -> float:

@@ -60,6 +60,8 @@ class Explanation:
     evidence: tuple[Evidence, ...]
     gpu: int | None = None
     instance: str = ""
+    usual: bool = False
+    """It comes and goes here all the time."""
 
 
 def middle(values: Iterable[float | None]) -> float | None:

@@ -139,7 +139,7 @@ def _power(case: Case) -> str:
     before, now = (middle(map(_watts, part)) for part in (case.before, case.latest))
     if before is None or now is None:
         return "the power of its GPUs is not known"
-    return f"its GPUs draw {now:.0f} W, before {before:.0f} W"
+    return f"its GPUs draw {now:.0f} W, before {before:.0f} W; {_clocks(case)}"
 
 
 def _requests(case: Case) -> str:

@@ -47,6 +47,8 @@ class Asked:
     """Over all that is remembered: what bursts come to."""
     in_flight: float | None
     """The middle of the requests in flight meanwhile."""
+    pace: float | None = None
+    """The middle of what each of them got: while load changes, the other two are not of one time."""
 
 
 def asked_of(samples: tuple[Sample, ...], now: float) -> Asked | None:
@@ -60,7 +62,9 @@ def asked_of(samples: tuple[Sample, ...], now: float) -> Asked | None:
     rate = middle(sample.rate for sample in lately)
     if rate is None:
         return None
-    return Asked(rate, sum(rates) / len(rates), middle(sample.in_flight for sample in lately))
+    paces = [each.rate / each.in_flight for each in lately if each.rate is not None and each.in_flight]
+    in_flight, pace = middle(sample.in_flight for sample in lately), middle(paces)
+    return Asked(rate, sum(rates) / len(rates), in_flight, pace)
 
 
 def _seconds(sample: Sample) -> float:
@@ -76,15 +80,13 @@ def wanted(baseline: Baseline, asked: Asked, samples: Sequence[Sample]) -> float
     """
     newest = samples[-1]
     load = newest.in_flight
-    if newest.gone or not load or not asked.in_flight:
+    if newest.gone or not load or not asked.in_flight or asked.pace is None:
         return asked.rate
     if is_waiting(newest, load):
         return max(asked.rate, demanded(baseline, asked, samples) or asked.mean)
     band = max(SAME_LOAD_RATIO, SAME_LOAD_SPREAD / math.sqrt(load))
     same = abs(load / asked.in_flight - 1.0) <= band
-    return (
-        min(asked.rate, asked.rate * load / asked.in_flight) if same else min(asked.rate, newest.rate or 0.0)
-    )
+    return min(asked.rate, asked.pace * load if same else newest.rate or 0.0)
 
 
 def is_waiting(sample: Sample, load: float) -> bool:

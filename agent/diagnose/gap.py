@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from agent.diagnose.baseline import Baseline, expected, learned, with_noise, with_work
+from agent.diagnose.baseline import Baseline, expected, learned, load_of, with_batch, with_noise, with_work
 from agent.diagnose.case import middle
 from agent.diagnose.demand import (
     REFERENCE_AGE_SECONDS,
@@ -45,6 +45,8 @@ LOAD_SECONDS = 3.5
 LOAD_SAMPLES = 8
 LONGEST_STEP_SECONDS = 5.0
 """A sample stands for no longer than this."""
+UNSEEN_SECONDS = 180.0
+"""After so long without sight nobody knows what is asked for."""
 SETTLED_SECONDS = 2.0
 """A rate of the last seconds is the new one after this time."""
 MOST_TRACKED = 120
@@ -63,7 +65,7 @@ class Gap:
     asked: Asked | None = None
     """Before that."""
     last_asked: Asked | None = None
-    """What was last known to be asked for: it stands for one that is gone after nobody could see it."""
+    """What was last known to be asked for: it stands for a while after nobody could see it."""
     sure: bool = False
     healthy_since: float | None = None
     """While a sure gap stands: since when nothing is missing any more."""
@@ -73,6 +75,10 @@ class Gap:
     loss: Loss = Loss()
     track: tuple[tuple[float, float], ...] = ()
     """Until it is sure: moments, and the share that was missing at each."""
+    known_seconds: float | None = None
+    """Monotonic, when the rate was last known …"""
+    step_seconds: float = 0.0
+    """… and for how long that stands: counters tell what was made while nobody read them."""
 
     @property
     def due_tokens(self) -> float:
@@ -95,12 +101,12 @@ def stepped(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
     """Take one sample more: learn from it, or add up what it misses."""
     now, rate = sample.seconds, sample.rate
     if rate is None or not samples:
-        return gap  # not known is no shortfall
+        return _seen_late(gap, samples, sample)  # not known is no shortfall
     seconds = min(now - samples[-1].seconds, LONGEST_STEP_SECONDS)
     asked = gap.asked if gap.since is not None else asked_of(samples, now)
-    if asked is None and sample.gone:
+    if asked is None and (sample.gone or now - (gap.known_seconds or 0.0) <= UNSEEN_SECONDS):
         asked = gap.last_asked
-    gap = replace(gap, last_asked=asked)
+    gap = replace(gap, known_seconds=now, step_seconds=seconds, last_asked=asked)
     lately = (*samples, sample)
     can = capacity_at(gap.baseline, lately)
     should = None if asked is None or can is None else min(can, wanted(gap.baseline, asked, lately))
@@ -111,8 +117,7 @@ def stepped(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
     total = max(0.0, gap.sum_seconds + (missing - slack) * seconds)
     gap = replace(gap, expected=should, missing=missing, sum_seconds=total)
     if not gap.sure and total <= 0.0:
-        gap = replace(gap, since=None, asked=None, loss=Loss(), track=())
-        return _healthy(gap, samples, sample, seconds)
+        return _healthy(_passed(gap), samples, sample, seconds)
     if gap.since is None:
         side = flow_seconds(gap.baseline, asked) / 2.0
         loss = Loss(before=Seen(now - REFERENCE_AGE_SECONDS, asked.rate), side_seconds=side)
@@ -126,6 +131,25 @@ def stepped(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
     lasts = now - (gap.since or now)
     sure = total > max(SURE_SECONDS, SURE_NOISES * gap.baseline.noise) and lasts > 1.0
     return _made_sure(gap, samples) if sure else gap
+
+
+def _passed(gap: Gap) -> Gap:
+    """Return the state after a shortfall that never became sure: it was noise, and is known as that."""
+    baseline, before = gap.baseline, gap.since
+    for at, missing in gap.track:
+        baseline = with_noise(baseline, abs(missing), min(at - (before or at), LONGEST_STEP_SECONDS))
+        before = at
+    return replace(gap, baseline=baseline, since=None, asked=None, loss=Loss(), track=())
+
+
+def _seen_late(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
+    """Book what was made of a sure gap while nobody could read it; what was asked for then is not known."""
+    now, rate, known = sample.seconds, sample.late_rate, gap.known_seconds
+    if rate is None or not gap.sure or known is None:
+        return gap
+    can = capacity_at(gap.baseline, (*samples, sample)) or 0.0
+    loss = with_moment(gap.loss, now, Moment(now, now - known, rate, can), None)
+    return replace(gap, known_seconds=now, step_seconds=now - known, loss=loss)
 
 
 def _made_sure(gap: Gap, samples: Sequence[Sample]) -> Gap:
@@ -165,14 +189,19 @@ def finished(gap: Gap, samples: Sequence[Sample]) -> Gap:
 def capacity_at(baseline: Baseline, samples: Sequence[Sample]) -> float | None:
     """Return what it gives at the load of the last seconds, of which the least counts.
 
-    A rate is of the last seconds: load that came just now can not have been worked yet.
+    A rate is of the last seconds: load that came just now can not have been worked yet. Instances that
+    nobody asks for anything give nothing, whatever the others have to do.
     """
     if samples[-1].gone:
         return baseline.capacity
     newest = samples[-1].seconds
-    loads = [each.in_flight for each in samples[-LOAD_SAMPLES:] if each.seconds > newest - LOAD_SECONDS]
-    known = [load for load in loads if load is not None]
-    return expected(baseline, min(known)) if known else baseline.capacity
+    lately = [each for each in samples[-LOAD_SAMPLES:] if each.seconds > newest - LOAD_SECONDS]
+    known = [load for each in lately if (load := load_of(baseline, each.in_flight)) is not None]
+    can = expected(baseline, min(known)) if known else baseline.capacity
+    idle = max(each.idle_share for each in lately)
+    if can is None or baseline.capacity is None or idle == 0.0:
+        return can
+    return min(can, baseline.capacity * (1.0 - idle))
 
 
 def is_steady(samples: Sequence[Sample], noise: float) -> bool:
@@ -192,10 +221,15 @@ def _healthy(gap: Gap, lately: tuple[Sample, ...], sample: Sample, seconds: floa
     rate, in_flight = sample.rate, sample.in_flight
     if rate is None or in_flight is None or sample.gone or seconds <= 0.0:
         return gap
-    baseline = with_work(gap.baseline, rate, sample.prompt_rate, sample.finished_rate, seconds)
+    if sample.idle_share and is_waiting(sample, in_flight):
+        return gap  # what some instances give while others have nothing to do is not what all of them do
+    baseline = with_work(gap.baseline, rate, sample.finished_rate, seconds)
+    baseline = with_batch(baseline, sample.running, sample.waiting, seconds)
     if is_steady((*lately[-STEADY_SAMPLES:], sample), gap.baseline.noise):
-        loads = [each.in_flight for each in lately[-SPAN_SAMPLES:] if each.in_flight is not None]
-        baseline = learned(baseline, (sum(loads) + in_flight) / (len(loads) + 1), rate, seconds)
+        told = [load_of(baseline, each.in_flight) for each in (*lately[-SPAN_SAMPLES:], sample)]
+        loads = [load for load in told if load is not None]
+        mix = None if sample.prompt_rate is None else sample.prompt_rate / rate if rate else None
+        baseline = learned(baseline, sum(loads) / len(loads), rate, seconds, mix)
     elif gap.missing > 0.0:
         baseline = with_noise(baseline, gap.missing, seconds)
     return replace(gap, baseline=baseline)

@@ -130,12 +130,12 @@ def _tokens_between(before: EngineSigns, now: EngineSigns, least_per_second: flo
 
 def _is_silent(samples: tuple[Sample, ...], unit: UnitSigns, now: float) -> bool:
     """Whether for some time no engine of a deployment answered and none of its GPUs worked."""
+    if any(each.up or each.answers for each in unit.engines) or not are_idle(unit.gpus):
+        return False
     earlier = [each for each in samples if each.seconds <= now - SILENT_SECONDS]
     lately = [*earlier[-1:], *(each for each in samples if each.seconds > now - SILENT_SECONDS)]
-    dead = not any(each.up or each.answers for each in unit.engines) and are_idle(unit.gpus)
     return (
-        dead
-        and bool(earlier)
+        bool(earlier)
         and all(are_idle(each.gpus) for each in lately)
         and not any(engine.up for each in lately for engine in each.engines.values())
     )

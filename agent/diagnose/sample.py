@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from agent.diagnose.host_signs import HostSigns
     from agent.diagnose.signs import EngineSigns, GpuSigns, UnitSigns
@@ -14,8 +14,12 @@ if TYPE_CHECKING:
 
 LEAST_SPAN_SECONDS = 1.8
 """A rate goes over two readings at one a second: one alone jitters by the moment it was asked."""
+MIX_SECONDS = 20.0
+"""Prompts for each output token are told over so long: one long prompt is no other work."""
 SPANS = 2.0
 """… or over so many cadences of a slower source."""
+LATE_SECONDS = 4.0
+"""A reading or two that were missed make it go over longer, by no more than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,8 @@ class Rates:
     preemptions: float | None = None
     finished: float | None = None
     """Requests that ended."""
+    late: bool = False
+    """It goes over a time in which the engine could not be read: a mean that is no rate of now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,7 @@ class Sample:
     rates: Mapping[str, Rates]
     gpus: tuple[GpuSigns, ...]
     rate: float | None
-    """Output tokens per second of all instances; None while one of them is unknown."""
+    """Output tokens per second of all instances; None while one of them is unknown, or known late."""
     running: float | None
     """Requests in work."""
     waiting: float
@@ -49,6 +55,8 @@ class Sample:
     """Requests in work or waiting."""
     host: HostSigns | None = None
     """The machine around it; None while nothing tells of it."""
+    late_rate: float | None = None
+    """Since before some instance could not be read: what was made meanwhile, which is no rate of now."""
 
     @property
     def prompt_rate(self) -> float | None:
@@ -73,6 +81,11 @@ class Sample:
         return max(known) if known else None
 
     @property
+    def idle_share(self) -> float:
+        """Share of its instances that nobody asks for anything."""
+        return sum(each.is_free for each in self.engines.values()) / max(1, len(self.engines))
+
+    @property
     def gone(self) -> tuple[str, ...]:
         """Instances that are not there any more."""
         return tuple(name for name, each in self.engines.items() if each.gone)
@@ -81,6 +94,18 @@ class Sample:
     def unread(self) -> tuple[str, ...]:
         """Instances that may be there, but cannot be read."""
         return tuple(name for name, each in self.engines.items() if not each.up and not each.gone)
+
+
+def mix_of(samples: Sequence[Sample], seconds: float) -> float | None:
+    """Return the computed prompt tokens for each output token over the last seconds; None is unknown."""
+    prompts = outputs = 0.0
+    for sample in reversed(samples):
+        if sample.seconds <= samples[-1].seconds - seconds:
+            break
+        rate, prompt_rate = sample.rate, sample.prompt_rate
+        if rate is not None and prompt_rate is not None:
+            prompts, outputs = prompts + prompt_rate, outputs + rate
+    return prompts / outputs if outputs else None
 
 
 def sample_of(
@@ -100,6 +125,8 @@ def sampled(
     host: HostSigns | None = None,
 ) -> Sample:
     """Return a sample of these instances and rates."""
+    rate = _sum(each.output for each in rates.values())
+    late = any(each.late for each in rates.values())
     running = _sum(each.running for each in engines.values())
     waiting = sum(each.waiting or 0.0 for each in engines.values())
     return Sample(
@@ -107,11 +134,12 @@ def sampled(
         engines=engines,
         rates=rates,
         gpus=gpus,
-        rate=_sum(each.output for each in rates.values()),
+        rate=None if late else rate,
         running=running,
         waiting=waiting,
         in_flight=None if running is None else running + waiting,
         host=host,
+        late_rate=rate if late else None,
     )
 
 
@@ -126,11 +154,11 @@ def _rates(now: EngineSigns, name: str, earlier: tuple[Sample, ...]) -> Rates:
         if before is None or before.output is None:
             return Rates()
         if now.output.seconds - before.output.seconds >= span:
-            return _between(before, now)
+            return _between(before, now, span + now.cadence_seconds + LATE_SECONDS)
     return Rates()
 
 
-def _between(before: EngineSigns, now: EngineSigns) -> Rates:
+def _between(before: EngineSigns, now: EngineSigns, longest: float) -> Rates:
     output = _slope(before.output, now.output)
     prompt, cached = _slope(before.prompt, now.prompt), _slope(before.cached, now.cached)
     computed = None if prompt is None else max(0.0, prompt - (cached or 0.0))
@@ -140,6 +168,7 @@ def _between(before: EngineSigns, now: EngineSigns) -> Rates:
         computed,
         _per_second(before.preemptions, now.preemptions, seconds),
         _per_second(before.finished, now.finished, seconds),
+        late=not before.gone and seconds > longest,
     )
 
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from agent.diagnose.gap import Gap
     from agent.diagnose.sample import Sample
 
-LONGEST_STEP_SECONDS = 5.0
-"""A sample stands for no longer than this."""
 LEAST_SAMPLES = 5
 """So many samples before the gap tell what a token usually takes."""
 
@@ -74,11 +72,12 @@ def begun(before: Sequence[Sample]) -> Toll:
     return Toll(Usual(sum(drawn for drawn, _ in pairs) / made, watts))
 
 
-def paid(toll: Toll, before: Sample, now: Sample, gap: Gap) -> Toll:
+def paid(toll: Toll, now: Sample, gap: Gap) -> Toll:
     """Add what one sample of a gap has cost; nothing of the seconds in which nothing is missing any more."""
-    seconds = min(now.seconds - before.seconds, LONGEST_STEP_SECONDS)
-    if now.rate is None or gap.healthy_since is not None:
+    rate = now.late_rate if now.rate is None else now.rate
+    if rate is None or gap.healthy_since is not None:
         return toll
+    seconds = gap.step_seconds
     missing = min(1.0, max(0.0, gap.missing))
     told = {gpu.gpu: gpu.power_watts for gpu in now.gpus if gpu.power_watts is not None}
     usual = {} if toll.usual is None else toll.usual.watts
@@ -87,7 +86,7 @@ def paid(toll: Toll, before: Sample, now: Sample, gap: Gap) -> Toll:
         toll,
         joules=toll.joules + sum(told.values()) * seconds,
         dark_joules=toll.dark_joules + dark * seconds,
-        tokens=toll.tokens + now.rate * seconds,
+        tokens=toll.tokens + rate * seconds,
         gpu_seconds=toll.gpu_seconds + (len(usual) or len(now.gpus)) * missing * seconds,
     )
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right as bisect
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from agent.diagnose import blindness, presence
+from agent.diagnose.baseline import with_mix
 from agent.diagnose.case import APART_SECONDS, BEFORE_SECONDS, Case, usual_rates
-from agent.diagnose.gap import Gap, ended, finished, is_over, stepped
-from agent.diagnose.sample import Sample, sample_of
+from agent.diagnose.gap import LONGEST_STEP_SECONDS, Gap, ended, finished, is_over, stepped
+from agent.diagnose.sample import MIX_SECONDS, Sample, mix_of, sample_of
 from agent.diagnose.story import told_of
 from agent.diagnose.toll import Toll, begun, paid
 from agent.diagnose.verdict import verdict_of
@@ -25,8 +27,12 @@ SELDOM = 10
 SURE_ENOUGH = 0.5
 PATIENCE_SECONDS = 8.0
 """A cause that is less sure than that is told only so long after the beginning: better evidence may come."""
+UNKNOWN_PATIENCE_SECONDS, MUCH_RATIO = 25.0, 0.5
+"""Nobody can act on what has no cause, and chance makes dips: it is told later, unless much is missing."""
 SHIFT_PATIENCE_SECONDS = 20.0
-"""A few long prompts are no other work: that lasts."""
+"""A few long prompts are no other work: that lasts …"""
+USUAL_PATIENCE_SECONDS = 150.0
+"""… and where prompts vary as much all the time, it must last longer than what is usual can."""
 HEALTHY_SAMPLES = 5
 BACK = {Cause.ENGINE_RESTART, Cause.ENGINE_STALL}
 """What an engine is told to have been that is there again."""
@@ -59,8 +65,9 @@ def watched(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
     now = node.at.monotonic_seconds
     engines, vanished = presence.present(watch.samples, watch.vanished, watch.work, unit, node)
     sample = sample_of(replace(unit, engines=engines), watch.samples, now, node.host)
-    gap = stepped(watch.gap, watch.samples, sample)
-    samples = (*(each for each in watch.samples if each.seconds > now - KEPT_SECONDS), sample)
+    old = bisect(watch.samples, now - KEPT_SECONDS, key=lambda each: each.seconds)
+    samples = (*watch.samples[old:], sample)
+    gap = _mixed(stepped(watch.gap, watch.samples, sample), samples)
     watch = _known(replace(watch, samples=samples, vanished=vanished), sample)
     if gap.since is None:
         return replace(watch, gap=gap, case_before=(), toll=Toll(), verdict=None, incident=None), None
@@ -73,11 +80,19 @@ def watched(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
         return _after(watch, gap), told and blindness.unseen(told, made, node.at.unix_seconds)
     if gap.sure and not watch.gap.sure:  # only now is it known since when
         watch = replace(watch, case_before=_before(samples, gap.since) or watch.case_before)
-    toll = paid(watch.toll, samples[-2], sample, gap)
+    toll = paid(watch.toll, sample, gap)
     watch = replace(watch, gap=finished(gap, samples) if is_over(gap, now) else gap, toll=toll)
     if not gap.sure or not watch.case_before:
         return watch, None
     return _judged(watch, unit, node)
+
+
+def _mixed(gap: Gap, samples: tuple[Sample, ...]) -> Gap:
+    """Learn what prompts there are, whether anything is missing or not."""
+    if len(samples) < 2:  # noqa: PLR2004  # two make a step
+        return gap
+    seconds = min(samples[-1].seconds - samples[-2].seconds, LONGEST_STEP_SECONDS)
+    return replace(gap, baseline=with_mix(gap.baseline, mix_of(samples, MIX_SECONDS), seconds))
 
 
 def _known(watch: Watch, sample: Sample) -> Watch:
@@ -112,7 +127,7 @@ def _judged(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
     returned = bool(case.during[-2:-1]) and case.during[-2].gone != case.during[-1].gone
     seldom = not young and len(case.during) % SELDOM != 0
     if verdict is None or returned or (gap.healthy_since is None and not seldom):
-        verdict = _kept(verdict, verdict_of(case), watch.incident)
+        verdict = _kept(verdict, verdict_of(case), watch.incident, case)
     if watch.incident is None and _is_early(verdict, gap, now - case.since):
         if is_over(gap, now) or gap.sum_seconds <= 0.0:  # it has come back before anybody was told
             return _after(watch, gap), None
@@ -143,18 +158,23 @@ def _is_early(verdict: Verdict, gap: Gap, lasts: float) -> bool:
     shift = verdict.best.cause is Cause.WORKLOAD_SHIFT
     if verdict.confidence >= SURE_ENOUGH and not shift:
         return False
-    return gap.healthy_since is not None or lasts < (SHIFT_PATIENCE_SECONDS if shift else PATIENCE_SECONDS)
+    patience = PATIENCE_SECONDS
+    if verdict.best.cause is Cause.UNKNOWN and gap.share < MUCH_RATIO:
+        patience = UNKNOWN_PATIENCE_SECONDS
+    elif shift:
+        patience = USUAL_PATIENCE_SECONDS if verdict.best.usual else SHIFT_PATIENCE_SECONDS
+    return gap.healthy_since is not None or lasts < patience
 
 
-def _kept(before: Verdict | None, now: Verdict, incident: Incident | None) -> Verdict:
+def _kept(before: Verdict | None, now: Verdict, incident: Incident | None, case: Case) -> Verdict:
     """Return the surer of two verdicts: while a gap closes there is less and less to explain.
 
-    An engine that was gone for long was down, also when it is back; and a restart that ends a drop is not
-    what it came of.
+    An engine that was gone for long was down, also when it is back; and a restart that comes into a drop, or
+    ends it, is not what it came of.
     """
     if before and incident and incident.kind is Kind.DROP:
-        ended_it = now.best.cause is Cause.ENGINE_RESTART and before.confidence >= SURE_ENOUGH
-        if ended_it or before.best.cause is Cause.ENGINE_DOWN:
+        restarted = now.best.cause is Cause.ENGINE_RESTART or _restarting(case, now)
+        if before.best.cause is Cause.ENGINE_DOWN or (restarted and before.confidence >= SURE_ENOUGH):
             return before
     if before and before.best.cause is Cause.ENGINE_DOWN and now.best.cause in BACK:
         return now
@@ -162,9 +182,13 @@ def _kept(before: Verdict | None, now: Verdict, incident: Incident | None) -> Ve
 
 
 def _restarting(case: Case, verdict: Verdict) -> bool:
-    """Whether an engine went away a moment ago, and may be on its way back, or is back already."""
-    away = [each.seconds for each in case.during if each.gone]
-    return verdict.best.cause is Cause.ENGINE_DOWN and (not away or away[-1] - case.since < GRACE_SECONDS)
+    """Whether an engine was away for a moment only, and may be on its way back."""
+    if verdict.best.cause is not Cause.ENGINE_DOWN:
+        return False
+    latest_first = reversed(case.during)
+    last = next((each.seconds for each in latest_first if each.gone), None)
+    there = next((each.seconds for each in latest_first if not each.gone), case.since)
+    return last is not None and last - max(case.since, there) < GRACE_SECONDS
 
 
 def _before(samples: tuple[Sample, ...], since: float) -> tuple[Sample, ...]:

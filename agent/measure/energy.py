@@ -7,6 +7,9 @@ from enum import StrEnum
 
 POWER_GAP_SECONDS = 3.0
 """Power is integrated only over gaps up to this long; nobody knows what happened in a longer one."""
+MEAN_LAG_SECONDS = 0.5
+"""The mean of the last second speaks of half a second ago: its integral is the energy up to then. Else a load
+that steps would show at a module half a second later than at its GPUs, and the module draw less than they."""
 CHECK_SECONDS = 60.0
 """Length of a cross-check window: the counter moves every 100 ms and single seconds are noise."""
 CHECK_RATIO = 0.05

@@ -125,7 +125,7 @@ WORDS: Mapping[type[StrEnum], Mapping[StrEnum, str]] = {
         Cause.GPU_FAULT: "A GPU reported an error of its hardware: see gpu_xid_errors_total.",
         Cause.ECC: "A GPU had a memory error that could not be corrected.",
         Cause.NVLINK: "NVLink or its fabric reported an error.",
-        Cause.HOST_PRESSURE: "GPUs are worked less at full clocks: something before them is slow; see host_pressure_stalled_seconds_total.",
+        Cause.HOST_PRESSURE: "GPUs are worked less, and nothing holds their clocks down: something before them is slow; see host_pressure_stalled_seconds_total.",
         Cause.NODE_DOWN: "A node does not answer and its power is gone, by a meter beside it: look at its power and console.",
         Cause.TELEMETRY_GAP: "It cannot be read: its page, its driver, or the way to it.",
         Cause.WORKLOAD_SHIFT: "Prompts grew against outputs: nothing is broken.",

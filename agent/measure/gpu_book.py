@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.measure.counters import Change
-from agent.measure.energy import CrossCheck, PowerIntegral, Verdict
+from agent.measure.energy import MEAN_LAG_SECONDS, CrossCheck, PowerIntegral, Verdict
 from agent.measure.gpu import GpuState, Power, PowerScope
 from agent.measure.gpu_handover import Carry, Handover
 from agent.measure.series import Point, Series
@@ -127,17 +127,17 @@ class GpuBook:
             if counted is None:
                 return 0.0
             self._verify(reading, power)
-            return self._extend(reading.at, counted)
+            return self._extend(reading.at.monotonic_seconds, counted)
         self.integrated_only = self._ledger.get(self._energy_key) is None
         if not self.integrated_only or power.average_watts is None:
             return 0.0
         if integral is None:
             self.energy = Series(self._horizon)
-        return self._extend(reading.at, integral or 0.0)
+        return self._extend(reading.at.monotonic_seconds - MEAN_LAG_SECONDS, integral or 0.0)
 
-    def _extend(self, at: Moment, joules: float) -> float:
+    def _extend(self, seconds: float, joules: float) -> float:
         last = self.energy.last
-        self.energy.add(Point(at.monotonic_seconds, (0.0 if last is None else last.value) + joules))
+        self.energy.add(Point(seconds, (0.0 if last is None else last.value) + joules))
         return joules
 
     def _integrate(self, power: Power, at: Moment) -> float | None:
@@ -248,7 +248,7 @@ class ModuleBook:
         if joules is None:
             self.energy = Series(self._horizon)
         total = self._ledger.add(f"module/{self.serial}/integrated", joules or 0.0, at)
-        self.energy.add(Point(at.monotonic_seconds, total))
+        self.energy.add(Point(at.monotonic_seconds - MEAN_LAG_SECONDS, total))
         return joules or 0.0
 
     def miss(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,15 +31,20 @@ class MeterReading:
     """Mean power; None where it only counts, or did not answer."""
     energy_joules: float | None = None
     """Raw counter without wraps, of this process; None where it has none."""
+    _: KW_ONLY
     coarse_joules: float | None = None
     """Raw counter in steps too large for a window of seconds (kWh): good for the total alone."""
     unverified: bool = False
     """Its power is the mean of less time than lies between two readings: it may alias with periodic load."""
+    mean_seconds: float = 0.0
+    """Its power is the mean of so long before the moment, where that is known: it speaks of the middle."""
     source: str = ""
     """Who tells it, where it is not the name of the reading: several readings may measure one boundary
     together, and one may tell a boundary in several ways, of which all but the first are cross-checks."""
     readings: tuple[str, ...] = ()
     """Names of all readings that measure the boundary together: it is whole only with all of them."""
+    node: str = ""
+    """Whose meter it is, where it is another node's: a member of the rack that this daemon reckons."""
 
 
 @dataclass(frozen=True, slots=True)

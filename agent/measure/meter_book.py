@@ -125,6 +125,8 @@ class MeterBook:
         return step.delta
 
     def _extend(self, reading: MeterReading, joules: float) -> float:
-        last = self.energy.last
-        self.energy.add(Point(reading.at.monotonic_seconds, (0.0 if last is None else last.value) + joules))
+        last, seconds = self.energy.last, reading.at.monotonic_seconds
+        if reading.energy_joules is None:
+            seconds -= reading.mean_seconds / 2.0
+        self.energy.add(Point(seconds, (0.0 if last is None else last.value) + joules))
         return joules

@@ -16,6 +16,7 @@ from agent.measure.environment import EnvironmentBook
 from agent.measure.host_book import HostBook
 from agent.measure.latency_book import ModelLatencies
 from agent.measure.ledger import Ledger
+from agent.measure.member_meters import MemberMeters
 from agent.measure.model_figures import models_of
 from agent.measure.model_tokens import ModelTokens
 from agent.measure.node_boundaries import boundaries_of, doubted
@@ -81,8 +82,8 @@ class NodeReckoner:
         self._gpus = NodeGpus(self._ledger, self._horizon, epoch, run)
         self._host, self._environment = HostBook(self._ledger, epoch), EnvironmentBook()
         self._meters, self._site = NodeMeters(self._ledger, self._horizon), NO_SITE
-        self._models = ModelTokens(self._ledger)
-        self._counting = NodeCounting()
+        self.others = MemberMeters(self._ledger, Horizon(HORIZON_WINDOWS * window_seconds))
+        self._models, self._counting = ModelTokens(self._ledger), NodeCounting()
         self._deployments, self._work = DeploymentBooks(self._ledger), DeploymentWork(self._ledger)
         self._latencies, self._services = ModelLatencies(), ServiceBook(slo)
         self._engines: dict[str, EngineBook] = {}
@@ -105,6 +106,10 @@ class NodeReckoner:
     def prefer(self, gpu_sources: Sequence[str]) -> None:
         """Say whom to believe of a GPU that several sources tell of, the first before the others."""
         self._gpus.prefer(gpu_sources)
+
+    def expect_gpus(self, wanted: int | None) -> None:
+        """Say how many GPUs there should be; None is as many as were ever seen."""
+        self._gpus.wanted = wanted or 0
 
     @property
     def rack_meter(self) -> RackMeter | None:
@@ -176,6 +181,7 @@ class NodeReckoner:
         self._host.expect(offered)
         self._environment.expect(offered)
         self._meters.expect(offered)
+        self.others.expect(offered)
         self._counting.expect(
             {name: book.model for name, book in self._engines.items()}, offered, self._gpus.computing
         )
@@ -192,7 +198,8 @@ class NodeReckoner:
             self._carbon[reading.source] = reading.carbon
         cadence_seconds = max(cadence_seconds, reading.renewed_seconds)
         added = self._gpus.take(reading, cadence_seconds)
-        self._meters.take(reading, cadence_seconds, self._gpus.boundaries)
+        own = self.others.take(reading, cadence_seconds)
+        self._meters.take(own, cadence_seconds, self._gpus.boundaries)
         if self._counting.learn(reading, self._gpus.computing if reading.gpus else None):
             self._count()
         self._book(added, reading)
@@ -222,6 +229,7 @@ class NodeReckoner:
         self._host.miss(source)
         self._environment.miss(source)
         self._meters.miss(source)
+        self.others.miss(source)
         if self._counting.miss(source, self._gpus.computing):
             self._count()
 
@@ -272,8 +280,8 @@ class NodeReckoner:
         return {
             "boundaries": tuple(doubted(at) if at.boundary in disagreeing else at for at in found),
             "crosschecks": self._meters.crosschecks(elsewhere),
-            "meters": self._meters.up,
-            "meter_energy": self._meters.energy_by,
+            "meters": self._meters.up | self.others.up,
+            "meter_energy": self._meters.energy_by | self.others.energy_by,
             "parts": self._meters.parts(),
         }
 
@@ -301,6 +309,7 @@ class NodeReckoner:
             "zeros": self._counting.now.zeros,
             "found": self._found,
             "spans_nodes": self._counting.now.spans_nodes,
+            "gpus_absent": self._gpus.absent,
         }
 
     def _book(self, added: Added | None, reading: Reading) -> None:
@@ -322,7 +331,7 @@ class NodeReckoner:
     def _figures(self, engines: list[EngineBook], now: Moment, disagreeing: frozenset[str]) -> NodeFigures:
         gpus, pue = self._gpus, self._meters.pue
         others = self._meters.meters(gpus.boundaries)
-        rungs = rungs_of(gpus.books, gpus.modules, gpus.cadence_seconds, others, disagreeing)
+        rungs = rungs_of(gpus.books, gpus.modules, gpus.cadence_seconds, others, disagreeing, gpus.absent)
         spans, seconds = self._counting.now.spans_nodes, now.monotonic_seconds
         figures = figures_of(engines, rungs, self._window_seconds, seconds, spans_nodes=spans)
         return with_ladder(figures, rungs, self._window_seconds, seconds, pue)
@@ -355,7 +364,8 @@ class NodeReckoner:
     def _all_notes(self) -> tuple[str, ...]:
         of_sources = [note for notes in self._notes.values() for note in notes]
         of_engines = [book.note for book in self._engines.values() if book.note]
-        return (*of_sources, *of_engines, *self._counting.now.notes, *self._meters.notes)
+        of_meters = (*self._meters.notes, *self.others.notes)
+        return (*self._gpus.notes, *of_sources, *of_engines, *self._counting.now.notes, *of_meters)
 
     def _activity(self) -> Activity:
         counted = [book for book in self._engines.values() if book.counted]

@@ -39,7 +39,7 @@ class BoundaryMeter(NamedTuple):
 
 
 class RackMeter(NamedTuple):
-    """A meter of the whole rack, which the daemon that reckons the rack reads."""
+    """A meter of the whole rack, or of a node in it, which the daemon that reckons the rack reads."""
 
     source: str
     figures: BoundaryFigures | None
@@ -51,8 +51,9 @@ class RackMeter(NamedTuple):
 class NodeMeters:
     """Every meter that was told of, by source, part and unit."""
 
-    def __init__(self, ledger: Ledger, horizon: Horizon) -> None:
-        self._ledger, self._horizon = ledger, horizon
+    def __init__(self, ledger: Ledger, horizon: Horizon, scope: str = "") -> None:
+        """Start empty; `scope` is the path of whose meters they are in the ledger: empty for our own."""
+        self._ledger, self._horizon, self._scope = ledger, horizon, scope
         self._books: dict[tuple[str, str, str], MeterBook] = {}
         self._readers: dict[str, float] = {}
         """How often each reading comes …"""
@@ -89,7 +90,7 @@ class NodeMeters:
             readers = {book.reader for each, book in self._books.items() if each[0] == source}
             self._cadences[source] = max(self._readers.get(name, 0.0) for name in readers)
             if meter.part in METERED and self._leads(source, meter.part, elsewhere):
-                self._ledger.add(f"boundary/{meter.part}", joules, meter.at)
+                self._ledger.add(f"{self._scope}boundary/{meter.part}", joules, meter.at)
                 if meter.part == NODE and self.pue is not None:
                     self._ledger.add(f"boundary/{FACILITY}", joules * self.pue, meter.at)
 
@@ -111,10 +112,14 @@ class NodeMeters:
 
     def rack(self) -> RackMeter | None:
         """Return what a meter of the whole rack says; None where there is none."""
-        source = self._sources(()).get(RACK)
+        return self.of(RACK)
+
+    def of(self, boundary: str) -> RackMeter | None:
+        """Return what the meters of one boundary say; None where there are none."""
+        source = self._sources(()).get(boundary)
         if source is None:
             return None
-        return RackMeter(source, self._figures(RACK, source), tuple(self._members(RACK, source)))
+        return RackMeter(source, self._figures(boundary, source), tuple(self._members(boundary, source)))
 
     def _facility(self, node: BoundaryFigures, pue: float) -> BoundaryFigures:
         """Model the facility's part in this node."""
@@ -246,7 +251,7 @@ class NodeMeters:
             boundary=boundary,
             source=source,
             power_watts=None if boundary == RACK and Invalid.MEMBER_MISSING in reasons else _total(told),
-            energy_joules_total=self._ledger.total(f"boundary/{boundary}"),
+            energy_joules_total=self._ledger.total(f"{self._scope}boundary/{boundary}"),
             at_monotonic_seconds=sum(moments) / len(moments) if moments else None,
             since_monotonic_seconds=max(holes, default=None),
             cadence_seconds=self._cadences[source],
@@ -263,7 +268,7 @@ class NodeMeters:
     def _book(self, key: tuple[str, str, str], reader: str) -> MeterBook:
         if key not in self._books:
             most = MAX_RACK_WATTS if key[1] == RACK else MAX_WATTS
-            name = f"meter/{'/'.join(key)}"
+            name = f"{self._scope}meter/{'/'.join(key)}"
             self._books[key] = MeterBook(name, self._ledger, self._horizon, most, reader)
         return self._books[key]
 

@@ -6,9 +6,11 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from agent.measure.meter import NODE
 from agent.measure.rack_figures import MEMBERS_PER_STEP, figures_in_steps
 from agent.measure.rack_ledger import RackLedger
 from agent.measure.rack_member import RackMember
+from agent.measure.rack_outside import OutsideBook
 from agent.measure.rack_site import NOTHING, Pricing, with_site
 from agent.measure.rack_view import Place, snapshot_in_steps
 from agent.measure.series import Horizon, max_gap_seconds
@@ -16,8 +18,9 @@ from agent.measure.site import NO_SITE
 from agent.measure.site_book import SiteBook
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
+    from agent.measure.node_meters import RackMeter
     from agent.measure.rack_figures import RackFigures
     from agent.measure.rack_ledger import Key
     from agent.measure.rack_site import Beside
@@ -78,6 +81,8 @@ class RackReckoner:
         self._kept: dict[str, _KeptMember] = {}
         """What an earlier run knew of each address."""
         self._sequence = 0
+        self.read_here: Mapping[str, RackMeter] = {}
+        """Meters of members that this daemon reads itself, by name of the node."""
         self.left = False
         """A member has left since this was last cleared: what it told is worth keeping at once."""
         self._held: deque[_Held] | None = None
@@ -121,7 +126,8 @@ class RackReckoner:
                 url, f"{key[0]} answers here, which is read at {owner.url}: is this the right address?"
             )
             return
-        fresh = member.take(reading, cadence_seconds)
+        meter = None if self._ledger.tells(key, NODE) else self.read_here.get(key[0])
+        fresh = member.take(reading, cadence_seconds, meter)
         if fresh:
             self._notice_rename(member, key, reading.totals.origin.boot_id)
             member.key, known = key, known or self._ledger.knows(key)
@@ -206,6 +212,7 @@ class RackReckoner:
         self._sequence += 1
         for member in self._members.values():
             member.settle(now.monotonic_seconds)
+            self._count_here(member)
         places = self._places()
         duty = [place.member for place in places if place.drained is None and not place.same_as]
         drained = sum(place.drained is not None and not place.same_as for place in places)
@@ -222,6 +229,15 @@ class RackReckoner:
         )
         return rack, figures
 
+    def _count_here(self, member: RackMember) -> None:
+        """Count the energy of a node that is read here, as long as it has never told any itself."""
+        key = member.key
+        meter = None if key is None else self.read_here.get(key[0])
+        told = None if meter is None else meter.figures
+        if key is not None and told is not None and told.energy_joules_total is not None:
+            counts = self._ledger.knows(key) and not self._ledger.tells(key, NODE)
+            self._ledger.outside.take(key[0], told.energy_joules_total, counts=counts)
+
     def dump(self) -> dict[str, Any]:
         """Return what must survive a restart, as plain values."""
         for member in self._members.values():
@@ -231,7 +247,14 @@ class RackReckoner:
             for url, kept in self._kept.items()
         }
         drained, site = dict(self._drained), self._site.dump()
-        return {"accounts": self._ledger.dump(), "members": members, "drained": drained, "site": site}
+        accounts, outside = self._ledger.dump(), self._ledger.outside.dump()
+        return {
+            "accounts": accounts,
+            "members": members,
+            "drained": drained,
+            "site": site,
+            "outside": outside,
+        }
 
     def load(self, kept: Any) -> None:
         """Take what `dump` gave, all of it or nothing.
@@ -248,7 +271,10 @@ class RackReckoner:
         site = SiteBook()
         if "site" in kept:
             site.load(kept["site"])
+        outside = OutsideBook()
+        outside.load(kept.get("outside", ()))  # files from before it was told have none
         self._ledger.load(kept["accounts"])
+        self._ledger.outside = outside
         self._site = site
         self._kept, self._drained = members, drained
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.measure.engine import TokenKind
+from agent.measure.meter import NODE
+from agent.measure.rack_outside import OutsideBook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -78,6 +80,8 @@ class RackLedger:
     """All accounts that ever were; a member that is no longer configured keeps its own."""
 
     def __init__(self) -> None:
+        self.outside = OutsideBook()
+        """Energy of nodes that do not tell it, as the rack's daemon read it."""
         self._accounts: dict[Key, Account] = {}
 
     def knows(self, key: Key) -> bool:
@@ -100,7 +104,10 @@ class RackLedger:
         if account is None:
             account = self._accounts[key] = Account()
             self._fold(key, in_use)
+        told = NODE in account.joules
         account.grow(totals, backfilled=backfilled)
+        if not told and NODE in account.joules:
+            self.outside.hand_over(key[0], account.joules[NODE])
 
     def accounts_of(self, ledger: str) -> list[Key]:
         """Return the accounts of one ledger, under whatever name its node had."""
@@ -120,8 +127,13 @@ class RackLedger:
         return sums(account.tokens for account in self._accounts.values())
 
     def joules(self) -> dict[str, float]:
-        """Return the energy of all accounts by boundary."""
-        return sums(account.joules for account in self._accounts.values())
+        """Return the energy of all accounts by boundary, and of what was read here."""
+        return sums([*(account.joules for account in self._accounts.values()), self.outside.joules])
+
+    def tells(self, key: Key, boundary: str) -> bool:
+        """Whether a node has ever told its energy at a boundary in this account."""
+        account = self._accounts.get(key)
+        return account is not None and boundary in account.joules
 
     def backfilled(self) -> dict[TokenKind, float]:
         """Return what members had made while they were away."""

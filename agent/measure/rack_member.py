@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from agent.measure.engine import TokenKind
 from agent.measure.rack_clock import MemberClock
+from agent.measure.rack_outside import moved, with_meter
 from agent.measure.series import Point, Series, max_gap_seconds
+from agent.measure.totals import counting_output, told_seconds
 from agent.measure.validity import Flag, Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent.measure.efficiency import Window
+    from agent.measure.node_meters import RackMeter
     from agent.measure.rack_ledger import Key
     from agent.measure.series import Grown, Horizon
     from agent.measure.totals import BoundaryTotals, DeploymentTotals, EngineTotals, MemberReading, NodeTotals
@@ -115,6 +118,12 @@ class RackMember:
         self._energy_reach: list[Reach] = []
 
     @property
+    def gpus_wanted(self) -> int:
+        """How many GPUs it should have: the most that it has shown, and those that it misses itself."""
+        told = self.totals
+        return self.most_gpus if told is None else max(self.most_gpus, len(told.gpus) + told.gpus_absent)
+
+    @property
     def name(self) -> str:
         """Its name; the host and port of its address until it has told one."""
         return self.key[0] if self.key is not None else self.url.partition("://")[2].rstrip("/")
@@ -124,8 +133,8 @@ class RackMember:
         """On which boot of which machine it was last seen; empty before that."""
         return self.totals.origin.boot_id if self.totals is not None else ""
 
-    def take(self, reading: MemberReading, cadence_seconds: float) -> bool:
-        """Take one answer; return False for one that tells nothing new."""
+    def take(self, reading: MemberReading, cadence_seconds: float, meter: RackMeter | None = None) -> bool:
+        """Take one answer, and its meter if it is read here; return False for one that tells nothing new."""
         totals, answered = reading.totals, reading.first_byte_monotonic_seconds
         boot_id, theirs = totals.origin.boot_id, totals.at.monotonic_seconds
         if self.clock.is_old(boot_id, theirs):
@@ -133,7 +142,9 @@ class RackMember:
             self.miss("it answered with a copy of an earlier answer: is there a cache in between?")
             return False
         same = self.clock.observe(boot_id, theirs, reading.asked_monotonic_seconds, answered)
-        previous = self.totals
+        totals, previous = with_meter(totals, meter, self.clock.shift_seconds), self.totals
+        for boundary in moved(previous, totals):
+            self._energy.pop(boundary, None)
         if previous is not None and previous.origin.ledger != totals.origin.ledger:
             self._reset_seconds, same = answered, False
         if not same:
@@ -175,7 +186,7 @@ class RackMember:
         previous = self.totals
         if previous is None or previous.origin.boot_id != totals.origin.boot_id:
             return False
-        before, after = _told_seconds(previous), _told_seconds(totals)
+        before, after = told_seconds(previous), told_seconds(totals)
         slowest = max((engine.cadence_seconds for engine in totals.engines), default=self._cadence_seconds)
         return before is not None and after is not None and after - before > max_gap_seconds(slowest)
 
@@ -188,7 +199,7 @@ class RackMember:
         found = MemberSums()
         if self.totals is None or window is None:
             away = Invalid.GAP if self.up else Invalid.MEMBER_MISSING
-            none = self.totals is not None and not _counting_output(self.totals)
+            none = self.totals is not None and not counting_output(self.totals)
             found.reasons[TokenKind.OUTPUT] = {Invalid.NO_ENGINES if none else away}
             return found
         shift = self.clock.shift_seconds
@@ -232,12 +243,12 @@ class RackMember:
                 elif output and series is not None:
                     known += series.known_seconds(start, end, gap) / (end - start)
             _note_flags(engine, start, found)
-        number = max(1, _counting_output(totals))
+        number = max(1, counting_output(totals))
         found.valid_ratio, found.known_ratio = valid / number, min(1.0, known / number)
 
     def _sum_zeros(self, totals: NodeTotals, start: float, found: MemberSums) -> None:
         """Tell which kinds are zero for certain, and of those that nothing counts there why they are not."""
-        uncounted = not _counting_output(totals)
+        uncounted = not counting_output(totals)
         for kind in {TokenKind.OUTPUT, *self._zeros} if uncounted else self._zeros:
             doubts = self._why_not_zero(kind, start)
             if doubts:
@@ -385,12 +396,3 @@ def _note_flags(engine: EngineTotals, start: float, found: MemberSums) -> None:
         found.flags.add(Flag.ON_FINISH)
     if engine.reset_seconds is not None and engine.reset_seconds >= start:
         found.flags.add(Flag.COUNTER_RESET)
-
-
-def _counting_output(totals: NodeTotals) -> int:
-    return sum(engine.counts_output for engine in totals.engines)
-
-
-def _told_seconds(totals: NodeTotals) -> float | None:
-    """Return the newest moment, on its own clock, of which any engine told."""
-    return max((point.seconds for engine in totals.engines for point in engine.live.values()), default=None)

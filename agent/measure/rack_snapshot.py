@@ -63,6 +63,8 @@ class MemberFigures:
     tokens_per_second: Mapping[TokenKind, float] = field(default_factory=dict)
     power_watts: Mapping[str, float] = field(default_factory=dict)
     """By boundary."""
+    power_sources: Mapping[str, str] = field(default_factory=dict)
+    """Of boundaries that the rack's daemon reads itself, because the node does not tell them."""
     tokens_per_joule: Mapping[tuple[TokenKind, str], float] = field(default_factory=dict)
     """By kind and boundary."""
     rate_to_median_ratio: float | None = None

@@ -10,6 +10,7 @@ from agent.measure.efficiency import tokens_per_joule
 from agent.measure.engine import TokenKind
 from agent.measure.median import median
 from agent.measure.rack_figures import MEMBERS_PER_STEP
+from agent.measure.rack_outside import READ_HERE
 from agent.measure.rack_snapshot import (
     RATE,
     MemberFigures,
@@ -157,6 +158,7 @@ def _member(
             else {}
         ),
         power_watts=_watts_of(member) if totals is not None else {},
+        power_sources={} if totals is None else _read_here(totals),
         tokens_per_joule={} if totals is None or totals.spans_nodes or ratios is None else _ratios(ratios),
         gpus=() if place.same_as else _gpus(place),
         version=member.totals.version if member.totals is not None else "",
@@ -165,6 +167,10 @@ def _member(
         in_flight=None if totals is None else _in_flight(totals),
         incidents=() if totals is None else totals.incidents,
     )
+
+
+def _read_here(totals: NodeTotals) -> dict[str, str]:
+    return {at.boundary: at.source for at in totals.boundaries if at.source.endswith(READ_HERE)}
 
 
 def _in_flight(totals: NodeTotals) -> float | None:
@@ -326,8 +332,8 @@ def _sources(places: Sequence[Place]) -> dict[str, str]:
 def _gpus_expected(plan: RackPlan, places: Sequence[Place]) -> int:
     """Return how many GPUs there should be: as configured, at least the most that each member has shown."""
     counted = [place for place in places if not place.same_as]
-    drained = sum(place.member.most_gpus for place in counted if place.drained is not None)
-    shown = sum(place.member.most_gpus for place in counted)
+    drained = sum(place.member.gpus_wanted for place in counted if place.drained is not None)
+    shown = sum(place.member.gpus_wanted for place in counted)
     return max(shown, plan.gpus_expected or 0) - drained
 
 

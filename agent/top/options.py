@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 DEFAULT_URL = "http://127.0.0.1:9744"
 DESCRIPTION = (
     "A rack live in a terminal, asked once a second. Exits 0 when all is well, 1 (with --once) when it "
-    "does not answer, members are missing or its rate is not valid, and 2 when it was called wrongly."
+    "does not answer, members or GPUs are missing, its rate is not valid or an incident stands that is more "
+    "than information, and 2 when it was called wrongly."
 )
 OPTIONS = (
     ("--ca-file", "FILE", "CA bundle that the server's certificate must lead to"),

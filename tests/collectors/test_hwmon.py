@@ -103,6 +103,25 @@ async def test_a_mean_of_50_ms_is_noted_with_its_remedy(tree, collector):
     assert "write 1000 into power1_average_interval" in reading.notes[0]
 
 
+async def test_an_acpi_meter_tells_power_and_no_counter(tree, collector):
+    tree.acpi(0, "Module Power Socket 0", 480.0)
+    (meter,) = (await collector.collect(NOW, None)).meters
+
+    assert (meter.power_watts, meter.energy_joules, meter.coarse_joules) == (480.0, None, None)
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "seconds"), [(50, 0.05), (1000, 1.0), (None, 0.0), (0, 0.0), (3_600_000, 0.0)]
+)
+async def test_how_long_a_mean_is_comes_with_the_reading_where_it_is_told(
+    tree, collector, milliseconds, seconds
+):
+    tree.acpi(0, "Module Power Socket 0", 480.0, milliseconds=milliseconds)
+    (meter,) = (await collector.collect(NOW, None)).meters
+
+    assert meter.mean_seconds == seconds
+
+
 async def test_a_mean_of_a_second_needs_no_note(tree, collector):
     tree.grace()
     reading = await collector.collect(NOW, None)

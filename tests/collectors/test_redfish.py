@@ -409,6 +409,7 @@ async def test_the_password_is_in_no_message(secret):
         ({"url": "https://bmc-07/redfish/v1/Chassis"}, "scheme, host and port alone"),
         ({"url": "https://bmc-07", "username": "u"}, "set both or none"),
         ({"url": "https://bmc-07", "follow_redirects": True}, "nothing elsewhere"),
+        ({"url": "https://pdu", "boundary": Boundary.RACK, "node": "x"}, "the BMC of a member"),
         ({"url": "https://bmc-07", "meter": "//evil/redfish/v1/x"}, "no path under /redfish/"),
     ],
 )
@@ -420,6 +421,20 @@ def test_a_target_that_cannot_be_right_is_refused(wrong, why):
 def test_a_machine_has_one_controller():
     with pytest.raises(ValueError, match="which has one controller"):
         Settings(targets=(Target(url="https://a"), Target(url="https://b")))
+    with pytest.raises(ValueError, match="two are the controller of node 'tray-07'"):
+        Settings(targets=(Target(url="https://a", node="tray-07"), Target(url="https://b", node="tray-07")))
+
+
+def test_a_racks_daemon_may_read_the_controllers_of_its_nodes_beside_its_own():
+    own, *others = Target(url="https://own"), *(Target(url=f"https://{n}", node=f"tray-{n}") for n in "12")
+
+    assert len(Settings(targets=(own, *others)).targets) == 3
+
+
+async def test_the_meter_of_a_members_controller_says_whose_it_is():
+    (first, _) = (await told(trees.gb300_tray(), node="tray-07")).meters
+
+    assert (first.part, first.node, first.power_watts) == ("node", "tray-07", 6120.0)
 
 
 # ---- the doctor

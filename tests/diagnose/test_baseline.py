@@ -1,8 +1,20 @@
 """What a deployment gives at a load, learned online."""
 
+import math
+
 import pytest
 
-from agent.diagnose.baseline import FIRST_NOISE, Baseline, dumped, expected, learned, recalled, with_work
+from agent.diagnose.baseline import (
+    FIRST_NOISE,
+    Baseline,
+    dumped,
+    expected,
+    learned,
+    mix_at,
+    recalled,
+    with_mix,
+    with_work,
+)
 
 
 def taught(*lessons, baseline=None):
@@ -62,13 +74,37 @@ def test_noise_begins_at_a_guess_and_falls_where_rates_are_steady():
 
 
 def test_the_length_of_requests_is_the_rate_of_tokens_over_that_of_ends():
-    known = with_work(Baseline(), 400.0, 800.0, 2.0, 1.0)
+    assert with_work(Baseline(), 400.0, 2.0, 1.0).tokens_per_request == 200.0
 
-    assert (known.tokens_per_request, known.mix) == (200.0, 2.0)
+
+def mixed(*stretches):
+    known = Baseline()
+    for mix, seconds in stretches:
+        for _ in range(seconds):
+            known = with_mix(known, mix, 1.0)
+    return known
+
+
+def test_prompts_that_vary_are_known_to_vary_and_steady_ones_to_be_steady():
+    steady, wild = mixed((2.0, 600)), mixed(*[(1.0, 20), (4.0, 20)] * 20)
+
+    assert (steady.mix, steady.mix_spread < 0.04) == (pytest.approx(2.0), True)
+    assert wild.mix == pytest.approx(2.0, rel=0.1)
+    assert wild.mix_spread == pytest.approx(math.log(2.0), rel=0.15)
+
+
+def test_what_prompts_are_usual_is_renewed_within_half_an_hour():
+    assert mixed((2.0, 600), (8.0, 60)).mix == pytest.approx(2.0, rel=0.2)
+    assert mixed((2.0, 600), (8.0, 7200)).mix == pytest.approx(8.0, rel=0.1)
+
+
+def test_no_prompts_say_nothing_of_prompts():
+    assert mixed((2.0, 60), (None, 60), (0.0, 60)) == mixed((2.0, 60))
 
 
 def test_what_is_known_survives_a_restart():
-    known = with_work(taught((8.0, 400.0, 60), (32.0, 1000.0, 60)), 400.0, 800.0, 2.0, 1.0)
+    known = with_work(taught((8.0, 400.0, 60), (32.0, 1000.0, 60)), 400.0, 2.0, 1.0)
+    known = with_mix(known, 2.0, 1.0)
 
     assert recalled(dumped(known)) == known
 
@@ -100,3 +136,14 @@ def test_one_wild_sample_is_no_most():
     known = taught((8.0, 400.0, 600), (8.0, 4000.0, 1))
 
     assert known.capacity == pytest.approx(400.0, rel=0.01)
+
+
+def test_a_load_is_known_with_the_prompts_it_was_learned_with():
+    baseline = Baseline()
+    for _ in range(60):
+        baseline = learned(baseline, 100.0, 1000.0, 1.0, mix=0.5)
+    for _ in range(60):
+        baseline = learned(baseline, 10.0, 200.0, 1.0, mix=3.0)
+
+    assert (mix_at(baseline, 100.0), mix_at(baseline, 10.0)) == (0.5, 3.0)
+    assert mix_at(recalled(dumped(baseline)), 90.0) == 0.5

@@ -19,14 +19,20 @@ FELL = 60
 WELL = HostSigns(oom_kills=0.0, cpu_hertz=3.0e9, lanes={0: 16.0, 1: 16.0})
 
 
-def case_of(host, *, watts=600.0, gpus=True, missing=0.4, until=90):
+def case_of(host, *, watts=600.0, gpus=True, missing=0.4, until=90, hertz=1.9e9, reasons=()):
     """A gap in which all GPUs draw less, and `host` tells what the machine is at a second."""
 
     def sample(second):
         well = second < FELL
         rate = 1000.0 if well else 1000.0 * (1.0 - missing)
         told = tuple(
-            GpuSigns(number, "ok", power_watts=1000.0 if well else watts, clock_hertz=1.9e9)
+            GpuSigns(
+                number,
+                "ok",
+                power_watts=1000.0 if well else watts,
+                clock_hertz=hertz and (1.9e9 if well else hertz),
+                throttle=frozenset() if well else frozenset(reasons),
+            )
             for number in (0, 1)
         )
         return Sample(float(second), {}, {}, told if gpus else (), rate, 20.0, 0.0, 20.0, host(second))
@@ -145,6 +151,25 @@ def test_a_gpu_that_lost_lanes_is_named():
     best = verdict_of(case_of(host)).best
 
     assert (best.gpu, best.text) == (1, "GPU 1 is connected by 4 PCIe lanes, before by 16")
+
+
+@pytest.mark.parametrize(
+    ("hertz", "clause"),
+    [
+        (1.9e9, " at its full clock, though"),
+        (1.88e9, " at its full clock, though"),
+        (1.2e9, ", the slowest at 1200 MHz, before at 1900 MHz, though"),
+        (None, "W), though"),
+    ],
+)
+def test_the_clock_is_told_as_it_was_read(hertz, clause):
+    (explanation,) = told(case_of(lambda _: WELL, hertz=hertz))
+
+    assert clause in explanation.text
+
+
+def test_gpus_that_the_driver_holds_down_are_worked_less_for_that_and_not_by_the_host():
+    assert told(case_of(lambda _: WELL, hertz=1.5e9, reasons={"sw_power_cap"})) == []
 
 
 class _Told:

@@ -26,15 +26,15 @@ BEFORE = tuple(sample(second, 1000.0, 500.0, 500.0) for second in range(-20, 0))
 
 def gap(due, lost, missing=0.0, healthy=None):
     books = loss.Loss(due_tokens=due, lost_tokens=lost)
-    return Gap(since=0.0, loss=books, missing=missing, healthy_since=healthy)
+    return Gap(since=0.0, loss=books, missing=missing, healthy_since=healthy, step_seconds=1.0)
 
 
 def lived(*moments):
     """Pays for samples of (second, rate, watts...), of which 1,000 tokens a second are due."""
-    toll, last = begun(BEFORE), BEFORE[-1]
+    toll = begun(BEFORE)
     for second, rate, *watts in moments:
         now = sample(second, rate, *watts)
-        toll, last = paid(toll, last, now, gap(0.0, 0.0, missing=1.0 - rate / 1000.0)), now
+        toll = paid(toll, now, gap(0.0, 0.0, missing=1.0 - rate / 1000.0))
     return toll
 
 
@@ -74,7 +74,7 @@ def test_a_gpu_that_tells_no_power_may_have_drawn_as_much_as_before():
 def test_nothing_is_paid_for_the_seconds_in_which_it_is_well_again():
     toll = begun(BEFORE)
 
-    assert paid(toll, BEFORE[-1], sample(0, 990.0, 500.0, 500.0), gap(0.0, 0.0, healthy=0.0)) == toll
+    assert paid(toll, sample(0, 990.0, 500.0, 500.0), gap(0.0, 0.0, healthy=0.0)) == toll
 
 
 @pytest.mark.parametrize(

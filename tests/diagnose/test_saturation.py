@@ -41,7 +41,7 @@ def test_a_cache_that_is_full_for_half_a_minute_while_requests_wait_is_told():
     assert (incident.kind, incident.cause, incident.severity) == (
         Kind.SATURATION,
         Cause.KV_SATURATION,
-        Severity.WARNING,
+        Severity.INFO,
     )
     assert incident.started == 1e9
     assert incident.lost_tokens == 0.0
@@ -51,6 +51,29 @@ def test_a_cache_that_is_full_for_half_a_minute_while_requests_wait_is_told():
     assert {each.id for _, each in told} == {incident.id}
     assert told[-1][1].ended == 1e9 + 75
     assert [second for second, each in told if each.ended is not None] == [75]
+
+
+def test_a_batch_that_fills_its_cache_for_hours_wakes_nobody():
+    """All of it was sent at once: the queue only becomes shorter."""
+    told = live(*[(10, 0.99, 2000.0 - step) for step in range(200)])
+
+    assert {str(each.severity) for _, each in told} == {"info"}
+
+
+def test_a_queue_that_grows_while_the_cache_is_full_is_told_to_somebody():
+    told = live((40, 0.99, 12.0), *[(10, 0.99, 12.0 + step) for step in range(20)])
+
+    assert (told[0][1].severity, told[-1][1].severity) == (Severity.INFO, Severity.WARNING)
+    assert told[0][1].id == told[-1][1].id
+    assert "requests wait, more and more; it makes" in told[-1][1].summary
+    first = next(second for second, each in told if each.severity is Severity.WARNING)
+    assert 100 < first < 220
+
+
+def test_a_queue_that_is_longer_for_some_seconds_does_not_grow():
+    told = live((40, 0.99, 12.0), (30, 0.99, 30.0), (200, 0.99, 12.0))
+
+    assert {str(each.severity) for _, each in told} == {"info"}
 
 
 def test_requests_that_are_put_off_are_told_also_while_none_waits():
@@ -76,3 +99,17 @@ def test_a_drop_takes_its_place():
 
     assert told[-1][0] == 45
     assert told[-1][1].ended == 1e9 + 45
+
+
+def test_a_cache_that_is_full_once_more_is_another_incident():
+    told = live((60, 0.99, 12.0), (30, 0.5, 0.0), (60, 0.99, 12.0), (30, 0.5, 0.0))
+
+    assert len({each.id for _, each in told}) == 2
+    assert sum(each.ended is not None for _, each in told) == 2
+
+
+def test_a_cache_that_is_full_again_within_a_moment_is_the_same_incident():
+    told = live((60, 0.99, 12.0), (10, 0.5, 0.0), (60, 0.99, 12.0), (30, 0.5, 0.0))
+
+    assert len({each.id for _, each in told}) == 1
+    assert sum(each.ended is not None for _, each in told) == 1

@@ -22,6 +22,10 @@ _SHOWN = re.compile(
 )
 
 
+COUNTS = ("output", "prompt", "steps", "finished", "put_off", "ended_output", "ended_prompt")
+"""The last two are of requests that have ended: all that some engines count."""
+
+
 @dataclass(frozen=True, slots=True)
 class Traits:
     """What the engine is able to do."""
@@ -91,9 +95,7 @@ class Served:
     _now: float = 0.0
     _next: float = 0.0
     _wander: float = 0.0
-    _sums: dict[str, int] = field(
-        default_factory=lambda: dict.fromkeys(("output", "prompt", "steps", "finished", "put_off"), 0)
-    )
+    _sums: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
     _page: list[str] = field(default_factory=list)
     output_total: int = 0
     """Of all its lives."""
@@ -118,6 +120,11 @@ class Served:
             else:
                 self._now = min(until, self._next)
 
+    def hang(self, until: float) -> None:
+        """Make nothing until this second, while requests come."""
+        self._now = until
+        self._arrive()
+
     def restart(self, at: float) -> None:
         """Begin as a new process: what was in work is lost, counters are at zero."""
         self._sums = dict.fromkeys(self._sums, 0)
@@ -138,6 +145,18 @@ class Served:
     def page(self) -> bytes:
         """What it shows on /metrics."""
         return ("\n".join(self._line(line) for line in self._page) + "\n").encode()
+
+    def page_of_ended(self) -> bytes:
+        """The same on the page of TensorRT-LLM, which counts the tokens of requests that have ended."""
+        told = {
+            "generation_tokens_total": self._sums["ended_output"],
+            "prompt_tokens_total": self._sums["ended_prompt"],
+            'request_success_total{finished_reason="length"}': self._sums["finished"],
+            "num_requests_running": len(self._running),
+            "num_requests_waiting": len(self._waiting),
+            "kv_cache_utilization": self.usage,
+        }
+        return "".join(map(_ended_line, told, told.values())).encode()
 
     def _line(self, line: str) -> str:
         if line.startswith("#"):
@@ -194,7 +213,11 @@ class Served:
                 self.output_total += 1
                 each.made, each.needed = each.made + 1, each.needed + 1
         self._sums["steps"] += 1
-        self._sums["finished"] += sum(each.made >= each.output for each in self._running)
+        for each in self._running:
+            if each.made >= each.output:
+                self._sums["finished"] += 1
+                self._sums["ended_output"] += each.made
+                self._sums["ended_prompt"] += each.prompt
         seconds = traits.step_seconds + traits.request_seconds * len(self._running)
         seconds += computed / traits.prompt_tokens_per_second
         self._running = [each for each in self._running if each.made < each.output]
@@ -208,3 +231,10 @@ class Served:
         self._waiting.appendleft(youngest)
         self._sums["put_off"] += 1
         return freed
+
+
+def _ended_line(name: str, value: float) -> str:
+    name, _, labels = name.rstrip("}").partition("{")
+    return (
+        f'trtllm_{name}{{engine_type="trtllm",model_name="tiny"{labels and "," + labels}}} {float(value)!r}\n'
+    )

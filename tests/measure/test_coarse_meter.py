@@ -29,7 +29,9 @@ class Pdu:
 
     def take(self, seconds, raw, watts=WATTS):
         at = Moment(seconds, UNIX + seconds)
-        meter = MeterReading("rack", "pdu-1", at, watts, None, raw, unverified=True, source="redfish")
+        meter = MeterReading(
+            "rack", "pdu-1", at, watts, None, coarse_joules=raw, unverified=True, source="redfish"
+        )
         self.meters.take(Reading("redfish/pdu-1", at, meters=(meter,)), EVERY, ())
 
     def live(self, start, end, *, began=7.0e9, share=1.0, shown=True):

@@ -83,26 +83,36 @@ def test_t8_without_a_serial_there_is_no_module_boundary(bench, gpu, boundary):
 
 
 def test_t8_tokens_per_joule_of_the_module_divide_by_the_modules_energy(bench, gpu, page):
-    for second in range(11):
+    for second in range(12):
         bench.take_gpus(
             gpu(float(second), 300.0 * second, 300.0, number=0, serial="165", module_watts=1000.0),
             gpu(float(second), 500.0 * second, 500.0, number=1, serial="165", module_watts=1000.0),
         )
         bench.take_page(page(float(second), 3000.0 * second))
 
-    assert bench.snapshot(10.0).tokens_per_joule[TokenKind.OUTPUT, "module"] == 3.0
+    assert bench.snapshot(11.0).tokens_per_joule[TokenKind.OUTPUT, "module"] == 3.0
 
 
 def test_t5_a_gpu_without_a_module_leaves_no_ratio_at_the_module_boundary(bench, gpu, page, standing):
-    for second in range(11):
+    for second in range(12):
         bench.take_gpus(
             gpu(float(second), 300.0 * second, 300.0, number=0, serial="165", module_watts=1000.0),
             gpu(float(second), 500.0 * second, 500.0, number=1),
         )
         bench.take_page(page(float(second), 3000.0 * second))
-    reasons = standing(bench.snapshot(10.0), "node_tokens_per_joule_module").reasons
+    reasons = standing(bench.snapshot(11.0), "node_tokens_per_joule_module").reasons
 
     assert reasons == {Invalid.MEMBER_MISSING}
+
+
+def test_t3_a_load_that_steps_shows_at_gpus_and_module_over_the_same_interval(bench, gpu):
+    """Modules tell means of a second, GPUs a counter: what is beside the GPUs is the same all the time."""
+    for second in range(31):
+        joules, mean = 100.0 * second + 900.0 * max(0, second - 20), 100.0 if second <= 20 else 1000.0
+        bench.take_gpus(gpu(float(second), joules, mean, serial="165", module_watts=mean + 130.0))
+        told = [rest.power_watts for rest in bench.snapshot(float(second)).remainders]
+
+        assert second < 12 or told == [pytest.approx(130.0)], second
 
 
 def test_t8_one_gpu_of_a_superchip_lost_leaves_its_module_measured(bench, gpu, lost_gpu, boundary):

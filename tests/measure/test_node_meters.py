@@ -53,6 +53,17 @@ def test_t7_where_nvml_tells_the_module_hwmon_only_cross_checks_it(metered, gpu)
     assert snapshot.crosschecks == {("module", "hwmon"): 985.0}
 
 
+def test_t3_a_meter_that_tells_means_speaks_of_the_middle_of_each(metered, gpu):
+    """GPUs that count, and sockets that tell the mean of a second, while the load steps."""
+    for second in range(31):
+        counted, mean = 100.0 * second + 900.0 * max(0, second - 20), 100.0 if second <= 20 else 1000.0
+        metered.take_gpus(gpu(float(second), counted, mean))
+        take(metered, float(second), watts(float(second), "module", power=mean + 390.0, mean_seconds=1.0))
+        told = [rest.power_watts for rest in metered.snapshot(float(second)).remainders]
+
+        assert second < 12 or told == [pytest.approx(390.0)], second
+
+
 def test_t7_where_nvml_does_not_hwmon_is_the_source(metered, gpu):
     metered.take_gpus(gpu(0.0, 0.0, 300.0))
     take(metered, 0.0, watts(0.0, "module", "0", 490.0), watts(0.0, "module", "1", 495.0))

@@ -12,8 +12,10 @@ import sys
 import termios
 import threading
 import time
+from dataclasses import replace
 
 import pytest
+from fakes.incidents import power_capped, unexplained
 from fakes.page_server import Answer, PageServer
 from fakes.racks import PATH, ailing_rack, member, rack
 
@@ -66,6 +68,13 @@ def test_once_prints_a_healthy_rack_and_is_fine(serving):
     assert done.stderr == ""
     assert "OUTPUT 120,000 tokens/s  window 10 s  coverage 100.0 %  valid" in done.stdout
     assert "\x1b" not in done.stdout
+
+
+def test_once_finds_a_rack_wrong_in_which_an_incident_stands_that_is_more_than_information(serving):
+    stands, over = (replace(HEALTHY, incidents=(each,)) for each in (power_capped(), unexplained()))
+
+    assert top("--once", serving(stands)).returncode == 1
+    assert top("--once", serving(over)).returncode == 0
 
 
 def test_once_finds_a_rack_with_a_missing_node_wrong_and_still_prints_it(serving):

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.collectors._hwmon.files import number, text
+from agent.measure.meter import MeterReading
 from agent.wire.text import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from agent.measure.reading import Moment
+
 MICRO = 1e-6
+MILLI = 1e-3
 DRIVER = "power_meter"
 """What the kernel's acpi_power_meter calls itself."""
 LABELS = re.compile(
@@ -30,7 +34,9 @@ RAILS = {
     "total": "total",
 }
 """Rails contain each other: the module's holds the others, Grace's holds CPU and SysIO."""
-WHOLE_SECOND_MILLISECONDS = 1000
+WHOLE_SECOND = 1.0
+MOST_MEAN_SECONDS = 60.0
+"""A meter that says more is not believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,8 @@ class Meter:
     part: str
     unit: str
     power: Path
-    interval: Path
+    mean_seconds: float
+    """Its power is the mean of so long; 0 where it does not tell."""
     label: str
 
     def watts(self) -> float | None:
@@ -48,10 +55,16 @@ class Meter:
         micro = number(self.power)
         return None if micro is None or micro < 0 else micro * MICRO
 
+    def reading(self, at: Moment, watts: float, *, unverified: bool) -> MeterReading:
+        """Return what it told at a moment."""
+        return MeterReading(
+            self.part, self.unit, at, watts, unverified=unverified, mean_seconds=self.mean_seconds
+        )
+
+    @property
     def short(self) -> bool:
         """Whether its power is the mean of less than a second."""
-        milliseconds = number(self.interval)
-        return milliseconds is not None and milliseconds < WHOLE_SECOND_MILLISECONDS
+        return 0.0 < self.mean_seconds < WHOLE_SECOND
 
 
 def meters(root: Path, node_meter: str) -> list[Meter]:
@@ -64,8 +77,9 @@ def meters(root: Path, node_meter: str) -> list[Meter]:
             if (place / "power1_average").exists():
                 label = text(place / "power1_oem_info") or text(place / "power1_label")
                 part, unit = part_of(label, node_meter, folder.name)
-                interval = place / "power1_average_interval"
-                found.append(Meter(part, unit, place / "power1_average", interval, label))
+                mean = (number(place / "power1_average_interval") or 0) * MILLI
+                mean = mean if 0.0 < mean <= MOST_MEAN_SECONDS else 0.0
+                found.append(Meter(part, unit, place / "power1_average", mean, label))
                 break
     return found
 

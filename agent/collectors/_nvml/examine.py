@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import statistics
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agent.aside import Lane
@@ -18,16 +20,19 @@ from agent.measure.finding import Finding, Level
 from agent.measure.gpu import PowerScope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from agent.collectors._nvml.device import Device, Rates
-    from agent.measure.gpu import Placement
+    from agent.measure.gpu import GpuReading, Placement
 
-REPEATS = 5
+REPEATS = 6
+"""So often each thing is asked: enough to know what it costs, and what its links tell."""
 WATCH_SECONDS = 2.0
 POLL_SECONDS = 0.004
 ENOUGH_CHANGES = 3
 CHEAP_SECONDS = 1e-3
+GIGA = 1e9
+SUBJECT = re.compile(r"GPU (\d+)")
 
 
 async def findings(kmsg: str, rates: Rates, timeout_seconds: float) -> tuple[Finding, ...]:
@@ -47,7 +52,29 @@ async def findings(kmsg: str, rates: Rates, timeout_seconds: float) -> tuple[Fin
         )
     finally:
         lane.end()
-    return tuple(found)
+    return tuple(folded(found))
+
+
+def folded(found: Sequence[Finding]) -> Iterator[Finding]:
+    """Tell what is the same of several GPUs once, where it was first found."""
+    alike: dict[tuple[str, str, str], list[int]] = {}
+    for each in found:
+        number = SUBJECT.fullmatch(each.subject)
+        if number:
+            alike.setdefault((each.level, each.text, each.remedy), []).append(int(number[1]))
+    for each in found:
+        if not SUBJECT.fullmatch(each.subject):
+            yield each
+        elif numbers := alike.pop((each.level, each.text, each.remedy), []):
+            yield replace(each, subject=_several(numbers))
+
+
+def _several(numbers: Sequence[int]) -> str:
+    if len(numbers) == 1:
+        return f"GPU {numbers[0]}"
+    if numbers == list(range(numbers[0], numbers[-1] + 1)):
+        return f"GPUs {numbers[0]} to {numbers[-1]}"
+    return f"GPUs {', '.join(map(str, numbers))}"
 
 
 def _kernel_log(path: str) -> Finding:
@@ -91,7 +118,7 @@ def _session(nvml: Library, session: Session) -> Iterator[Finding]:
                 device.medium.read()
                 device.detail.read()
                 device.slow.read()
-                device.read()
+                device.result = device.read()
         yield from _device(device)
         yield from _persistence(nvml, device)
     yield from _costs(nvml)
@@ -120,6 +147,8 @@ def _device(device: Device) -> Iterator[Finding]:
     scopes = ", ".join(f"{scope} {_watts(power[scope])}" for scope in PowerScope if scope in power)
     yield Finding(Level.OK, subject, f"{identity.product}, {identity.uuid}, {identity.pci}; power: {scopes}")
     yield _place(subject, reading.placement if reading else None)
+    if reading is not None:
+        yield from _links(subject, reading)
     missing = {
         name: code
         for group in (device.once, device.fast, device.medium, device.detail, device.slow)
@@ -131,6 +160,27 @@ def _device(device: Device) -> Iterator[Finding]:
         yield Finding(Level.OK, subject, f"not offered by this GPU or driver (NVML error): {listed}")
     for name in sorted(device.denied):
         yield Finding(Level.NOTE, subject, f"{name} is not permitted", "run as root if it is needed")
+
+
+def _links(subject: str, reading: GpuReading) -> Iterator[Finding]:
+    """Tell how many links are up and how fast; some that are down beside others that are not are a fault."""
+    for name, states, slowest in (
+        ("NVLink", reading.nvlinks, reading.nvlink_slowest_bytes_per_second),
+        ("C2C", reading.c2c_links, reading.c2c_slowest_bytes_per_second),
+    ):
+        if not states:
+            continue
+        most = sorted(states.items(), key=lambda state: -state[1])
+        told = ", ".join(f"{count} {state}" for state, count in most if count)
+        speed = "" if slowest is None else f", the slowest at {slowest / GIGA:.1f} GB/s"
+        text = f"{name} links: {told}{speed}"
+        if states.get("active") and states.get("inactive"):
+            remedy = (
+                "look for Xid 145, 149 or 74 in the kernel log; reset the GPU, then look at cable and tray"
+            )
+            yield Finding(Level.PROBLEM, subject, text, remedy)
+        else:
+            yield Finding(Level.OK, subject, text)
 
 
 def _watts(power: object) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from agent.collectors._redfish.meters import Probe, Way
     from agent.collectors._redfish.service import Service
     from agent.collectors._redfish.surroundings import Want
+    from agent.collectors._redfish.target import Target
 
 STALE_SECONDS = 60.0
 """A report that was not written anew for so long tells of the past."""
@@ -78,17 +79,18 @@ class Round:
         self._known: dict[str, Told | None] = {}
 
     async def meters(
-        self, way: Way, boundary: str, label: str, source: str, readings: tuple[str, ...]
+        self, way: Way, target: Target, source: str, readings: tuple[str, ...]
     ) -> tuple[MeterReading, ...]:
         """Read one way of a boundary; a probe that does not answer is there, and tells nothing."""
         found = []
+        boundary, label = target.boundary, target.label
         for probe in way.probes:
             told = await self._read(probe.path)
             figures = SILENT if told is None else self._figures(probe, told)
-            coarse = figures.coarse_joules if boundary == Boundary.RACK and figures.joules is None else None
+            coarse = figures.coarse_joules if boundary is Boundary.RACK and figures.joules is None else None
             found.append(
                 MeterReading(
-                    part=boundary,
+                    part=str(boundary),
                     unit=f"{label}/{probe.unit}" if probe.unit else label,
                     at=self._now() if told is None else told.at,
                     power_watts=figures.watts,
@@ -97,6 +99,7 @@ class Round:
                     unverified=figures.joules is None,
                     source=source,
                     readings=readings,
+                    node=target.node,
                 )
             )
         return tuple(found)

@@ -114,13 +114,12 @@ class RedfishSource:
     async def _meters(self, this: Round, plan: Plan) -> tuple[MeterReading, ...]:
         if plan.lead is None:
             return ()
-        boundary, label = str(self.target.boundary), self.target.label
-        meters = await this.meters(plan.lead, boundary, label, SOURCE, self.readings)
+        meters = await this.meters(plan.lead, self.target, SOURCE, self.readings)
         if this.failure is not None and all(each.power_watts is None for each in meters):
             self._renew()
             raise this.failure
         for way in plan.checks:
-            meters += await this.meters(way, boundary, label, f"{SOURCE}_{way.name}", self.readings)
+            meters += await this.meters(way, self.target, f"{SOURCE}_{way.name}", self.readings)
         return meters
 
     async def _breathe(self, this: Round, plan: Plan, now: Moment) -> None:

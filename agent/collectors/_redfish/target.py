@@ -36,6 +36,11 @@ class Target(HttpConfig):
         "What its power is the power of: node (this machine's BMC), rack (on the rack's daemon: power "
         "shelves or PDUs; all targets of the rack are added), none (only its sensors are shown: a CDU).",
     )
+    node: str = setting(
+        "",
+        "On the rack's daemon, with boundary: node: the member whose BMC it is, by its node's name. It is "
+        "read here for a node that tells no power of its own.",
+    )
     name: str = setting("", "What labels call it; default: host of the url, with the port if one is written.")
     username: str = setting("", "User name; a session is made with it, or each request carries it (basic).")
     password_file: str = setting("", "File that holds the password; read again when it changes.")
@@ -67,6 +72,8 @@ class Target(HttpConfig):
         logs_in = self.username or self.basic_auth or self.authorization
         if logs_in and parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
             raise ValueError("url: over http:// the password would be readable on the way; use https://")
+        if self.node and self.boundary is not Boundary.NODE:
+            raise ValueError("node: is for boundary: node, the BMC of a member")
         if self.meter and path_of(self.meter) is None:
             raise ValueError(f"meter: {self.meter!a} is no path under /redfish/")
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.diagnose.case import Case, Explanation, gpu_numbers, of_gpu, share_of
+from agent.diagnose.signs import are_idle
 from agent.measure.incident import Cause, Evidence
 
 if TYPE_CHECKING:
@@ -49,11 +50,19 @@ def explain(case: Case) -> Iterator[Explanation]:
         yield _told(case, Cause.CLOCKS_LOW, slow, len(numbers))
 
 
+def are_held(case: Case) -> bool:
+    """Whether something that the driver names holds a GPU down: then its work is less for that."""
+    slow = [_slowed(case, number) for number in gpu_numbers(case)]
+    return any(each is not None and each.reasons for each in slow)
+
+
 def _slowed(case: Case, number: int) -> _Slow | None:
     before = of_gpu(case.before, number, lambda gpu: gpu.clock_hertz)
     during = of_gpu(case.latest, number, lambda gpu: gpu.clock_hertz)
     if not before or during is None or during >= before * (1.0 - LEAST_SLOWDOWN):
         return None
+    if share_of(case.latest, number, lambda gpu: are_idle((gpu,))) > 1.0 - LEAST_SHARE:
+        return None  # without work a clock is low, and holds nothing down
     reasons = frozenset(
         reason
         for reason in THERMAL | BRAKE | CAP

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.diagnose.case import Case, Explanation, gpu_numbers, middle, of_gpu
+from agent.diagnose.causes import clocks
 from agent.diagnose.pressure import links_lost, pressures
 from agent.measure.incident import Cause, Evidence
 
@@ -31,7 +32,7 @@ def explain(case: Case) -> Iterator[Explanation]:
             yield Explanation(Cause.HOST_PRESSURE, None, LINK, lost.text, (lost,), lost.gpu)
     if falls is not None and min(falls) < LEAST_FALL:
         return
-    told = [] if falls is None else [_worked_less(case)]
+    told = [] if falls is None or clocks.are_held(case) else [_worked_less(case)]
     pressed = pressures(case)
     if pressed:
         text = f"the machine is short: {pressed[0].text}"
@@ -68,7 +69,27 @@ def _worked_less(case: Case) -> Evidence:
     before, now = sum(each or 0.0 for each in watts_before), sum(each or 0.0 for each in watts)
     requests = middle(sample.in_flight for sample in case.latest)
     drawn = f" ({now:.0f} W, before {before:.0f} W)" if before else ""
-    text = f"every GPU is worked less{drawn} at its full clock"
+    text = f"every GPU is worked less{drawn}{_at_clock(case)}"
     if requests is not None:
         text += f", though {requests:.0f} requests are there"
     return Evidence("gpu_power_watts", case.node, None, before or None, now if before else None, text)
+
+
+def _at_clock(case: Case) -> str:
+    """Say how fast they run meanwhile, as far as it is known: nothing must seem to be what was not read."""
+    pairs = [
+        (before, now)
+        for gpu in gpu_numbers(case)
+        if (before := of_gpu(case.before, gpu, _hertz))
+        and (now := of_gpu(case.latest, gpu, _hertz)) is not None
+    ]
+    if not pairs:
+        return ""
+    before, now = min(pairs, key=lambda pair: pair[1] / pair[0])
+    if now >= before * (1.0 - clocks.LEAST_SLOWDOWN):
+        return " at its full clock"
+    return f", the slowest at {now / clocks.MHZ:.0f} MHz, before at {before / clocks.MHZ:.0f} MHz"
+
+
+def _hertz(gpu: GpuSigns) -> float | None:
+    return gpu.clock_hertz

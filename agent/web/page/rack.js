@@ -271,7 +271,7 @@ function spoken({ member, gpu }, told, state, trouble) {
 // What is known of a node and one of its GPUs, in lines of label and text.
 function readout({ member, gpu, trouble }) {
   const efficiency = Object.entries(member.tokens_per_joule).map(([at, kinds]) => `${f.tokensPerJoule(kinds.output).text} (${at})`);
-  const power = Object.entries(member.power_watts).map(([at, value]) => `${f.watts(value).text} (${at})`);
+  const power = Object.entries(member.power_watts).map(([at, value]) => `${f.watts(value).text} (${[at, member.power_sources[at]].filter(Boolean).join(", ")})`);
   const away = `${member.why || "does not report"}; last heard ${f.known(member.age_seconds) ? `${f.duration(member.age_seconds)} ago` : "never"}`;
   const lines = [[member.node, member.drained ? "drained on purpose" : member.up
     ? `${member.state}${member.models.length ? `, serves ${member.models.join(", ")}` : ""}` : away]];

@@ -41,6 +41,9 @@ PRESETS = {
     "gb300": PowerModel(4, 180.0, 1400.0, 1400.0),
     "h100": PowerModel(8, 70.0, 700.0, 700.0),
     "workstation": PowerModel(1, 25.0, 300.0, 300.0),
+    "b200": PowerModel(8, 195.0, 1000.0, 1000.0),
+    "h100_pcie": PowerModel(4, 48.0, 350.0, 350.0),
+    "geforce": PowerModel(1, 12.0, 450.0, 450.0),
 }
 SLOWDOWN_FACTORS = {
     "sw_thermal": 0.8,
@@ -70,7 +73,7 @@ class Truth:
         """Takes a parsed tape: its header and its events in order of time."""
         model = PRESETS[header.get("preset", "gb300")]
         self.gpus = int(header.get("gpus", model.gpus))
-        self._epoch = float(header.get("epoch", 0.0))
+        self.epoch = float(header.get("epoch", 0.0))
         self._idle = float(header.get("idle_watts", model.idle_watts))
         self._demand_max = float(header.get("demand_max_watts", model.demand_max_watts))
         self._limit = float(header.get("limit_watts", model.limit_watts))
@@ -79,7 +82,7 @@ class Truth:
     def _targets(self, gpu: int) -> Iterator[tuple[float, float, bool]]:
         """Yields (from when, target watts, clamped by the limit) for each stretch of a GPU."""
         load, limit, reasons = 0.0, self._limit, set[str]()
-        yield self._epoch, min(self._idle, limit), self._idle > limit
+        yield self.epoch, min(self._idle, limit), self._idle > limit
         for event in self._events:
             if event.gpu not in {EVERY, str(gpu)}:
                 continue
@@ -91,7 +94,7 @@ class Truth:
                 (reasons.add if event.values[1] == "on" else reasons.discard)(event.values[0])
             factor = min((SLOWDOWN_FACTORS[reason] for reason in reasons), default=1.0)
             demand = self._idle + load * (self._demand_max - self._idle) * factor
-            yield max(event.at, self._epoch), min(demand, limit), demand > limit
+            yield max(event.at, self.epoch), min(demand, limit), demand > limit
 
     def power_watts(self, gpu: int, at: float) -> float:
         """The power of a GPU at a monotonic time."""
@@ -119,7 +122,7 @@ class Truth:
 
     def clamped_seconds(self, gpu: int, at: float) -> float:
         """For how long the power limit has held a GPU below its demand, until a monotonic time."""
-        total, since, clamped = 0.0, self._epoch, False
+        total, since, clamped = 0.0, self.epoch, False
         for start, _, held in self._targets(gpu):
             if start > at:
                 break

@@ -171,6 +171,14 @@ static int nvlink_errors(const struct call *call, struct field_value *out)
     return u64(out, (uint64_t)added(call, K_NVLINK, out));
 }
 
+/* In MB/s; a link that joins nothing has none. */
+static uint64_t link_speed(const struct config *config)
+{
+    if (config->nvlinks_unused)
+        return 0;
+    return config->architecture >= ARCH_BLACKWELL ? 53125 : 26562;
+}
+
 static int nvlink(const struct call *call, struct field_value *out)
 {
     switch (out->id) {
@@ -179,12 +187,11 @@ static int nvlink(const struct call *call, struct field_value *out)
     case 202: case 204:
         return out->scope == EVERY_LINK || call->config->architecture < ARCH_BLACKWELL
             ? NOT_SUPPORTED : nvlink_traffic(call, out, 1);
-    case 164:
-        return is_link(call, out)
-            ? u32(out, call->config->architecture >= ARCH_BLACKWELL ? 53125 : 26562)
-            : NOT_SUPPORTED;
+    case 164: return is_link(call, out) ? u32(out, link_speed(call->config)) : NOT_SUPPORTED;
     case 165:
-        return is_link(call, out) ? u32(out, (uint64_t)(1 + added(call, K_NVLINK, out))) : NOT_SUPPORTED;
+        return is_link(call, out)
+            ? u32(out, (uint64_t)(!call->config->nvlinks_unused + added(call, K_NVLINK, out)))
+            : NOT_SUPPORTED;
     default: return nvlink_errors(call, out);
     }
 }
@@ -238,7 +245,7 @@ static int memory_celsius(const struct call *call, struct field_value *out)
 
 static int energy(const struct call *call, struct field_value *out)
 {
-    if (out->id == 191 && out->scope != SCOPE_GPU)
+    if (!call->config->has_energy || (out->id == 191 && out->scope != SCOPE_GPU))
         return NOT_SUPPORTED;
     return u64(out, energy_millijoules(call->machine, call->gpu, call->now));
 }

@@ -198,7 +198,7 @@ API int nvmlDeviceGetModuleId(void *device, unsigned *id)
 {
     GPU_CALL(device);
     REQUIRE(id);
-    *id = call.config->superchip ? (unsigned)(call.gpu ^ 1) + 1 : (unsigned)call.gpu;
+    *id = call.config->superchip ? (unsigned)(call.gpu ^ 1) + 1 : (unsigned)call.gpu + 1;
     return OK;
 }
 
@@ -258,7 +258,7 @@ API int nvmlDeviceGetPlatformInfo(void *device, struct platform_info *out)
     out->tray = (uint8_t)config->tray;
     out->host = (uint8_t)config->host;
     out->peer_type = (uint8_t)config->peer_type;
-    out->module = (uint8_t)((call.gpu ^ 1) + 1);
+    out->module = (uint8_t)((config->superchip ? call.gpu ^ 1 : call.gpu) + 1);
     return OK;
 }
 

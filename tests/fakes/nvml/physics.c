@@ -111,8 +111,7 @@ static struct segment at_rest(const struct config *config)
             .limit_watts = config->limit_watts,
             .ambient_celsius = config->ambient_celsius,
             .memory_used = -1,
-            .fabric = {3, 0, config->clique, config->has_platform ? 0x1AA : 0,
-                       config->has_platform ? 1 : 0},
+            .fabric = {3, 0, config->clique, config->fabric_mask, config->fabric_summary},
         },
     };
     settle(config, &segment);
@@ -195,7 +194,8 @@ struct state state_at(const struct machine *machine, int gpu, ns_t at)
 ns_t published(const struct machine *machine, ns_t at)
 {
     ns_t since = at - machine->config.epoch;
-    return since < 0 ? at : at - since % PUBLISH_NS;
+    ns_t step = machine->config.renewed_ms ? machine->config.renewed_ms * (SECOND / 1000) : PUBLISH_NS;
+    return since < 0 ? at : at - since % step;
 }
 
 double mean_watts(const struct machine *machine, int gpu, ns_t at)

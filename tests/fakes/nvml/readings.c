@@ -34,7 +34,7 @@ API int nvmlDeviceGetTotalEnergyConsumption(void *device, unsigned long long *mi
     GPU_CALL(device);
     REQUIRE(millijoules);
     *millijoules = energy_millijoules(call.machine, call.gpu, call.now);
-    return OK;
+    return call.config->has_energy ? OK : NOT_SUPPORTED;
 }
 
 #define LIMIT_OF(name, watts)                       \

@@ -68,7 +68,7 @@ API int nvmlDeviceGetNvLinkState(void *device, unsigned link, unsigned *active)
 {
     GPU_CALL(device);
     REQUIRE(active);
-    *active = 1;
+    *active = !call.config->nvlinks_unused;
     return nvlink_rc(&call, link);
 }
 

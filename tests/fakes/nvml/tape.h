@@ -43,10 +43,10 @@ struct config {
     char cluster_uuid[40];
     ns_t epoch;
     int64_t gpus, architecture, capability_major, capability_minor, pci_device_id, uuid_seed;
-    int64_t superchip, module_power, memory_power, has_ecc, has_fabric, has_platform, has_fan;
-    int64_t nvlinks, c2c_links, pcie_generation;
-    int64_t memory_bytes, reserved_bytes, bar1_bytes;
-    int64_t clique, slot, tray, host, peer_type, slowdown_celsius;
+    int64_t superchip, module_power, memory_power, has_energy, has_ecc, has_fabric, has_platform, has_fan;
+    int64_t nvlinks, nvlinks_unused, c2c_links, pcie_generation; /* unused: no bridge joins them */
+    int64_t memory_bytes, reserved_bytes, bar1_bytes, renewed_ms; /* how often counters are: 0 is 100 */
+    int64_t clique, fabric_mask, fabric_summary, slot, tray, host, peer_type, slowdown_celsius;
     double idle_watts, demand_max_watts, limit_watts, limit_min_watts, limit_max_watts;
     double grace_watts, module_limit_watts, module_limit_min_watts;
     double ambient_celsius, celsius_per_watt;

@@ -1,0 +1,66 @@
+"""Prompts that vary: what is usual is never told, what is not is information, and nothing of it alarms."""
+
+from dataclasses import replace
+
+import pytest
+
+from agent.diagnose.baseline import Baseline
+from agent.diagnose.case import Case
+from agent.diagnose.causes import workload_shift
+from agent.diagnose.sample import Rates, Sample, mix_of
+from agent.diagnose.signs import EngineSigns
+from agent.measure.snapshot import Activity
+from benchmarks.quiet_hours import incidents_seen
+
+ENGINE = EngineSigns("e", up=True, gone=False, activity=Activity.SERVING, restarts=0.0)
+
+
+def sample(second, output, prompt):
+    return Sample(float(second), {"e": ENGINE}, {"e": Rates(output, prompt)}, (), output, 20.0, 0.0, 20.0)
+
+
+def case(mix, spread, now):
+    """A minute at two prompt tokens for each output token, then half a minute at another."""
+    return Case(
+        node="n",
+        since=60.0,
+        before=tuple(sample(second, 1000.0, 2000.0) for second in range(57)),
+        during=tuple(sample(second, 800.0, 800.0 * now) for second in range(60, 90)),
+        baseline=replace(Baseline(), mix=mix, mix_spread=spread),
+        expected=1000.0,
+        missing=0.2,
+    )
+
+
+def test_prompts_for_each_output_token_are_a_ratio_of_sums():
+    assert mix_of((sample(0, 100.0, 50.0), sample(1, 300.0, 1200.0)), 10.0) == pytest.approx(3.125)
+    assert mix_of((sample(0, 100.0, 5000.0), sample(20, 100.0, 200.0)), 20.0) == 2.0
+    assert mix_of((sample(0, 0.0, 10.0),), 10.0) is None
+
+
+@pytest.mark.parametrize(("spread", "usual"), [(0.05, False), (0.4, True)])
+def test_as_much_more_is_other_work_where_prompts_are_steady_and_usual_where_they_vary(spread, usual):
+    (explanation,) = workload_shift.explain(case(2.0, spread, 4.0))
+
+    assert explanation.usual is usual
+
+
+def test_what_usually_is_as_it_is_now_is_no_other_work_though_the_last_minute_was_lighter():
+    (explanation,) = workload_shift.explain(case(4.0, 0.05, 4.0))
+
+    assert explanation.usual
+
+
+@pytest.mark.parametrize(
+    ("load", "seed", "seconds", "most"),
+    [
+        ("eight clients, long prompts", 1, 1400, 0),
+        ("two clients", 1, 900, 0),
+        ("more than it can", 1, 600, 0),
+    ],
+)
+def test_what_varies_by_chance_is_never_loud_not_for_a_second_and_seldom_told(load, seed, seconds, most):
+    seen = incidents_seen(load, seconds, seed)
+
+    assert [each for each in seen if each.severity != "info"] == []
+    assert len({each.id for each in seen}) <= most
