@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from agent.measure.deployment_rows import counted_rows, deployment_rows
 from agent.measure.engine_work import OUTCOMES
 from agent.measure.environment import environment_rows
+from agent.measure.gpu import GpuState
 from agent.measure.gpu_rows import gpu_rows
 from agent.measure.host_rows import host_rows
 from agent.measure.incident_rows import incident_rows
