@@ -46,6 +46,13 @@ ROOMS = {
     "agent.collectors": ("agent.aside", "agent.measure", "agent.small_file", "agent.wire", OWN_LIBRARIES),
     "agent.collectors.engines": FINDERS,
     "agent.collectors._engines": FINDERS,
+    "agent.collectors.replay": (
+        "agent.aside",
+        "agent.diagnose",
+        "agent.measure",
+        "agent.recorder",
+        "agent.small_file",
+    ),
     "agent.collectors.peers": ("agent.measure", "agent.wire", "agent.discovery", OWN_LIBRARIES),
     "agent.collectors._peers": ("agent.measure", "agent.wire", "agent.discovery", OWN_LIBRARIES),
     "exporters": ("agent.measure", OWN_LIBRARIES),
