@@ -78,7 +78,7 @@ ROOMS = {
     "agent.store": ("agent.measure", "agent.small_file"),
     "agent.push": ("agent.measure",),
     "agent.gather": ("agent.loop", "agent.measure"),
-    "agent.incident_desk": ("agent.diagnose", "agent.measure"),
+    "agent.incident_desk": ("agent.diagnose", "agent.measure", "agent.wire"),
     "agent.recorder": ("agent.diagnose", "agent.measure", "agent.recorder", "agent.wire", "orjson"),
     "agent.explain": (
         "agent.diagnose",

@@ -47,7 +47,7 @@ class Watch:
     samples: tuple[Sample, ...] = ()
     gap: Gap = Gap()
     case_before: tuple[Sample, ...] = ()
-    """Samples before the gap that stands."""
+    """Samples before the gap that stands; none are known of one that a restart of ours lies in."""
     toll: Toll = Toll()
     """What that gap has cost so far."""
     verdict: Verdict | None = None
@@ -82,7 +82,7 @@ def watched(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
         watch = replace(watch, case_before=_before(samples, gap.since) or watch.case_before)
     toll = paid(watch.toll, sample, gap)
     watch = replace(watch, gap=finished(gap, samples) if is_over(gap, now) else gap, toll=toll)
-    if not gap.sure or not watch.case_before:
+    if not gap.sure or not (watch.case_before or watch.incident):
         return watch, None
     return _judged(watch, unit, node)
 
@@ -126,7 +126,8 @@ def _judged(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
     young = now - case.since < JUDGED_SECONDS
     returned = bool(case.during[-2:-1]) and case.during[-2].gone != case.during[-1].gone
     seldom = not young and len(case.during) % SELDOM != 0
-    if verdict is None or returned or (gap.healthy_since is None and not seldom):
+    again = returned or (gap.healthy_since is None and not seldom)
+    if verdict is None or (again and case.before):  # of one that goes on after a restart, the verdict is kept
         verdict = _kept(verdict, verdict_of(case), watch.incident, case)
     if watch.incident is None and _is_early(verdict, gap, now - case.since):
         if is_over(gap, now) or gap.sum_seconds <= 0.0:  # it has come back before anybody was told

@@ -22,7 +22,7 @@ from agent.measure.model_tokens import ModelTokens
 from agent.measure.node_boundaries import boundaries_of, doubted
 from agent.measure.node_counting import NodeCounting, recalled
 from agent.measure.node_figures import figures_of, rungs_of
-from agent.measure.node_gpus import NodeGpus
+from agent.measure.node_gpus import NodeGpus, origins_of
 from agent.measure.node_ladder import with_ladder
 from agent.measure.node_meters import NodeMeters
 from agent.measure.series import Horizon
@@ -148,7 +148,7 @@ class NodeReckoner:
             str(instance): (str(engine), str(model))
             for instance, (engine, model) in dict(kept["engines"]).items()
         }
-        origins = _origins(kept["gpu_origins"]) if "gpu_origins" in kept else None
+        origins = origins_of(kept["gpu_origins"]) if "gpu_origins" in kept else None
         counting = recalled(kept.get("counting", {}))
         found = {str(instance): str(likeness) for instance, likeness in dict(kept.get("found", {})).items()}
         ledger, drained = str(kept.get("ledger") or self._origin.ledger), kept.get("drained")
@@ -395,11 +395,3 @@ def _moment(kept: Any) -> float | None:
     if kept is not None and not math.isfinite(float(kept)):
         raise ValueError("the totals began at no moment")
     return None if kept is None else float(kept)
-
-
-def _origins(kept: Any) -> dict[str, tuple[str, float]]:
-    """Check what was kept of where GPUs came from: the source of each, and when it last told of it."""
-    origins = {str(uuid): (str(source), float(seen)) for uuid, (source, seen) in dict(kept).items()}
-    if not all(math.isfinite(seen) for _, seen in origins.values()):
-        raise ValueError("a GPU was seen at no moment")
-    return origins

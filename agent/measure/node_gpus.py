@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -263,3 +264,11 @@ def _computes(reading: GpuReading | None) -> bool | None:
     if not reading.processes and reading.utilization_ratio:
         return None
     return bool(reading.processes)
+
+
+def origins_of(kept: Any) -> dict[str, tuple[str, float]]:
+    """Check what was kept of where GPUs came from: the source of each, and when it last told of it."""
+    origins = {str(uuid): (str(source), float(seen)) for uuid, (source, seen) in dict(kept).items()}
+    if not all(math.isfinite(seen) for _, seen in origins.values()):
+        raise ValueError("a GPU was seen at no moment")
+    return origins
