@@ -11,10 +11,11 @@ import orjson
 import pytest
 from fakes.recorded import recorded
 
-from agent.diagnose.diagnosis import Memory
+from agent.diagnose.diagnosis import Memory, diagnosed
 from agent.diagnose.host_signs import HostSigns
 from agent.diagnose.replay import Usual, replayed
 from agent.diagnose.signs import EngineSigns, GpuSigns, NodeSigns, UnitSigns
+from agent.incident_files import IncidentFiles
 from agent.measure.reading import Moment
 from agent.measure.series import Point
 from agent.measure.snapshot import Activity
@@ -149,6 +150,26 @@ def test_what_stands_when_the_daemon_ends_is_written_as_it_stands():
 
     assert len(stands.cuts) == before + 1
     assert (last.steps[-1], last.incident.ended) == (stands.signs[-1], None)
+
+
+def test_an_incident_that_outlives_the_daemon_is_followed_in_the_file_of_the_run_before(tmp_path, capped):
+    """A daemon that is killed comes back with the same incident, and without what was in memory."""
+    files, memory = IncidentFiles(tmp_path, 1 << 24, 1e12), Memory()
+    recorder = FlightRecorder(4 << 20, {"boot_id": "boot-1"}, files.write)
+    for second, signs in enumerate(capped.signs[:240]):
+        if second == 180:
+            recorder = FlightRecorder(4 << 20, {"boot_id": "boot-1"}, files.write)
+        before, memory = memory, diagnosed(memory, signs)
+        if not 180 <= second < 185:
+            recorder.take(signs, memory.incidents, before)
+    (incident,) = memory.incidents
+    kept = read(files.read(incident.id))
+    moments = [step.at for step in kept.steps if not isinstance(step, Usual)]
+
+    assert (moments[0], kept.incident.ended) == (capped.signs[0].at, incident.ended)
+    assert {each.monotonic_seconds for each in moments} >= {
+        capped.signs[n].at.monotonic_seconds for n in (159, 185, 215)
+    }
 
 
 def test_what_rings_nobody_is_not_written():
