@@ -271,6 +271,21 @@ def test_what_is_cut_short_is_read_as_far_as_it_goes_and_says_so(capped):
     assert part.notes == ("the file is cut short: what followed is missing",)
 
 
+def test_any_damage_of_a_file_is_refused_or_said_and_never_another_error(capped):
+    body, dice, refused, noted = capped.cuts[0].body, random.Random(7), 0, 0
+    for _ in range(40):
+        broken = bytearray(body)
+        for _ in range(dice.choice((1, 1, 3, 30))):
+            broken[dice.randrange(len(broken))] = dice.randrange(256)
+        try:
+            noted += bool(read(bytes(broken)).notes)
+        except RecordingError as error:
+            refused += bool(str(error))
+
+    assert refused + noted >= 35
+    assert min(refused, noted) >= 1
+
+
 def test_it_can_be_read_unpacked_and_twice_in_a_row(capped):
     body = capped.cuts[-1].body
     once = read(body)
