@@ -91,6 +91,7 @@ def test_a_disk_that_takes_nothing_is_said_once_and_what_comes_later_is_kept(tmp
     scribe.submit(numbered(3, 10))
 
     assert scribe.flush(5.0)
+    assert scribe.lost == 2
     assert [each.getMessage() for each in caplog.records] == [
         "recordings of incidents are not kept",
         "recordings of incidents are kept again",
