@@ -26,6 +26,7 @@ import yaml
 from fakes import redfish_trees as trees
 from fakes.bmc import Bmc
 from fakes.nvml.driver import EVERY, FakeDriver
+from fakes.processes import LOOPBACK, free_port
 from fakes.shapes import BEGAN_SECONDS, SHAPES, World
 
 from agent import cli, config, plugins
@@ -183,6 +184,7 @@ def configured(world: World, folder: Path, name: str) -> Path:
         target = {"url": Controller(world).url, "name": "bmc", "boundary": "node"}
         collectors["redfish"] = {"targets": [target], "interval": "1s"}
     settings = {
+        "listen": f"{LOOPBACK}:{free_port()}",
         "state_dir": str(folder / "state"),
         "node": {"name": name, "gpus": world.shape.gpus},
         "collectors": collectors,
