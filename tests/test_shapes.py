@@ -43,16 +43,23 @@ class Seen:
         self.name, self.told = name, told
         self.shape, self.sources = SHAPES[name], SOURCES[name]
         self.world = World(self.shape, folder / "nvml.tape", folder / "sys")
+        self._samples = {}
 
     def __getitem__(self, point):
         return self.told[point]
+
+    def samples(self, point):
+        """The page at a point of the story, read once."""
+        if point not in self._samples:
+            families = text_string_to_metric_families(self[point]["page"])
+            self._samples[point] = [sample for family in families for sample in family.samples]
+        return self._samples[point]
 
     def rows(self, name, *keys, point="again", **labels):
         """The series of one metric that have these labels, by the keys."""
         return {
             tuple(sample.labels[key] for key in keys): sample.value
-            for family in text_string_to_metric_families(self[point]["page"])
-            for sample in family.samples
+            for sample in self.samples(point)
             if sample.name == name and labels.items() <= sample.labels.items()
         }
 
