@@ -190,7 +190,7 @@ METRICS: tuple[Metric, ...] = (
         _G,
         ("gpu", "trouble"),
         "1 for what the fabric's health mask says is wrong: degraded_bandwidth, route_unhealthy, "
-        "insufficient_nvlinks, wrong_chassis_serial, …; absent while nothing is.",
+        "insufficient_nvlinks, wrong_chassis_serial, …, or registration_failed; absent while nothing is.",
     ),
     Metric(
         "gpu_placement_info",
