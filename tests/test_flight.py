@@ -79,6 +79,7 @@ def test_it_is_on_disk_as_soon_as_it_is_told(story):
         "telemetry_gap",
         None,
     )
+    assert agent.value("rackwatt_recordings_lost_total") == 0.0
 
 
 def test_it_is_given_from_memory_as_it_stands_now_and_a_replay_tells_the_same(story):

@@ -337,6 +337,7 @@ DOCTOR = {
         "ok       GPUs 0 to 3: NVLink links: 18 active, the slowest at 53\\.1 GB/s",
         "ok       GPUs 0 to 3: C2C links: 10 active, the slowest at 44\\.7 GB/s",
         "ok       redfish/bmc: .*boundary node: 3064 W by environment",
+        "ok       boundaries: power is measured at: gpu \\(nvml\\), module \\(nvml\\), node \\(redfish\\)$",
     ),
     "b200": (
         "ok       hwmon: meters: dram 0, dram 1, package 0, package 1",
@@ -350,12 +351,14 @@ DOCTOR = {
         "ok       hwmon: meters: dram 0, dram 1, node 0, package 0, package 1",
         "ok       GPUs 0 to 3: tells no place in a rack",
         "ok       GPUs 0 to 3: NVLink links: 12 inactive$",
+        "ok       boundaries: power is measured at: gpu \\(nvml\\), node \\(hwmon\\)$",
     ),
     "geforce": (
         "problem  hwmon: denied: RAPL counters are readable by root only",
         "         -> give this user the right to read /sys/class/powercap/\\*/energy_uj",
         "ok       GPU 0: NVIDIA GeForce RTX 4090, .*; power: gpu 143 W/143 W$",
         "ok       GPU 0: not offered by this GPU or driver .*nvmlGpmMetricsGet",
+        "note     boundaries: power is measured at: gpu \\(nvml\\); nothing here measures the whole node",
     ),
     "uncounted": ("ok       GPU 0: not offered by this GPU or driver .*nvmlDeviceGetTotalEnergyConsumption",),
 }

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from statistics import median
 from typing import TYPE_CHECKING
 
 from agent.diagnose.case import middle
 from agent.diagnose.considered import MHZ, Considered
 from agent.diagnose.stragglers import likes_of
 from agent.measure.incident import Cause
+from agent.measure.median import median
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from statistics import median
 from typing import TYPE_CHECKING
+
+from agent.measure.median import median
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

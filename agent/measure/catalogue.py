@@ -953,6 +953,13 @@ CATALOGUE: tuple[Metric, ...] = (
         "state_writable", _G, (), "1 while totals can be kept on disk; 0 means that a restart loses them."
     ),
     Metric("state_saved_timestamp_seconds", _G, (), "When totals were last kept on disk."),
+    Metric(
+        "recordings_lost_total",
+        _C,
+        (),
+        "Recordings of incidents, or parts of them, that could not be kept on disk (full, not writable, too "
+        "slow), since rackwatt started. Absent where none is to be kept.",
+    ),
     Metric("config_reload_success", _G, (), "1 unless the last reload of the configuration was refused."),
     Metric(
         "web_config_reload_success",
