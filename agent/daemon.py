@@ -44,6 +44,8 @@ FLUSH_SECONDS = 2.0
 """A disk that hangs delays a stop by at most this much."""
 BASELINES = "baselines"
 """Where the kept state says what deployments usually give."""
+INCIDENTS = "incidents"
+"""Where it says what stands."""
 
 
 class StartError(Exception):
@@ -217,6 +219,11 @@ class Daemon:
             self._incidents.load(kept.state.get(BASELINES, {}))
         except (KeyError, TypeError, ValueError) as error:
             log.warning("what deployments usually give is learned anew", extra={"detail": repr(error)})
+        try:
+            if INCIDENTS in kept.state:
+                self._incidents.load_standing(kept.state[INCIDENTS])
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            log.warning("incidents of an earlier run are lost", extra={"detail": repr(error)})
 
     async def _keep_reckoning(self) -> None:
         while True:
@@ -225,7 +232,7 @@ class Daemon:
             if node is not None and not self._config.general.rack.has_members:
                 self.history.take(point_of(node))
                 self._desk.wake()
-            if self._gatherer.count_began:
+            if self._gatherer.count_began or self._incidents.changed:
                 self._gatherer.count_began = False
                 self._saver.submit(self._dump())
 
@@ -256,7 +263,8 @@ class Daemon:
             await asyncio.sleep(SAVE_SECONDS)
 
     def _dump(self) -> dict[str, Any]:
-        return self._reckoner.dump() | {BASELINES: self._incidents.dump()}
+        standing = self._incidents.dump_standing()
+        return self._reckoner.dump() | {BASELINES: self._incidents.dump(), INCIDENTS: standing}
 
     def _save(self) -> None:
         self._saver.submit(self._dump())

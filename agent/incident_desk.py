@@ -6,14 +6,18 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from agent.diagnose import diagnosis, rack_diagnosis
 from agent.diagnose.diagnosis import Memory, baselines_of, diagnosed, with_baselines
+from agent.diagnose.kept import recalled as kept_node
 from agent.diagnose.limiter import Limits, looked
 from agent.diagnose.rack_diagnosis import RackMemory, rack_diagnosed, told_by_members
+from agent.diagnose.rack_kept import recalled as kept_rack
 from agent.diagnose.rack_signs import rack_signs_of
 from agent.diagnose.signs import signs_of
 from agent.measure.incident import Severity, recording_at
 from agent.measure.incident_cost import Pricing
 from agent.measure.site import NO_SITE
+from agent.wire.incident_codec import of_plain, to_plain
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -28,6 +32,8 @@ log = logging.getLogger("rackwatt.incidents")
 
 LEAST_SPACING_SECONDS = 0.9
 """Engines are read once a second: looking more often finds nothing."""
+MOST_KEPT = 50
+"""So many incidents survive a restart, those that stand before all others."""
 Place = tuple[str, str, str]
 """Scope, kind and cause."""
 LEVELS = {
@@ -60,6 +66,10 @@ class IncidentDesk:
         self._rack_memory = RackMemory()
         self._rack_counts = Counts()
         self._looked_seconds = float("-inf")
+        self.changed = False
+        """An incident began, ended or is another since the last dump: that is worth keeping at once."""
+        self._kept: dict[str, Any] = {"node": {}, "rack": {}}
+        """What was loaded, until it is taken up."""
 
     def price(self, pricing: Pricing) -> None:
         """Tell costs at these prices from now on."""
@@ -74,7 +84,7 @@ class IncidentDesk:
             self._memory = diagnosed(before, signs)
             if self._recorder is not None:
                 self._recorder.take(before, signs, self._pricing.priced(self._memory.incidents))
-            self._counts.take(self._memory.incidents, snapshot.at.unix_seconds)
+            self.changed |= self._counts.take(self._memory.incidents, snapshot.at.unix_seconds)
             baselines = {name: watch.gap.baseline for name, watch in self._memory.watches.items()}
             self._limits = looked(self._limits, snapshot, baselines)
         incidents = self._pricing.priced(self._memory.incidents)
@@ -89,7 +99,7 @@ class IncidentDesk:
         """Return the rack with what its members told, and what only a rack can see."""
         signs = rack_signs_of(rack)
         self._rack_memory = memory = rack_diagnosed(self._rack_memory, signs, told_by_members(rack))
-        self._rack_counts.take(memory.incidents, rack.at.unix_seconds)
+        self.changed |= self._rack_counts.take(memory.incidents, rack.at.unix_seconds)
         priced = self._rack_pricing.priced(memory.incidents)
         if self._recorder is not None:
             self._recorder.take_rack(signs, tuple(each for each in priced if each.id in memory.own))
@@ -115,6 +125,29 @@ class IncidentDesk:
         """Take what `dump` gave. Raises ValueError, TypeError or KeyError when it is something else."""
         self._memory = with_baselines(self._memory, kept)
 
+    def dump_standing(self) -> dict[str, Any]:
+        """Return the incidents, those that stand and the newest of the others, and how they go on."""
+        self.changed = False
+        memory, of_rack = self._memory, self._rack_memory
+        node = memory.incidents if memory.resumed is None else memory.resumed.incidents
+        rack = of_rack.own_incidents if of_rack.resumed is None else of_rack.resumed.incidents
+        told = (*self._pricing.priced(node), *rack)
+        newest = sorted(told, key=lambda each: (each.ended is not None, -each.started))[:MOST_KEPT]
+        return {
+            "incidents": [to_plain(each) for each in newest],
+            "node": diagnosis.standing_of(memory) if memory.resumed is None else self._kept["node"],
+            "rack": rack_diagnosis.standing_of(of_rack) if of_rack.resumed is None else self._kept["rack"],
+        }
+
+    def load_standing(self, kept: Any) -> None:
+        """Take what `dump_standing` gave, all or nothing. Raises as `load` does."""
+        told = tuple(of_plain(each) for each in kept["incidents"])
+        node, rack = (tuple(each for each in told if each.scope == scope) for scope in ("node", "rack"))
+        resumed, of_rack = kept_node(kept["node"], node), kept_rack(kept["rack"], rack)
+        self._kept = kept
+        self._memory = replace(self._memory, resumed=resumed)
+        self._rack_memory = replace(self._rack_memory, resumed=of_rack)
+
 
 class Counts:
     """How many incidents there were and what they lost, since the daemon started; each is logged once.
@@ -134,17 +167,18 @@ class Counts:
         self._owed: dict[Place, float] = {}
         """Lost tokens that were booked too much."""
 
-    def take(self, incidents: tuple[Incident, ...], unix_seconds: float) -> None:
-        """Count what is new, and what is lost since."""
+    def take(self, incidents: tuple[Incident, ...], unix_seconds: float) -> bool:
+        """Count what is new, and what is lost since; return whether one began, ended or is another."""
+        changed = False
         self._began = unix_seconds if self._began is None else self._began
         totals = dict(self.totals)
         for incident in incidents:
             before = self._known.get(incident.id)
             if before == incident:
                 continue
-            _tell(before, incident)
             place = (incident.scope, str(incident.kind), str(incident.cause))
             old = before is None and incident.detected < self._began
+            changed |= _tell(before, incident, old=old)
             new = not old and (incident.id, place) not in self._counted
             self._counted.add((incident.id, place))
             number, lost = totals.get(place, (0.0, 0.0))
@@ -153,6 +187,7 @@ class Counts:
         self.totals = totals
         self._known = {incident.id: incident for incident in incidents}
         self._counted = {each for each in self._counted if each[0] in self._known}
+        return changed
 
     def _more(self, place: Place, lost: float) -> float:
         """Return by how much a counter grows: by nothing while it has been told too much."""
@@ -161,13 +196,19 @@ class Counts:
         return max(0.0, more)
 
 
-def _tell(before: Incident | None, now: Incident) -> None:
-    """Log an incident when it begins, when it turns out to be another one, and when it ends."""
+def _tell(before: Incident | None, now: Incident, *, old: bool) -> bool:
+    """Log an incident when it begins, when it turns out to be another one, and when it ends.
+
+    Of an `old` one, which an earlier run told, only that it goes on. Returns whether it is worth keeping.
+    """
     facts = {"incident": now.id, "kind": now.kind, "cause": now.cause, "scope": now.scope}
     if now.ended is not None:
-        if before is None or before.ended is None:
-            log.info("incident over: %s", now.summary, extra={**facts, "lost_tokens": round(now.lost_tokens)})
-        return
-    if before is None or (before.kind, before.cause) != (now.kind, now.cause):
-        text = "incident: %s" if before is None else "incident is another: %s"
-        log.log(LEVELS[now.severity], text, now.summary, extra=facts)
+        if old or (before is not None and before.ended is not None):
+            return False
+        log.info("incident over: %s", now.summary, extra={**facts, "lost_tokens": round(now.lost_tokens)})
+        return True
+    if before is not None and (before.kind, before.cause) == (now.kind, now.cause):
+        return False
+    text = "incident is another: %s" if before is not None else "incident: %s"
+    log.log(LEVELS[now.severity], "incident goes on: %s" if old else text, now.summary, extra=facts)
+    return not old

@@ -2,15 +2,21 @@
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from fakes.dcgm.host_engine import Gpu, HostEngine
 from fakes.page_server import Answer, PageServer
+from fakes.power_tree import PowerTree
 
+from agent.collectors import hwmon
 from agent.config import parse
-from agent.doctor import examine
+from agent.doctor import boundaries, examine, expected_gpus
 from agent.measure.finding import Level
+from agent.measure.gpu import GpuState
+from agent.measure.snapshot import BoundaryFigures, GpuFigures
 
 BINDINGS = str(Path(__file__).parent / "fakes" / "dcgm" / "bindings")
 A = "GPU-00000000-0000-0000-0000-0000000000d1"
@@ -62,3 +68,68 @@ async def test_a_source_that_fills_something_is_said_to_fill_it(engine):
 
 async def test_of_a_source_that_failed_nothing_is_said_here(engine):
     assert await of_sources(engine, "nothing 1\n") == []
+
+
+def gpus(*states):
+    return [
+        GpuFigures(n, f"GPU-{n}", state, None, {}, None, None, "unknown") for n, state in enumerate(states)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "states", "found"),
+    [
+        (None, (), []),
+        (None, ("ok", "ok"), [(Level.NOTE, "node: {gpus: 2}")]),
+        (4, ("ok", "ok", "ok"), [(Level.PROBLEM, "only 3 of 4 GPUs answer")]),
+        (2, ("ok", "lost"), [(Level.PROBLEM, "only 1 of 2 GPUs answer")]),
+        (2, ("ok", "ok"), [(Level.OK, "all 2 GPUs answer")]),
+        (2, ("ok", "ok", "ok"), [(Level.NOTE, "3 GPUs are here, and node.gpus says 2")]),
+        (4, (), [(Level.PROBLEM, "only 0 of 4 GPUs answer")]),
+    ],
+)
+def test_gpus_are_counted_and_compared_with_what_should_be_there(wanted, states, found):
+    told = list(expected_gpus(wanted, gpus(*(GpuState(state) for state in states))))
+
+    assert [each.level for each in told] == [level for level, _ in found]
+    assert all(text in f"{each.text} {each.remedy}" for each, (_, text) in zip(told, found, strict=True))
+
+
+def seen_with(*at):
+    """A node with a GPU whose power is told at these boundaries."""
+    told = tuple(BoundaryFigures(boundary, source, 100.0, None) for boundary, source in at)
+    return SimpleNamespace(gpus=gpus(GpuState.OK), boundaries=told)
+
+
+BMC = "{redfish: {targets: [{url: 'https://bmc'%s}]}}"
+
+
+@pytest.mark.parametrize(
+    ("collectors", "at", "level", "text"),
+    [
+        ("{}", [("gpu", "nvml")], Level.NOTE, "gpu (nvml); nothing here measures the whole node"),
+        ("{}", [("module", "nvml"), ("gpu", "nvml")], Level.NOTE, "at: gpu (nvml), module (nvml); nothing"),
+        ("{}", [("node", "hwmon"), ("gpu", "nvml")], Level.OK, "at: gpu (nvml), node (hwmon)"),
+        (BMC % "", [("gpu", "nvml")], Level.OK, "at: gpu (nvml), node (redfish)"),
+        (BMC % ", boundary: none", [("gpu", "nvml")], Level.NOTE, "nothing here measures the whole node"),
+        (BMC % ", node: tray-7", [("gpu", "nvml")], Level.NOTE, "nothing here measures the whole node"),
+    ],
+)
+def test_boundaries_that_are_measured_are_told_and_a_node_without_a_meter_is_noted(
+    collectors, at, level, text
+):
+    settings = parse(f"collectors: {collectors}", "rackwatt.yaml")
+    (finding,) = boundaries(settings, seen_with(*at))
+
+    assert finding.level is level
+    assert text in finding.text
+
+
+async def test_meters_that_nobody_reads_are_noted(tmp_path, monkeypatch):
+    PowerTree(tmp_path).acpi(0, "Module Power Socket 0", 480.0)
+    monkeypatch.setattr(hwmon, "Settings", partial(hwmon.Settings, root=str(tmp_path)))
+    found = await examine(parse("collectors: {}", "rackwatt.yaml"))
+
+    assert [each.text for each in found if each.subject == "hwmon"] == [
+        "nobody reads the kernel's meters: module 0"
+    ]

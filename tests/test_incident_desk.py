@@ -2,17 +2,20 @@
 
 import json
 import logging
+import time
 from dataclasses import replace
 
 import pytest
 from fakes.agent import RunningAgent
 from fakes.engines.timeline import constant
 from fakes.engines.truth import TruthEngine
-from fakes.incidents import engine_down, power_capped
+from fakes.incidents import engine_down, not_reporting, power_capped
+from fakes.processes import http_get
 
 from agent.incident_desk import Counts, IncidentDesk
 from agent.measure.incident import Cause
 from agent.store import Store
+from agent.wire.incident_codec import to_plain
 
 DROP = ("node", "drop", "power_cap")
 KEPT = {
@@ -101,6 +104,40 @@ def test_one_that_was_told_before_this_run_is_not_counted_again_and_only_what_it
     assert counts.totals == {DROP: (0.0, 70.0)}
 
 
+def test_one_that_an_earlier_run_told_is_logged_once_as_going_on_and_one_that_is_over_not_at_all(caplog):
+    caplog.set_level(logging.INFO, "rackwatt.incidents")
+    stands, over = power_capped(), engine_down()
+    Counts().take((stands, over), BEGAN + 3_600.0)
+
+    assert [each.getMessage().partition(":")[0] for each in caplog.records] == ["incident goes on"]
+
+
+def desk_of(kept):
+    desk = IncidentDesk()
+    desk.load_standing(json.loads(json.dumps(kept)))
+    return desk
+
+
+STANDING = {
+    "incidents": [to_plain(power_capped()), to_plain(engine_down()), to_plain(not_reporting())],
+    "node": {"gaps": {}, "crowds": {}},
+    "rack": {"places": {"tray-07": [1_800_000_528.0, None, None, None, None]}, "away": {}, "lost": {}},
+}
+
+
+def test_what_stands_is_dumped_as_it_was_loaded_while_nothing_was_looked_at_yet():
+    dumped = desk_of(STANDING).dump_standing()
+
+    assert dumped["rack"] == STANDING["rack"]
+    assert {each["id"] for each in dumped["incidents"]} == {each["id"] for each in STANDING["incidents"]}
+
+
+@pytest.mark.parametrize("told", [None, 7, {}, STANDING | {"incidents": [{}]}, STANDING | {"rack": {}}])
+def test_incidents_of_an_earlier_run_that_are_something_else_are_refused(told):
+    with pytest.raises((ValueError, TypeError, KeyError)):
+        IncidentDesk().load_standing(told)
+
+
 def test_what_is_usual_is_dumped_as_it_was_loaded_and_is_json():
     desk = IncidentDesk()
     desk.load(KEPT)
@@ -158,6 +195,39 @@ def test_what_is_usual_survives_restarts_of_the_daemon(agent):
     agent.program.stop()
 
     assert kept(agent)["baselines"]["llama"] == KEPT["llama"]
+
+
+def wait_for(holds, seconds=20.0):
+    ends = time.monotonic() + seconds
+    while (found := holds()) is None:
+        assert time.monotonic() < ends
+        time.sleep(0.1)
+    return found
+
+
+def told_by(agent):
+    _, body = http_get(f"{agent.url}/api/v1/incidents")
+    return json.loads(body)["incidents"]
+
+
+def test_an_incident_in_which_the_daemon_is_killed_goes_on_and_is_not_opened_twice(tmp_path):
+    """kill -9 while an engine is gone: the same id and beginning, and its loss grows on."""
+    with TruthEngine(output=constant(500)) as engine:
+        fast = {"interval": "200ms", "timeout": "1s"}
+        settings = {"collectors": {"engines": {**fast, "targets": [{"url": f"{engine.url}/metrics"}]}}}
+        with RunningAgent(tmp_path, settings) as agent:
+            time.sleep(11.0)
+            engine.stop()
+            before = wait_for(lambda: next(iter(told_by(agent)), None))
+            time.sleep(0.5)
+            agent.program.kill()
+            agent.start()
+            (now,) = wait_for(lambda: told_by(agent) or None)
+            assert (now["id"], now["started"], now["ended"]) == (before["id"], before["started"], None)
+            assert now["cause"] == "engine_down"
+
+            wait_for(lambda: told_by(agent)[0]["lost_tokens"] > before["lost_tokens"] + 200 or None)
+            assert "incident goes on" in agent.log_text()
 
 
 def test_baselines_that_are_not_understood_are_learned_anew_and_cost_no_totals(agent):

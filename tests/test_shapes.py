@@ -100,6 +100,8 @@ def test_each_boundary_has_one_source_and_what_cannot_be_measured_is_absent(seen
     for name in ("rackwatt_power_watts", "rackwatt_energy_joules_total"):
         assert set(seen.rows(name, "boundary", "source", point=point)) == boundaries
     assert {(inner, outer) for inner, outer, _ in seen[point]["rests"]} == set(pairwise(seen.sources))
+    assert seen.rows("rackwatt_node_gpus_expected", point=point) == {(): seen.shape.gpus}
+    assert seen.rows("rackwatt_node_gpus_reporting", point=point) == {(): seen.shape.gpus}
     assert ('boundary="module"' in seen[point]["page"]) is (seen.name == "gb300")
 
 
@@ -335,6 +337,7 @@ DOCTOR = {
         "ok       GPUs 0 to 3: NVLink links: 18 active, the slowest at 53\\.1 GB/s",
         "ok       GPUs 0 to 3: C2C links: 10 active, the slowest at 44\\.7 GB/s",
         "ok       redfish/bmc: .*boundary node: 3064 W by environment",
+        "ok       boundaries: power is measured at: gpu \\(nvml\\), module \\(nvml\\), node \\(redfish\\)$",
     ),
     "b200": (
         "ok       hwmon: meters: dram 0, dram 1, package 0, package 1",
@@ -348,12 +351,14 @@ DOCTOR = {
         "ok       hwmon: meters: dram 0, dram 1, node 0, package 0, package 1",
         "ok       GPUs 0 to 3: tells no place in a rack",
         "ok       GPUs 0 to 3: NVLink links: 12 inactive$",
+        "ok       boundaries: power is measured at: gpu \\(nvml\\), node \\(hwmon\\)$",
     ),
     "geforce": (
         "problem  hwmon: denied: RAPL counters are readable by root only",
         "         -> give this user the right to read /sys/class/powercap/\\*/energy_uj",
         "ok       GPU 0: NVIDIA GeForce RTX 4090, .*; power: gpu 143 W/143 W$",
         "ok       GPU 0: not offered by this GPU or driver .*nvmlGpmMetricsGet",
+        "note     boundaries: power is measured at: gpu \\(nvml\\); nothing here measures the whole node",
     ),
     "uncounted": ("ok       GPU 0: not offered by this GPU or driver .*nvmlDeviceGetTotalEnergyConsumption",),
 }
@@ -363,6 +368,7 @@ def test_the_doctor_says_what_the_machine_has_and_finds_only_what_is_wrong(seen)
     lines = [line for line in DOCTOR[seen.name] if not re.search(f"^{line}", seen["doctor"], re.MULTILINE)]
 
     assert lines == [], seen["doctor"]
+    assert f"ok       node.gpus: all {seen.shape.gpus} GPUs answer\n" in seen["doctor"]
     assert re.findall(r"^problem  (\w+)", seen["doctor"], re.MULTILINE) == ["hwmon"] * (
         seen.name == "geforce"
     )

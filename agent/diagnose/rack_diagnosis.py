@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from agent.diagnose import absence
+from agent.diagnose import absence, rack_kept
+from agent.diagnose.place import Place
 from agent.diagnose.rack_power import PowerBook, powered
 from agent.diagnose.stragglers import likes_of, suspected, wasting
 from agent.measure.incident import Cause, Evidence, Incident, Kind, Severity, recording_at
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from agent.diagnose.rack_signs import MemberSigns, RackSigns
     from agent.diagnose.stragglers import Like
     from agent.measure.rack_snapshot import RackSnapshot
+    from agent.measure.reading import Moment
 
 MISSING_SECONDS = 5.0
 BEHIND_SECONDS = 60.0
@@ -23,20 +25,8 @@ AHEAD_SECONDS = 30.0
 """One that was behind has caught up after this time."""
 KEPT_SECONDS = 86400.0
 MOST_KEPT = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """What is remembered of one member."""
-
-    missing_since: float | None = None
-    behind_since: float | None = None
-    ahead_since: float | None = None
-    reported: bool = False
-    wasteful_since: float | None = None
-    """Since when it takes more joules for its tokens than its like …"""
-    thrifty_since: float | None = None
-    """… and, after that, since when it does not."""
+AWAITED_SECONDS = 60.0
+"""What stood before a restart is over when nothing is seen of it for so long after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +39,14 @@ class RackMemory:
     """Those among them that no member told: nobody else records them."""
     power: PowerBook = PowerBook()
     absences: absence.Absences = absence.Absences()
+    at: Moment | None = None
+    """Of this moment."""
+    resumed: rack_kept.RackResumed | None = None
+    """What an earlier run knew, until the first moment."""
+    awaited: frozenset[str] = frozenset()
+    """Incidents of an earlier run …"""
+    awaited_until: float = float("-inf")
+    """… that stand until then, if nothing is seen of them."""
 
     @property
     def own_incidents(self) -> tuple[Incident, ...]:
@@ -58,6 +56,8 @@ class RackMemory:
 
 def rack_diagnosed(memory: RackMemory, rack: RackSigns, told: Iterable[Incident] = ()) -> RackMemory:
     """Take one moment more: what the members do not know, beside what they `told` of themselves."""
+    if memory.resumed is not None:
+        memory = _taken_up(memory.resumed, rack.at)
     now = rack.at.monotonic_seconds
     troubled = {each.node for each in rack.members if each.troubled}
     like = likes_of(rack)
@@ -69,15 +69,39 @@ def rack_diagnosed(memory: RackMemory, rack: RackSigns, told: Iterable[Incident]
         before = memory.places.get(member.node, Place())
         place = _seen(before, member, like.get(member.node), now)
         place = _weighed(place, before, well.get(member.node), now)
+        if now < memory.awaited_until and not member.up:  # after a restart nobody has been asked yet
+            place = replace(before, missing_since=place.missing_since)
         places[member.node] = place
         found = [*_own(rack, member, place, like.get(member.node), now)]
         if place.missing_since is not None and now - place.missing_since >= MISSING_SECONDS:
             found.append(_away(rack, member, place.missing_since, power, absences))
         for incident in found:
             own[incident.id] = _told(incident, known.get(incident.id), place)
-    incidents = _merged(memory.incidents, {each.id: each for each in told} | own, rack.at.unix_seconds)
+    awaited = memory.awaited if now < memory.awaited_until else frozenset[str]()
+    incidents = _merged(
+        memory.incidents, {each.id: each for each in told} | own, rack.at.unix_seconds, awaited
+    )
     mine = (memory.own | own.keys()) & {each.id for each in incidents}
-    return RackMemory(places, incidents, mine, power, absences)
+    return RackMemory(places, incidents, mine, power, absences, rack.at, None, awaited, memory.awaited_until)
+
+
+def _taken_up(resumed: rack_kept.RackResumed, at: Moment) -> RackMemory:
+    """Go on with what stood before a restart."""
+    places, power, absences = rack_kept.taken_up(resumed, at)
+    return RackMemory(
+        places=places,
+        incidents=resumed.incidents,
+        own=frozenset(each.id for each in resumed.incidents),
+        power=power,
+        absences=absences,
+        awaited=frozenset(each.id for each in resumed.incidents if each.ended is None),
+        awaited_until=at.monotonic_seconds + AWAITED_SECONDS,
+    )
+
+
+def standing_of(memory: RackMemory) -> dict[str, Any]:
+    """Return what is known of members, as plain values; incidents are told beside it."""
+    return rack_kept.places_of(memory.places, memory.power, memory.absences, memory.at)
 
 
 def _away(
@@ -117,9 +141,11 @@ def told_by_members(rack: RackSnapshot) -> Iterator[Incident]:
             yield replace(each, id=f"{rack.rack}/{each.id}", scope="rack", recording=place)
 
 
-def _merged(kept: tuple[Incident, ...], told: Mapping[str, Incident], now: float) -> tuple[Incident, ...]:
+def _merged(
+    kept: tuple[Incident, ...], told: Mapping[str, Incident], now: float, awaited: frozenset[str]
+) -> tuple[Incident, ...]:
     others = [
-        each if each.ended is not None else replace(each, ended=now)
+        each if each.ended is not None or each.id in awaited else replace(each, ended=now)
         for each in kept
         if each.id not in told and (each.ended is None or now - each.ended < KEPT_SECONDS)
     ]

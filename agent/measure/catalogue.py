@@ -46,6 +46,13 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     Metric("node_drained", _G, (), "1 while this node is taken out on purpose (/api/v1/drain)."),
     Metric(
+        "node_gpus_expected",
+        _G,
+        (),
+        "GPUs that should be in this node: as many as were ever seen, and at least what node.gpus says.",
+    ),
+    Metric("node_gpus_reporting", _G, (), "GPUs of this node that answer."),
+    Metric(
         "node_tokens_per_second",
         _G,
         ("kind",),
@@ -87,7 +94,8 @@ CATALOGUE: tuple[Metric, ...] = (
         "meter_up",
         _G,
         ("source", "part", "unit"),
-        "1 while a power meter beside the GPUs answers; 0 names the one that does not.",
+        "1 while a power meter beside the GPUs answers; 0 names the one that does not. The unit of one that "
+        "is read for a member of the rack begins with the name of its node.",
     ),
     Metric(
         "site_pue_ratio", _G, (), "Energy of the facility over that of its IT equipment, as it was stated."

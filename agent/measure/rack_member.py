@@ -96,6 +96,7 @@ class RackMember:
         """Whether its last document is young enough, and was then: `settle` looks at the time."""
         self.missed = False
         """Whether its last poll was lost."""
+        self.read_here_watts: float | None = None
         self.why = "was not asked yet"
         self.seen_seconds: float | None = None
         """When it last answered, on our clock."""
@@ -116,6 +117,12 @@ class RackMember:
         """Kinds of which it makes none, and since when it says so."""
         self._token_reach: list[Reach] = []
         self._energy_reach: list[Reach] = []
+
+    @property
+    def gpus_wanted(self) -> int:
+        """How many GPUs it should have: the most that it has shown, and those that it misses itself."""
+        told = self.totals
+        return self.most_gpus if told is None else max(self.most_gpus, len(told.gpus) + told.gpus_absent)
 
     @property
     def name(self) -> str:

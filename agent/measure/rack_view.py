@@ -159,6 +159,7 @@ def _member(
         ),
         power_watts=_watts_of(member) if totals is not None else {},
         power_sources={} if totals is None else _read_here(totals),
+        read_here_watts=member.read_here_watts,
         tokens_per_joule={} if totals is None or totals.spans_nodes or ratios is None else _ratios(ratios),
         gpus=() if place.same_as else _gpus(place),
         version=member.totals.version if member.totals is not None else "",
@@ -332,8 +333,8 @@ def _sources(places: Sequence[Place]) -> dict[str, str]:
 def _gpus_expected(plan: RackPlan, places: Sequence[Place]) -> int:
     """Return how many GPUs there should be: as configured, at least the most that each member has shown."""
     counted = [place for place in places if not place.same_as]
-    drained = sum(place.member.most_gpus for place in counted if place.drained is not None)
-    shown = sum(place.member.most_gpus for place in counted)
+    drained = sum(place.member.gpus_wanted for place in counted if place.drained is not None)
+    shown = sum(place.member.gpus_wanted for place in counted)
     return max(shown, plan.gpus_expected or 0) - drained
 
 

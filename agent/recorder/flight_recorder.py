@@ -142,7 +142,10 @@ class FlightRecorder:
         first, now = self._monotonic(incident.started), at.monotonic_seconds
         wait = self.settle_seconds
         self._open[incident.id] = opened = _Open(first, now + (wait or FIRST_AGAIN_SECONDS))
-        if not wait:
+        if self._ring.oldest is not None and self._ring.oldest > first:
+            # It stood before we were started: its beginning is in the file of that run, if anywhere.
+            opened.begins, opened.again_at = first, float("inf")
+        elif not wait:
             self._write(incident, opened)
 
     def _monotonic(self, unix_seconds: float) -> float:

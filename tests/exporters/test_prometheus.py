@@ -272,6 +272,28 @@ def test_new_values_of_a_histogram_are_written_as_prometheus_client_writes_them(
     assert body.partition(b"# HELP process_")[0] == fresh.partition(b"# HELP process_")[0]
 
 
+@pytest.mark.parametrize("accept", [TEXT, OPENMETRICS])
+def test_a_page_that_was_written_from_the_one_before_is_as_one_written_anew(renderer, snapshot, accept):
+    """What goes, comes, moves or changes: between any two of these."""
+    gpus, engines = snapshot.gpus, snapshot.engines
+    changes = [
+        {},
+        {"gpus": gpus[::-1]},
+        {"gpus": gpus[:-1]},
+        {"engines": ()},
+        {"engines": engines, "drained": "a new fan"},
+        {"gpus": (dataclasses.replace(gpus[0], energy_joules_total=1.5), *gpus[1:])},
+        {"services": (), "outcomes": ()},
+    ]
+    ways = [*changes, *reversed(changes)]
+    for sequence, change in enumerate(ways, 8):
+        later = dataclasses.replace(snapshot, sequence=sequence, **change)
+        body, _ = renderer.render(later, accept)
+        fresh, _ = build(Settings()).render(later, accept)
+
+        assert body.partition(b"# HELP process_")[0] == fresh.partition(b"# HELP process_")[0]
+
+
 def test_prometheus_client_reads_a_histogram(renderer, snapshot):
     body, _ = renderer.render(snapshot, OPENMETRICS)
     name = "rackwatt_model_queue_time_seconds"

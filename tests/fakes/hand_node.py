@@ -30,6 +30,8 @@ class HandNode:
     booted: float = BOOTED_SECONDS
     memory: Memory = field(default_factory=Memory)
     told: list[tuple[int, Incident]] = field(default_factory=list)
+    unseen: bool = False
+    """Nothing offers its deployment."""
     _made: float = 0.0
 
     def live(self, seconds: int, rate: float | None = None, **engine: Any) -> HandNode:
@@ -62,7 +64,8 @@ class HandNode:
             waiting=0.0,
         )
         unit = UnitSigns("m", "llama", (replace(usual, **self.engine),), self.gpus)
-        return NodeSigns(at, "node-a", drained=False, units=(unit,), gpus=self.gpus)
+        units = () if self.unseen else (unit,)
+        return NodeSigns(at, "node-a", drained=False, units=units, gpus=self.gpus)
 
     @property
     def incidents(self) -> tuple[Incident, ...]:

@@ -1,0 +1,130 @@
+"""A daemon that ends in an incident opens it no second time: its beginning, cause and loss go on."""
+
+import json
+
+import pytest
+from fakes.hand_node import HandNode
+from fakes.rack_moments import away, member, rack
+
+from agent.diagnose import diagnosis, kept, rack_diagnosis, rack_kept
+from agent.diagnose.diagnosis import Memory, baselines_of, with_baselines
+from agent.diagnose.rack_diagnosis import RackMemory, rack_diagnosed
+from agent.diagnose.rack_signs import rack_signs_of
+
+CAPPED = {"clock_hertz": 1.4e9, "throttle": frozenset({"sw_power_cap"})}
+
+
+def restarted(node, pause_seconds=5):
+    """The same node to a daemon that begins anew, on a machine whose monotonic clock begins anew as well."""
+    told = json.loads(json.dumps([diagnosis.standing_of(node.memory), baselines_of(node.memory)]))
+    resumed = kept.recalled(told[0], node.incidents)
+    memory = with_baselines(Memory(resumed=resumed), told[1])
+    booted = 50.0 - node.second
+    return HandNode(node.rate, node.gpus, node.engine, node.second + pause_seconds, booted, memory)
+
+
+@pytest.fixture
+def capped():
+    return HandNode().live(120).gpu(**CAPPED).live(60, rate=700.0)
+
+
+def test_a_drop_goes_on_as_the_same_one_with_its_cause(capped):
+    (before,) = capped.incidents
+    after = restarted(capped).live(40)
+
+    (incident,) = after.incidents
+    assert (incident.id, incident.started, incident.detected) == (before.id, before.started, before.detected)
+    assert (incident.cause, incident.ended, incident.gpu) == (before.cause, None, before.gpu)
+    assert [each.text for each in incident.evidence[1:]] == [each.text for each in before.evidence[1:]]
+    assert incident.summary == before.summary
+
+
+def test_its_loss_grows_on_and_not_by_what_was_not_seen(capped):
+    (before,) = capped.incidents
+    (incident,) = restarted(capped, pause_seconds=600).live(42).incidents
+
+    assert incident.lost_tokens == pytest.approx(before.lost_tokens + 300.0 * 40, rel=0.03)
+    assert incident.lost_gpu_seconds > before.lost_gpu_seconds
+    assert incident.lost_joules is not None
+
+
+def test_it_ends_when_nothing_is_missing_any_more(capped):
+    (incident,) = restarted(capped).live(10).live(20, rate=1000.0).incidents
+
+    assert incident.ended == pytest.approx(incident.started + 60 + 5 + 10, abs=4)
+
+
+def test_it_is_over_if_it_ended_while_nobody_looked(capped):
+    (incident,) = restarted(capped).live(30, rate=1000.0).incidents
+
+    assert incident.ended is not None
+
+
+def test_an_engine_that_is_gone_stays_down_though_nothing_was_seen_of_it_since():
+    down = HandNode(gpus=()).live(120).live(40, rate=0.0, up=False, gone=True, output=None, running=None)
+    (before,) = down.incidents
+    (incident,) = restarted(down).live(60).incidents
+
+    assert (incident.id, incident.cause, incident.severity) == (before.id, "engine_down", "critical")
+    assert incident.ended is None
+    assert incident.lost_tokens > before.lost_tokens + 50_000
+
+
+def test_what_nothing_is_seen_of_for_a_minute_is_over(capped):
+    after = restarted(capped)
+    after.unseen = True
+
+    assert after.live(55).incidents[0].ended is None
+    assert after.live(10).incidents[0].ended is not None
+
+
+def test_a_gap_of_telemetry_goes_on():
+    blind = HandNode().live(120).live(30, up=False, output=None, running=None)
+    (before,) = blind.incidents
+    (incident,) = restarted(blind).live(20).incidents
+
+    assert (incident.id, incident.kind, incident.ended) == (before.id, "gap", None)
+
+
+@pytest.mark.parametrize("told", [None, {}, {"gaps": 7, "crowds": {}}, {"gaps": {"m": {}}, "crowds": {}}])
+def test_what_is_something_else_is_refused(told, capped):
+    with pytest.raises((TypeError, KeyError, ValueError)):
+        kept.recalled(told, capped.incidents)
+
+
+FOUR = tuple(member(number) for number in range(4))
+SLOW = (*FOUR[:3], member(3, 900.0))
+
+
+def judged(memory, first, last, *members, watts=None):
+    for second in range(first, last):
+        power = {} if watts is None else {"rack": watts}
+        memory = rack_diagnosed(memory, rack_signs_of(rack(second, *members, power_watts=power)))
+    return memory
+
+
+def resumed(memory):
+    told = json.loads(json.dumps(rack_diagnosis.standing_of(memory)))
+    return RackMemory(resumed=rack_kept.recalled(told, memory.own_incidents))
+
+
+@pytest.mark.parametrize("members", [SLOW, (*FOUR[:3], away(3))], ids=["straggler", "gap"])
+def test_what_only_a_rack_sees_goes_on(members):
+    memory = judged(judged(RackMemory(), 0, 10, *FOUR), 10, 100, *members)
+    (before,) = memory.incidents
+    nobody = tuple(away(number) for number in range(4))
+    after = judged(judged(resumed(memory), 103, 105, *nobody), 105, 200, *members)
+
+    (incident,) = after.incidents
+    assert (incident.id, incident.ended, incident.detected) == (before.id, None, before.detected)
+
+
+def test_a_node_that_is_down_stays_down_and_costs_more():
+    told = [member(number, power_watts={"node": 7000.0}) for number in range(4)]
+    memory = judged(RackMemory(), 0, 40, *told, watts=29_000.0)
+    memory = judged(memory, 40, 80, *told[:3], away(3), watts=22_000.0)
+    (before,) = memory.incidents
+    (incident,) = judged(resumed(memory), 90, 130, *told[:3], away(3), watts=22_000.0).incidents
+
+    assert (incident.id, incident.cause, incident.severity) == (before.id, "node_down", "critical")
+    assert incident.lost_tokens == pytest.approx(before.lost_tokens + 40_000.0, rel=0.05)
