@@ -35,7 +35,8 @@ NO_GPUS = ("engines", "host", "peers", "redfish", "twin")
 HWMON, REDFISH = "hwmon", "redfish"
 NO_NODE_METER = (
     "name its BMC: collectors: {redfish: {targets: [{url: https://bmc, boundary: node}]}}, on the rack's "
-    "daemon if the node cannot reach it; or an ACPI meter of the whole: hwmon.node_meter (docs/power_meters.md)"
+    "daemon if the node cannot reach it; or an ACPI meter of the whole: hwmon.node_meter "
+    "(docs/power_meters.md)"
 )
 CLOCK_PROBE_SECONDS = 0.5
 CLOCK_DRIFT_RATIO = 0.01
