@@ -37,6 +37,16 @@ class NodeSettings:
         "Whom to believe of a GPU that several collectors tell of, the first before the others: its power "
         "and counters are of one collector, what that one lacks is filled from the next.",
     )
+    gpus: int | None = setting(
+        None,
+        "GPUs that this node should have. Without it a GPU is missed only after it was once seen here: one "
+        "that fell off the bus before is not.",
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse a node of less than no GPUs."""
+        if self.gpus is not None and self.gpus < 0:
+            raise ValueError("gpus: must be at least 0")
 
 
 @dataclass(frozen=True, slots=True)

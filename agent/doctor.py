@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent import plugins
 from agent.measure.finding import Finding, Level
+from agent.measure.gpu import GpuState
 from agent.measure.gpu_sources import DEFAULT
 from agent.measure.node import NodeReckoner
 from agent.measure.reading import Moment, SourceError
@@ -49,6 +50,7 @@ async def examine(settings: Config) -> list[Finding]:
             text = f"did not end within {EXAMINE_SECONDS:g} s: something it asks hangs"
             remedy = "look for tasks in state D (ps -eo pid,stat,wchan:30,comm) and Xid lines in dmesg"
             findings.append(Finding(Level.PROBLEM, name, text, remedy))
+    findings.extend(expected_gpus(settings.general.node.gpus, seen.gpus))
     findings.extend(shared_gpus(seen.gpus, tellers))
     if "engines" not in settings.collectors:
         remedy = "collectors: {engines: {}} finds those of this node; or name them under its targets"
@@ -66,6 +68,28 @@ def _examined(settings: Config) -> Iterator[tuple[str, Callable[..., Awaitable[S
             examine_plugin = getattr(plugins.load(room, name), "examine", None)
             if examine_plugin is not None:
                 yield name, examine_plugin, plugin_settings
+
+
+def expected_gpus(wanted: int | None, gpus: Sequence[GpuFigures]) -> Iterator[Finding]:
+    """Compare the GPUs that are seen with those that should be there."""
+    seen = sum(gpu.state is GpuState.OK for gpu in gpus)
+    if wanted is None and not gpus:
+        return
+    if wanted is None:
+        text = f"{seen} answer; one that fell off the bus before rackwatt ever saw it would not be missed"
+        yield Finding(
+            Level.NOTE, "node.gpus", text, f"say how many there should be: node: {{gpus: {len(gpus)}}}"
+        )
+    elif seen < wanted:
+        remedy = (
+            "compare lspci with nvidia-smi -L, look for NVRM in the kernel log; drain the node, then reset"
+        )
+        yield Finding(Level.PROBLEM, "node.gpus", f"only {seen} of {wanted} GPUs answer", remedy)
+    elif len(gpus) > wanted:
+        text = f"{len(gpus)} GPUs are here, and node.gpus says {wanted}"
+        yield Finding(Level.NOTE, "node.gpus", text, f"set node.gpus to {len(gpus)}")
+    else:
+        yield Finding(Level.OK, "node.gpus", f"all {wanted} GPUs answer")
 
 
 def shared_gpus(gpus: Sequence[GpuFigures], tellers: Collection[str]) -> Iterator[Finding]:

@@ -146,7 +146,7 @@ def events(port: int) -> Iterator[tuple[float, bytes]]:
             *whole, rest = bytes(waiting).split(b"\n\n")
             waiting = bytearray(rest)
             for event in whole:
-                if b"event: rack" in event:
+                if event.startswith((b"event: rack", b"event: figures")):
                     yield here, event
 
 

@@ -8,6 +8,7 @@ import pytest
 from agent import binding, config
 from agent.measure.engine import Latency
 from agent.measure.site import Stated
+from agent.reckoners import plan_of
 
 
 def refusal(text):
@@ -155,6 +156,14 @@ def test_a_machine_without_time_zones_has_those_of_a_package_and_without_it_says
 
     assert ran.returncode == code, ran.stdout + ran.stderr
     assert said in ran.stdout
+
+
+def test_a_feed_of_emissions_is_known_to_be_configured_before_it_has_told_anything():
+    """Energy that it never rated is missing in the total; without a feed nothing is."""
+    fed = "site: {pue: 1.1}\ncollectors: {carbon: {file: /x}}\n"
+
+    assert plan_of(config.parse(fed, "x")).feed
+    assert not plan_of(config.parse("site: {pue: 1.1}\n", "x")).feed
 
 
 SITE_ERRORS = [
@@ -312,6 +321,7 @@ def test_members_switch_the_collector_peers_on():
         ),
         ("rack: {record: azure}", "f:1: rack: record: no 'azure'; there is: azure-gb300-llama2-70b"),
         ("rack: {expected: {nodes: 0}}", "f:1: rack.expected: nodes: must be at least 1"),
+        ("node: {gpus: -1}", "f:1: node: gpus: must be at least 0"),
         ("rack: {members_from: {}}", "rack.members_from: needs file_sd or http_sd"),
         ("collectors: {peers: {}}", "f:1: collectors.peers: there are no members; name them in rack.members"),
         (

@@ -9,8 +9,10 @@ from fakes.dcgm.host_engine import Gpu, HostEngine
 from fakes.page_server import Answer, PageServer
 
 from agent.config import parse
-from agent.doctor import examine
+from agent.doctor import examine, expected_gpus
 from agent.measure.finding import Level
+from agent.measure.gpu import GpuState
+from agent.measure.snapshot import GpuFigures
 
 BINDINGS = str(Path(__file__).parent / "fakes" / "dcgm" / "bindings")
 A = "GPU-00000000-0000-0000-0000-0000000000d1"
@@ -62,3 +64,28 @@ async def test_a_source_that_fills_something_is_said_to_fill_it(engine):
 
 async def test_of_a_source_that_failed_nothing_is_said_here(engine):
     assert await of_sources(engine, "nothing 1\n") == []
+
+
+def gpus(*states):
+    return [
+        GpuFigures(n, f"GPU-{n}", state, None, {}, None, None, "unknown") for n, state in enumerate(states)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "states", "found"),
+    [
+        (None, (), []),
+        (None, ("ok", "ok"), [(Level.NOTE, "node: {gpus: 2}")]),
+        (4, ("ok", "ok", "ok"), [(Level.PROBLEM, "only 3 of 4 GPUs answer")]),
+        (2, ("ok", "lost"), [(Level.PROBLEM, "only 1 of 2 GPUs answer")]),
+        (2, ("ok", "ok"), [(Level.OK, "all 2 GPUs answer")]),
+        (2, ("ok", "ok", "ok"), [(Level.NOTE, "3 GPUs are here, and node.gpus says 2")]),
+        (4, (), [(Level.PROBLEM, "only 0 of 4 GPUs answer")]),
+    ],
+)
+def test_gpus_are_counted_and_compared_with_what_should_be_there(wanted, states, found):
+    told = list(expected_gpus(wanted, gpus(*(GpuState(state) for state in states))))
+
+    assert [each.level for each in told] == [level for level, _ in found]
+    assert all(text in f"{each.text} {each.remedy}" for each, (_, text) in zip(told, found, strict=True))

@@ -100,6 +100,8 @@ def test_each_boundary_has_one_source_and_what_cannot_be_measured_is_absent(seen
     for name in ("rackwatt_power_watts", "rackwatt_energy_joules_total"):
         assert set(seen.rows(name, "boundary", "source", point=point)) == boundaries
     assert {(inner, outer) for inner, outer, _ in seen[point]["rests"]} == set(pairwise(seen.sources))
+    assert seen.rows("rackwatt_node_gpus_expected", point=point) == {(): seen.shape.gpus}
+    assert seen.rows("rackwatt_node_gpus_reporting", point=point) == {(): seen.shape.gpus}
     assert ('boundary="module"' in seen[point]["page"]) is (seen.name == "gb300")
 
 
@@ -363,6 +365,7 @@ def test_the_doctor_says_what_the_machine_has_and_finds_only_what_is_wrong(seen)
     lines = [line for line in DOCTOR[seen.name] if not re.search(f"^{line}", seen["doctor"], re.MULTILINE)]
 
     assert lines == [], seen["doctor"]
+    assert f"ok       node.gpus: all {seen.shape.gpus} GPUs answer\n" in seen["doctor"]
     assert re.findall(r"^problem  (\w+)", seen["doctor"], re.MULTILINE) == ["hwmon"] * (
         seen.name == "geforce"
     )

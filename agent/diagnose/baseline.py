@@ -47,6 +47,8 @@ class Level:
     """For how long it was seen."""
     place: float
     """Logarithm of the requests in flight at that, on average."""
+    mix: float | None = None
+    """Computed prompt tokens for each output token at that: longer prompts leave less for output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,19 @@ def expected(baseline: Baseline, in_flight: float) -> float | None:
     return float(low ** (1.0 - share) * high**share)
 
 
-def learned(baseline: Baseline, in_flight: float, rate: float, seconds: float) -> Baseline:
+def mix_at(baseline: Baseline, in_flight: float) -> float | None:
+    """Return the prompts that were usual when it was learned what it gives at about this load."""
+    levels = baseline.levels.values() if baseline.top is None else (*baseline.levels.values(), baseline.top)
+    place = place_of(in_flight)
+    told = [
+        (abs(each.place - place), each.mix) for each in levels if each.mix and each.seconds >= LEAST_SECONDS
+    ]
+    return min(told, default=(0.0, None))[1]
+
+
+def learned(
+    baseline: Baseline, in_flight: float, rate: float, seconds: float, mix: float | None = None
+) -> Baseline:
     """Return what is known after one more healthy sample that stands for so many seconds."""
     if in_flight < 1.0 or rate <= 0.0:
         return baseline
@@ -121,26 +135,25 @@ def learned(baseline: Baseline, in_flight: float, rate: float, seconds: float) -
     place, total = place_of(in_flight), min(baseline.seconds + seconds, MEMORY_SECONDS)
     levels = {
         **baseline.levels,
-        round(place): _moved(baseline.levels.get(round(place)), rate, seconds, place),
+        round(place): _moved(baseline.levels.get(round(place)), Level(rate, seconds, place, mix)),
     }
-    top = _topped(baseline.top, rate, seconds, place, baseline.noise)
+    top = _topped(baseline.top, Level(rate, seconds, place, mix), baseline.noise)
     baseline = replace(baseline, levels=levels, seconds=total, top=top)
     return with_noise(baseline, abs(rate / foretold - 1.0), seconds) if foretold else baseline
 
 
-def _topped(top: Level | None, rate: float, seconds: float, place: float, noise: float) -> Level:
+def _topped(top: Level | None, now: Level, noise: float) -> Level:
     """Return the most that is given: it rises soon, and falls slowly while as much load gives less.
 
     What noise does is no rise: to follow it faster up than down would find the best seconds, not the usual.
     """
-    if top is None or (rate > TOP_RATIO * top.rate and abs(place - top.place) >= 1.0):
-        return Level(rate, seconds, place)
-    if rate <= top.rate and place < top.place - SAME_PLACE:
+    if top is None or (now.rate > TOP_RATIO * top.rate and abs(now.place - top.place) >= 1.0):
+        return now
+    if now.rate <= top.rate and now.place < top.place - SAME_PLACE:
         return top
-    rises = place > top.place + MORE_PLACE or rate > (1.0 + RISE_NOISES * noise) * top.rate
-    share = seconds / min(top.seconds + seconds, RISE_SECONDS if rises else FALL_SECONDS)
-    off = min(max(rate / top.rate, 1.0 / OUTLIER_RATIO), OUTLIER_RATIO)
-    return Level(top.rate * off**share, top.seconds + seconds, top.place + (place - top.place) * share)
+    rises = now.place > top.place + MORE_PLACE or now.rate > (1.0 + RISE_NOISES * noise) * top.rate
+    seconds = top.seconds + now.seconds
+    return _mean(top, now, seconds, now.seconds / min(seconds, RISE_SECONDS if rises else FALL_SECONDS))
 
 
 def with_noise(baseline: Baseline, off: float, seconds: float) -> Baseline:
@@ -201,20 +214,24 @@ def _nearer(before: float | None, now: float, share: float) -> float:
     return now if before is None else before + (now - before) * share
 
 
-def _moved(before: Level | None, rate: float, seconds: float, place: float) -> Level:
+def _moved(before: Level | None, now: Level) -> Level:
     if before is None:
-        return Level(rate, seconds, place)
-    seen = min(before.seconds + seconds, MEMORY_SECONDS)
-    off = min(max(rate / before.rate, 1.0 / OUTLIER_RATIO), OUTLIER_RATIO)
-    share = min(1.0, seconds / seen)
-    return Level(before.rate * off**share, seen, before.place + (place - before.place) * share)
+        return now
+    seen = min(before.seconds + now.seconds, MEMORY_SECONDS)
+    return _mean(before, now, seen, min(1.0, now.seconds / seen))
+
+
+def _mean(before: Level, now: Level, seconds: float, share: float) -> Level:
+    """Return a level that has moved by this share to what it is now, by no more than an odd sample may."""
+    off = min(max(now.rate / before.rate, 1.0 / OUTLIER_RATIO), OUTLIER_RATIO)
+    mix = before.mix if now.mix is None else _nearer(before.mix, now.mix, share)
+    return Level(before.rate * off**share, seconds, _nearer(before.place, now.place, share), mix)
 
 
 def dumped(baseline: Baseline) -> dict[str, Any]:
     """Return it as plain values, to be kept over a restart."""
-    levels = [[level.place, level.rate, level.seconds] for level in baseline.levels.values()]
     return {
-        "levels": levels,
+        "levels": [_row(level) for level in baseline.levels.values()],
         "noise": baseline.noise,
         "seconds": baseline.seconds,
         "mix": baseline.mix,
@@ -222,15 +239,22 @@ def dumped(baseline: Baseline) -> dict[str, Any]:
         "mix_seconds": baseline.mix_seconds,
         "tokens_per_request": baseline.tokens_per_request,
         "batch": baseline.batch,
-    } | ({} if (top := baseline.top) is None else {"top": [top.place, top.rate, top.seconds]})
+    } | ({} if baseline.top is None else {"top": _row(baseline.top)})
+
+
+def _row(level: Level) -> list[float]:
+    return [level.place, level.rate, level.seconds, *([] if level.mix is None else [level.mix])]
+
+
+def _level(place: float, rate: float, seconds: float, mix: float | None = None) -> Level:
+    return Level(rate, seconds, place, mix)
 
 
 def recalled(kept: Mapping[str, Any]) -> Baseline:
     """Take what `dumped` gave. Raises ValueError, TypeError or KeyError when it is something else."""
-    told = [tuple(_amount(value) for value in level) for level in kept["levels"]]
-    most = None if kept.get("top") is None else tuple(_amount(value) for value in kept["top"])
-    top = None if most is None else Level(most[1], most[2], most[0])
-    levels = {round(place): Level(rate, seconds, place) for place, rate, seconds in told if rate > 0.0}
+    told = [_level(*map(_amount, level)) for level in kept["levels"]]
+    top = None if kept.get("top") is None else _level(*map(_amount, kept["top"]))
+    levels = {round(each.place): each for each in told if each.rate > 0.0}
     mix, length = (None if kept[key] is None else _amount(kept[key]) for key in ("mix", "tokens_per_request"))
     noise = min(max(_amount(kept["noise"]), LEAST_NOISE), MOST_NOISE)
     spread = min(_amount(kept.get("mix_spread", FIRST_SPREAD)), MOST_SPREAD)

@@ -45,6 +45,8 @@ LOAD_SECONDS = 3.5
 LOAD_SAMPLES = 8
 LONGEST_STEP_SECONDS = 5.0
 """A sample stands for no longer than this."""
+UNSEEN_SECONDS = 180.0
+"""After so long without sight nobody knows what is asked for."""
 SETTLED_SECONDS = 2.0
 """A rate of the last seconds is the new one after this time."""
 MOST_TRACKED = 120
@@ -63,7 +65,7 @@ class Gap:
     asked: Asked | None = None
     """Before that."""
     last_asked: Asked | None = None
-    """What was last known to be asked for: it stands for one that is gone after nobody could see it."""
+    """What was last known to be asked for: it stands for a while after nobody could see it."""
     sure: bool = False
     healthy_since: float | None = None
     """While a sure gap stands: since when nothing is missing any more."""
@@ -76,7 +78,7 @@ class Gap:
     known_seconds: float | None = None
     """Monotonic, when the rate was last known …"""
     step_seconds: float = 0.0
-    """… and for how long that stands: counters tell what was made while nobody could read them."""
+    """… and for how long that stands: counters tell what was made while nobody read them."""
 
     @property
     def due_tokens(self) -> float:
@@ -99,15 +101,12 @@ def stepped(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
     """Take one sample more: learn from it, or add up what it misses."""
     now, rate = sample.seconds, sample.rate
     if rate is None or not samples:
-        return gap  # not known is no shortfall
-    if sample.is_late and not gap.sure:
-        return replace(gap, known_seconds=now)  # what it was while nobody saw it is no rate of now
+        return _seen_late(gap, samples, sample)  # not known is no shortfall
     seconds = min(now - samples[-1].seconds, LONGEST_STEP_SECONDS)
-    gap = replace(gap, known_seconds=now, step_seconds=_step(gap, now, seconds))
     asked = gap.asked if gap.since is not None else asked_of(samples, now)
-    if asked is None and sample.gone:
+    if asked is None and (sample.gone or now - (gap.known_seconds or 0.0) <= UNSEEN_SECONDS):
         asked = gap.last_asked
-    gap = replace(gap, last_asked=asked)
+    gap = replace(gap, known_seconds=now, step_seconds=seconds, last_asked=asked)
     lately = (*samples, sample)
     can = capacity_at(gap.baseline, lately)
     should = None if asked is None or can is None else min(can, wanted(gap.baseline, asked, lately))
@@ -118,15 +117,13 @@ def stepped(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
     total = max(0.0, gap.sum_seconds + (missing - slack) * seconds)
     gap = replace(gap, expected=should, missing=missing, sum_seconds=total)
     if not gap.sure and total <= 0.0:
-        gap = replace(gap, since=None, asked=None, loss=Loss(), track=())
-        return _healthy(gap, samples, sample, seconds)
+        return _healthy(_passed(gap), samples, sample, seconds)
     if gap.since is None:
         side = flow_seconds(gap.baseline, asked) / 2.0
         loss = Loss(before=Seen(now - REFERENCE_AGE_SECONDS, asked.rate), side_seconds=side)
         gap = replace(gap, since=now - seconds, asked=asked, loss=loss)
     queued = is_waiting(sample, sample.in_flight or 0.0)
-    lasts = gap.step_seconds
-    missed = Moment(now, lasts, rate, can or 0.0, queued) if missing > slack or not gap.sure else None
+    missed = Moment(now, seconds, rate, can or 0.0, queued) if missing > slack or not gap.sure else None
     gap = replace(gap, loss=with_moment(gap.loss, now, missed, demanded(gap.baseline, asked, lately)))
     if gap.sure:
         return replace(gap, healthy_since=None if missing > slack else gap.healthy_since or now)
@@ -136,9 +133,23 @@ def stepped(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
     return _made_sure(gap, samples) if sure else gap
 
 
-def _step(gap: Gap, now: float, seconds: float) -> float:
-    """Return for how long a sample stands: of a sure gap also for the time in which nothing was known."""
-    return seconds if not gap.sure or gap.known_seconds is None else max(seconds, now - gap.known_seconds)
+def _passed(gap: Gap) -> Gap:
+    """Return the state after a shortfall that never became sure: it was noise, and is known as that."""
+    baseline, before = gap.baseline, gap.since
+    for at, missing in gap.track:
+        baseline = with_noise(baseline, abs(missing), min(at - (before or at), LONGEST_STEP_SECONDS))
+        before = at
+    return replace(gap, baseline=baseline, since=None, asked=None, loss=Loss(), track=())
+
+
+def _seen_late(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
+    """Book what was made of a sure gap while nobody could read it; what was asked for then is not known."""
+    now, rate, known = sample.seconds, sample.late_rate, gap.known_seconds
+    if rate is None or not gap.sure or known is None:
+        return gap
+    can = capacity_at(gap.baseline, (*samples, sample)) or 0.0
+    loss = with_moment(gap.loss, now, Moment(now, now - known, rate, can), None)
+    return replace(gap, known_seconds=now, step_seconds=now - known, loss=loss)
 
 
 def _made_sure(gap: Gap, samples: Sequence[Sample]) -> Gap:
@@ -217,7 +228,8 @@ def _healthy(gap: Gap, lately: tuple[Sample, ...], sample: Sample, seconds: floa
     if is_steady((*lately[-STEADY_SAMPLES:], sample), gap.baseline.noise):
         told = [load_of(baseline, each.in_flight) for each in (*lately[-SPAN_SAMPLES:], sample)]
         loads = [load for load in told if load is not None]
-        baseline = learned(baseline, sum(loads) / len(loads), rate, seconds)
+        mix = None if sample.prompt_rate is None else sample.prompt_rate / rate if rate else None
+        baseline = learned(baseline, sum(loads) / len(loads), rate, seconds, mix)
     elif gap.missing > 0.0:
         baseline = with_noise(baseline, gap.missing, seconds)
     return replace(gap, baseline=baseline)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 STANDS_SECONDS = 60.0
 """An error that does not come again is over after this time."""
+ABSENT = (-1, "absent")
+"""The place of what is said of GPUs that were never seen: it stands while they are missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +53,13 @@ def watched(
     faults = {
         place: each
         for place, each in faults.items()
-        if now - each.at < STANDS_SECONDS
+        if place != ABSENT
+        and now - each.at < STANDS_SECONDS
         and each.incident.gpu not in named
         and (place[1] == "lost" or (place[0], "lost") not in faults)
     }
+    if signs.gpus_absent:
+        faults[ABSENT] = Fault(now, _absent(signs, known.faults.get(ABSENT)))
     begun = known.begun or bool(signs.gpus)
     return Known(counts, faults, begun), tuple(each.incident for each in faults.values())
 
@@ -69,17 +74,31 @@ def _errors(gpu: GpuSigns) -> Iterator[tuple[str, Cause, float, str]]:
     yield "lost", Cause.GPU_LOST, float(gpu.is_lost), f"GPU {gpu.gpu} no longer answers: {gpu.state}"
 
 
+def _absent(signs: NodeSigns, before: Fault | None) -> Incident:
+    there = len(signs.gpus)
+    text = f"only {there} of {there + signs.gpus_absent} GPUs were ever seen here"
+    evidence = Evidence("node_gpus_expected", signs.node, None, None, float(there + signs.gpus_absent), text)
+    return _fault(signs, None, Cause.GPU_LOST, evidence, before)
+
+
 def _told(signs: NodeSigns, gpu: GpuSigns, cause: Cause, text: str, before: Fault | None) -> Incident:
+    evidence = Evidence("gpu_xid_errors_total", signs.node, gpu.gpu, None, None, text)
+    return _fault(signs, gpu.gpu, cause, evidence, before)
+
+
+def _fault(
+    signs: NodeSigns, gpu: int | None, cause: Cause, evidence: Evidence, before: Fault | None
+) -> Incident:
     now = signs.at.unix_seconds
     started = now if before is None else before.incident.started
     return Incident(
-        id=f"{signs.node}/{cause}/{gpu.gpu}/{started:.0f}",
+        id=f"{signs.node}/{cause}/{'absent' if gpu is None else gpu}/{started:.0f}",
         scope="node",
         kind=Kind.FAULT,
         cause=cause,
         severity=Severity.WARNING,
         node=signs.node,
-        gpu=gpu.gpu,
+        gpu=gpu,
         engine_instance="",
         model="",
         started=started,
@@ -88,6 +107,6 @@ def _told(signs: NodeSigns, gpu: GpuSigns, cause: Cause, text: str, before: Faul
         lost_tokens=0.0,
         lost_joules=None,
         confidence=1.0,
-        evidence=(Evidence("gpu_xid_errors_total", signs.node, gpu.gpu, None, None, text),),
-        summary=f"{signs.node}: {text}; no drop comes of it so far",
+        evidence=(evidence,),
+        summary=f"{signs.node}: {evidence.text}; no drop comes of it so far",
     )

@@ -46,7 +46,7 @@ class Sample:
     rates: Mapping[str, Rates]
     gpus: tuple[GpuSigns, ...]
     rate: float | None
-    """Output tokens per second of all instances; None while one of them is unknown."""
+    """Output tokens per second of all instances; None while one of them is unknown, or known late."""
     running: float | None
     """Requests in work."""
     waiting: float
@@ -55,6 +55,8 @@ class Sample:
     """Requests in work or waiting."""
     host: HostSigns | None = None
     """The machine around it; None while nothing tells of it."""
+    late_rate: float | None = None
+    """Since before some instance could not be read: what was made meanwhile, which is no rate of now."""
 
     @property
     def prompt_rate(self) -> float | None:
@@ -82,11 +84,6 @@ class Sample:
     def idle_share(self) -> float:
         """Share of its instances that nobody asks for anything."""
         return sum(each.is_free for each in self.engines.values()) / max(1, len(self.engines))
-
-    @property
-    def is_late(self) -> bool:
-        """Whether a rate of it is none of now."""
-        return any(rates.late for rates in self.rates.values())
 
     @property
     def gone(self) -> tuple[str, ...]:
@@ -128,6 +125,8 @@ def sampled(
     host: HostSigns | None = None,
 ) -> Sample:
     """Return a sample of these instances and rates."""
+    rate = _sum(each.output for each in rates.values())
+    late = any(each.late for each in rates.values())
     running = _sum(each.running for each in engines.values())
     waiting = sum(each.waiting or 0.0 for each in engines.values())
     return Sample(
@@ -135,11 +134,12 @@ def sampled(
         engines=engines,
         rates=rates,
         gpus=gpus,
-        rate=_sum(each.output for each in rates.values()),
+        rate=None if late else rate,
         running=running,
         waiting=waiting,
         in_flight=None if running is None else running + waiting,
         host=host,
+        late_rate=rate if late else None,
     )
 
 

@@ -111,6 +111,8 @@ class NodeSigns:
     """All of them, also those that nobody works on."""
     host: HostSigns | None = None
     """The machine around them; None while nothing tells of it."""
+    gpus_absent: int = 0
+    """GPUs that should be there, and were never seen."""
 
 
 def are_idle(gpus: tuple[GpuSigns, ...]) -> bool:
@@ -137,7 +139,13 @@ def signs_of(snapshot: Snapshot) -> NodeSigns:
     here = [each for each in snapshot.deployments if set(each.instances) & engines.keys()]
     units = tuple(_unit(each, engines, gpus, alone=len(here) == 1) for each in here)
     return NodeSigns(
-        snapshot.at, snapshot.node.name, snapshot.drained is not None, units, gpus, host_signs_of(snapshot)
+        at=snapshot.at,
+        node=snapshot.node.name,
+        drained=snapshot.drained is not None,
+        units=units,
+        gpus=gpus,
+        host=host_signs_of(snapshot),
+        gpus_absent=snapshot.gpus_absent,
     )
 
 

@@ -74,7 +74,8 @@ def begun(before: Sequence[Sample]) -> Toll:
 
 def paid(toll: Toll, now: Sample, gap: Gap) -> Toll:
     """Add what one sample of a gap has cost; nothing of the seconds in which nothing is missing any more."""
-    if now.rate is None or gap.healthy_since is not None:
+    rate = now.late_rate if now.rate is None else now.rate
+    if rate is None or gap.healthy_since is not None:
         return toll
     seconds = gap.step_seconds
     missing = min(1.0, max(0.0, gap.missing))
@@ -85,7 +86,7 @@ def paid(toll: Toll, now: Sample, gap: Gap) -> Toll:
         toll,
         joules=toll.joules + sum(told.values()) * seconds,
         dark_joules=toll.dark_joules + dark * seconds,
-        tokens=toll.tokens + now.rate * seconds,
+        tokens=toll.tokens + rate * seconds,
         gpu_seconds=toll.gpu_seconds + (len(usual) or len(now.gpus)) * missing * seconds,
     )
 

@@ -46,6 +46,13 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     Metric("node_drained", _G, (), "1 while this node is taken out on purpose (/api/v1/drain)."),
     Metric(
+        "node_gpus_expected",
+        _G,
+        (),
+        "GPUs that should be in this node: as many as were ever seen, and at least what node.gpus says.",
+    ),
+    Metric("node_gpus_reporting", _G, (), "GPUs of this node that answer."),
+    Metric(
         "node_tokens_per_second",
         _G,
         ("kind",),

@@ -68,6 +68,11 @@ class GpuSources:
         for source in self._told.keys() - self._offered:
             del self._told[source]
 
+    @property
+    def settled(self) -> bool:
+        """Whether every source that is offered has told something, or that it fails."""
+        return not self._awaited
+
     def take(self, reading: Reading) -> tuple[GpuReading, ...]:
         """Note what a source tells; return the GPUs of which it is the one that is believed."""
         self._awaited.discard(reading.source)

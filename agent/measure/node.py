@@ -22,7 +22,7 @@ from agent.measure.model_tokens import ModelTokens
 from agent.measure.node_boundaries import boundaries_of, doubted
 from agent.measure.node_counting import NodeCounting, recalled
 from agent.measure.node_figures import figures_of, rungs_of
-from agent.measure.node_gpus import NodeGpus
+from agent.measure.node_gpus import NodeGpus, origins_of
 from agent.measure.node_ladder import with_ladder
 from agent.measure.node_meters import NodeMeters
 from agent.measure.series import Horizon
@@ -107,6 +107,10 @@ class NodeReckoner:
         """Say whom to believe of a GPU that several sources tell of, the first before the others."""
         self._gpus.prefer(gpu_sources)
 
+    def expect_gpus(self, wanted: int | None) -> None:
+        """Say how many GPUs there should be; None is as many as were ever seen."""
+        self._gpus.wanted = wanted or 0
+
     @property
     def rack_meter(self) -> RackMeter | None:
         """What a meter of the whole rack says, which is no figure of this node; None without one."""
@@ -144,7 +148,7 @@ class NodeReckoner:
             str(instance): (str(engine), str(model))
             for instance, (engine, model) in dict(kept["engines"]).items()
         }
-        origins = _origins(kept["gpu_origins"]) if "gpu_origins" in kept else None
+        origins = origins_of(kept["gpu_origins"]) if "gpu_origins" in kept else None
         counting = recalled(kept.get("counting", {}))
         found = {str(instance): str(likeness) for instance, likeness in dict(kept.get("found", {})).items()}
         ledger, drained = str(kept.get("ledger") or self._origin.ledger), kept.get("drained")
@@ -305,6 +309,7 @@ class NodeReckoner:
             "zeros": self._counting.now.zeros,
             "found": self._found,
             "spans_nodes": self._counting.now.spans_nodes,
+            "gpus_absent": self._gpus.absent,
         }
 
     def _book(self, added: Added | None, reading: Reading) -> None:
@@ -326,7 +331,7 @@ class NodeReckoner:
     def _figures(self, engines: list[EngineBook], now: Moment, disagreeing: frozenset[str]) -> NodeFigures:
         gpus, pue = self._gpus, self._meters.pue
         others = self._meters.meters(gpus.boundaries)
-        rungs = rungs_of(gpus.books, gpus.modules, gpus.cadence_seconds, others, disagreeing)
+        rungs = rungs_of(gpus.books, gpus.modules, gpus.cadence_seconds, others, disagreeing, gpus.absent)
         spans, seconds = self._counting.now.spans_nodes, now.monotonic_seconds
         figures = figures_of(engines, rungs, self._window_seconds, seconds, spans_nodes=spans)
         return with_ladder(figures, rungs, self._window_seconds, seconds, pue)
@@ -359,7 +364,8 @@ class NodeReckoner:
     def _all_notes(self) -> tuple[str, ...]:
         of_sources = [note for notes in self._notes.values() for note in notes]
         of_engines = [book.note for book in self._engines.values() if book.note]
-        return (*of_sources, *of_engines, *self._counting.now.notes, *self._meters.notes, *self.others.notes)
+        of_meters = (*self._meters.notes, *self.others.notes)
+        return (*self._gpus.notes, *of_sources, *of_engines, *self._counting.now.notes, *of_meters)
 
     def _activity(self) -> Activity:
         counted = [book for book in self._engines.values() if book.counted]
@@ -389,11 +395,3 @@ def _moment(kept: Any) -> float | None:
     if kept is not None and not math.isfinite(float(kept)):
         raise ValueError("the totals began at no moment")
     return None if kept is None else float(kept)
-
-
-def _origins(kept: Any) -> dict[str, tuple[str, float]]:
-    """Check what was kept of where GPUs came from: the source of each, and when it last told of it."""
-    origins = {str(uuid): (str(source), float(seen)) for uuid, (source, seen) in dict(kept).items()}
-    if not all(math.isfinite(seen) for _, seen in origins.values()):
-        raise ValueError("a GPU was seen at no moment")
-    return origins

@@ -30,12 +30,12 @@ def boundaries_of(gpus: NodeGpus, ledger: Ledger) -> tuple[BoundaryFigures, ...]
     found = []
     if watts:
         holes = [book.energy for book in books if book.integrated_only]
-        reasons = gpu_reasons(books) | missing(energies, len(books))
+        reasons = gpu_reasons(books) | missing(energies, len(books) + gpus.absent)
         joules, flags = ledger.total(f"boundary/{GPU}"), gpu_flags(books)
         found.append(boundary_of(GPU, gpus, joules, sum(watts), (energies, holes), reasons, flags))
     if module_watts:
         told = [module.energy for module in modules if module.power_watts is not None]
-        reasons = module_reasons(books, modules) | missing(told, len(modules))
+        reasons = module_reasons(books, modules, gpus.absent) | missing(told, len(modules))
         joules, flags = ledger.total(f"boundary/{MODULE}"), frozenset({Flag.INTEGRATED})
         found.append(boundary_of(MODULE, gpus, joules, sum(module_watts), (told, told), reasons, flags))
     return tuple(found)
@@ -62,10 +62,12 @@ def gpu_flags(gpus: Sequence[GpuBook]) -> frozenset[Flag]:
     return frozenset(flags)
 
 
-def module_reasons(gpus: Sequence[GpuBook], modules: Sequence[ModuleBook]) -> frozenset[Invalid]:
+def module_reasons(
+    gpus: Sequence[GpuBook], modules: Sequence[ModuleBook], absent: int = 0
+) -> frozenset[Invalid]:
     """Modules are a whole node only when every GPU sits on one: else tokens would outnumber their joules."""
     boards = {module.serial for module in modules}
-    whole = all(book.serial in boards for book in gpus)
+    whole = not absent and all(book.serial in boards for book in gpus)
     return frozenset(() if whole else {Invalid.MEMBER_MISSING})
 
 

@@ -108,14 +108,18 @@ def rungs_of(
     cadence: float,
     others: Sequence[BoundaryMeter] = (),
     disagreeing: frozenset[str] = frozenset(),
+    absent: int = 0,
 ) -> list[Rung]:
-    """Return every boundary that something measures; the GPUs' even when there is none."""
-    of_gpus = Sums(_gpu_members(gpus, cadence), Invalid.NO_METER)
+    """Return every boundary that something measures; the GPUs' even when there is none.
+
+    So many GPUs are `absent`: they should be there, and nobody tells of them.
+    """
+    of_gpus = Sums([*_gpu_members(gpus, cadence), *[Member(None, cadence)] * absent], Invalid.NO_METER)
     meters = [Rung("gpu", of_gpus, gpu_reasons(gpus), gpu_flags(gpus))]
     if modules:
         told = [Member(m.energy if m.power_watts is not None else None, cadence) for m in modules]
         of_modules = Sums(told, Invalid.NO_METER)
-        reasons = module_reasons(gpus, modules)
+        reasons = module_reasons(gpus, modules, absent)
         meters.append(Rung("module", of_modules, reasons, frozenset({Flag.INTEGRATED})))
     meters += [Rung(m.boundary, Sums(m.members, Invalid.NO_METER), m.reasons, m.flags) for m in others]
     return [m.doubted(Invalid.METERS_DISAGREE) if m.boundary in disagreeing else m for m in meters]

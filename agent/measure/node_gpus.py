@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 FORGET_SECONDS = 7 * 86400.0
 """A GPU that was not seen for so long was taken out, not lost: a week covers a repair at the vendor's."""
+ABSENT = (
+    "only {known} of {wanted} GPUs were ever seen here (node.gpus): compare lspci with nvidia-smi -L, look "
+    "for NVRM in the kernel log, and drain the node"
+)
 FIRST_SOURCE = "nvml"
 """Files of the first version do not say who told of a GPU; there was only this one."""
 
@@ -66,6 +71,20 @@ class NodeGpus:
         self._origins: dict[str, _Origin] = {}
         """Also of GPUs without a book: those whose source is not offered now."""
         self._cadences: dict[str, float] = {}
+        self.wanted = 0
+        """So many there should be, as somebody stated it."""
+
+    @property
+    def absent(self) -> int:
+        """How many there should be and were never seen; nobody knows before every source has told."""
+        return max(0, self.wanted - len(self._books)) if self._sources.settled else 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Say that GPUs are absent, and what to do."""
+        if not self.absent:
+            return ()
+        return (ABSENT.format(known=len(self._books), wanted=self.wanted),)
 
     @property
     def books(self) -> Sequence[GpuBook]:
@@ -245,3 +264,11 @@ def _computes(reading: GpuReading | None) -> bool | None:
     if not reading.processes and reading.utilization_ratio:
         return None
     return bool(reading.processes)
+
+
+def origins_of(kept: Any) -> dict[str, tuple[str, float]]:
+    """Check what was kept of where GPUs came from: the source of each, and when it last told of it."""
+    origins = {str(uuid): (str(source), float(seen)) for uuid, (source, seen) in dict(kept).items()}
+    if not all(math.isfinite(seen) for _, seen in origins.values()):
+        raise ValueError("a GPU was seen at no moment")
+    return origins

@@ -118,6 +118,12 @@ class RackMember:
         self._energy_reach: list[Reach] = []
 
     @property
+    def gpus_wanted(self) -> int:
+        """How many GPUs it should have: the most that it has shown, and those that it misses itself."""
+        told = self.totals
+        return self.most_gpus if told is None else max(self.most_gpus, len(told.gpus) + told.gpus_absent)
+
+    @property
     def name(self) -> str:
         """Its name; the host and port of its address until it has told one."""
         return self.key[0] if self.key is not None else self.url.partition("://")[2].rstrip("/")

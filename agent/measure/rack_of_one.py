@@ -106,7 +106,7 @@ def _rack_of_one(snapshot: Snapshot, plan: RackPlan) -> RackSnapshot:
         nodes_reporting=1 if in_duty else 0,
         missing=(),
         drained=() if in_duty else (snapshot.node.name,),
-        gpus_expected=len(snapshot.gpus) if in_duty else 0,
+        gpus_expected=len(snapshot.gpus) + snapshot.gpus_absent if in_duty else 0,
         gpus_reporting=sum(gpu.up for gpu in member.gpus) if in_duty else 0,
         models=models_of(snapshot),
         deployments=deployments_of(snapshot),

@@ -332,8 +332,8 @@ def _sources(places: Sequence[Place]) -> dict[str, str]:
 def _gpus_expected(plan: RackPlan, places: Sequence[Place]) -> int:
     """Return how many GPUs there should be: as configured, at least the most that each member has shown."""
     counted = [place for place in places if not place.same_as]
-    drained = sum(place.member.most_gpus for place in counted if place.drained is not None)
-    shown = sum(place.member.most_gpus for place in counted)
+    drained = sum(place.member.gpus_wanted for place in counted if place.drained is not None)
+    shown = sum(place.member.gpus_wanted for place in counted)
     return max(shown, plan.gpus_expected or 0) - drained
 
 

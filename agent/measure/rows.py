@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from agent.measure.deployment_rows import counted_rows, deployment_rows
 from agent.measure.engine_work import OUTCOMES
 from agent.measure.environment import environment_rows
+from agent.measure.gpu import GpuState
 from agent.measure.gpu_rows import gpu_rows
 from agent.measure.host_rows import host_rows
 from agent.measure.incident_rows import incident_rows
@@ -61,11 +62,19 @@ def _node_rows(snapshot: Snapshot) -> Iterator[Row]:
     node = snapshot.node
     yield Row("node_info", (node.name, node.rack, node.chassis, node.tray, node.domain), 1)
     yield Row("node_drained", (), snapshot.drained is not None)
+    if expected := len(snapshot.gpus) + snapshot.gpus_absent:
+        yield Row("node_gpus_expected", (), expected)
+        yield Row("node_gpus_reporting", (), sum(gpu.state is GpuState.OK for gpu in snapshot.gpus))
     yield from state_rows("node_state", (), ACTIVITIES, snapshot.activity)
     for kind, rate in snapshot.tokens_per_second.items():
         yield Row("node_tokens_per_second", (kind,), rate)
     for (kind, boundary), ratio in snapshot.tokens_per_joule.items():
         yield Row("node_tokens_per_joule", (kind, boundary), ratio)
+    yield from _meter_rows(snapshot)
+    yield from site_rows(snapshot.site)
+
+
+def _meter_rows(snapshot: Snapshot) -> Iterator[Row]:
     for at in snapshot.boundaries:
         yield from known("power_watts", (at.boundary, at.source), at.power_watts)
         yield from known("energy_joules_total", (at.boundary, at.source), at.energy_joules_total)
@@ -73,7 +82,6 @@ def _node_rows(snapshot: Snapshot) -> Iterator[Row]:
         yield from known("power_remainder_watts", (rest.boundary, rest.inner), rest.power_watts)
     for meter, up in snapshot.meters.items():
         yield Row("meter_up", meter, up)
-    yield from site_rows(snapshot.site)
     for labels, watts in snapshot.crosschecks.items():
         yield Row("power_crosscheck_watts", labels, watts)
     for part in snapshot.parts:

@@ -195,6 +195,8 @@ class Snapshot:
     """Whether each GPU belongs to a deployment, by number."""
     model_energy: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """Joules of each model by model and boundary, of GPUs that worked for nothing else."""
+    gpus_absent: int = 0
+    """GPUs that somebody said are here, and that were never seen."""
     spans_nodes: bool = False
     """Its tokens and its joules belong together only over several nodes (T24)."""
     crosschecks: Mapping[tuple[str, str], float] = field(default_factory=dict)

@@ -120,6 +120,8 @@ class NodeTotals:
     """Kinds of which it makes none for certain: its joules count in a ratio all the same (T5)."""
     spans_nodes: bool = False
     """Its tokens and its joules belong together only over several nodes (T24)."""
+    gpus_absent: int = 0
+    """GPUs that should be there, and that it never saw."""
     deployments: tuple[DeploymentTotals, ...] = ()
     """Those that are served now."""
     incidents: tuple[Incident, ...] = ()
@@ -162,6 +164,7 @@ def totals_of(snapshot: Snapshot, now: Moment) -> NodeTotals:
         gpus=tuple(gpu_of(gpu) for gpu in snapshot.gpus),
         zeros=snapshot.zeros,
         spans_nodes=snapshot.spans_nodes,
+        gpus_absent=snapshot.gpus_absent,
         deployments=tuple(_deployment(each, snapshot) for each in deployments),
         incidents=told_to_rack(snapshot.incidents, now.unix_seconds),
     )

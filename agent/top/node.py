@@ -57,6 +57,7 @@ def _boundary(member: MemberFigures, boundary: str) -> Line:
     return line(
         Span(f"{boundary:<9}", Tone.STRONG),
         f"{power:>8} kW  {ratio(efficiency):>8} tokens/J  {ratio(joules):>8} J/token",
+        Span(f"  {source}" if (source := member.power_sources.get(boundary)) else "", Tone.DIM),
     )
 
 

@@ -153,6 +153,7 @@ def _member(plain: dict[str, Any]) -> MemberFigures:
         models=told.names(plain.get("models")),
         tokens_per_second=_by_kind(plain.get("tokens_per_second")),
         power_watts=told.by_name(plain.get("power_watts")),
+        power_sources=_sources(plain.get("power_sources")),
         tokens_per_joule=_ratios(plain.get("tokens_per_joule")),
         rate_to_median_ratio=told.number(plain.get("rate_to_median_ratio")),
         gpus=tuple(_gpu(each) for each in told.mappings(plain.get("gpus"))),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from agent.wire.history_codec import to_json as history_to_json
-from agent.wire.rack_codec import to_json
+from agent.wire.rack_codec import figures_to_json, to_json
 
 if TYPE_CHECKING:
     from agent.measure.history import History
@@ -24,6 +25,10 @@ HEARTBEAT_SECONDS = 1.0
 SLOW_SECONDS = 10.0
 """A client that takes nothing for so long is hung up on."""
 RETRY_MILLISECONDS = 1000
+HALL_MEMBERS = 250
+"""More members than these are not sent each second: a thousand are 1.4 MB, to every page that is open."""
+MEMBERS_SECONDS = 5.0
+"""They are sent so often then; the figures of the rack go on each second."""
 HEARTBEAT = b": still here\n\n"
 HEADERS = {
     "Content-Type": "text/event-stream",
@@ -40,6 +45,9 @@ class Streams:
         self._agent = agent
         self._open: set[asyncio.Task[None]] = set()
         self._rack: tuple[tuple[int, Moment] | None, bytes] = (None, b"")
+        self._figures: tuple[tuple[int, Moment] | None, bytes] = (None, b"")
+        self._turn, self._turned = 0, float("-inf")
+        """How often it was time for the members of a hall, and when it last was."""
         self._history: tuple[int, bytes] = (-1, b"")
         self._closing = False
 
@@ -72,7 +80,7 @@ class Streams:
 
     async def _send(self, request: web.Request, response: web.StreamResponse) -> None:
         """Write events until the client leaves or is too slow."""
-        sequence = -1
+        sequence, turn = -1, -1
         event = b"retry: %d\nevent: history\ndata: %b\n\n" % (RETRY_MILLISECONDS, self._encoded_history())
         with contextlib.suppress(ConnectionError):
             await response.prepare(request)
@@ -82,7 +90,7 @@ class Streams:
                     event = HEARTBEAT
                 else:
                     sequence = rack.sequence
-                    event = self._encoded_rack(rack)
+                    event, turn = self._event(rack, turn)
 
     async def _next(self, sequence: int) -> RackSnapshot | None:
         """Wait for a newer snapshot, but not longer than a heartbeat."""
@@ -91,6 +99,27 @@ class Streams:
                 return await self._agent.next_rack(sequence)
         except TimeoutError:
             return None
+
+    def _event(self, rack: RackSnapshot, turn: int) -> tuple[bytes, int]:
+        """Return what a client gets that has the members of some turn, and which it has then.
+
+        All clients of a hall get its members in the same turns, so they are encoded once for all.
+        """
+        if len(rack.members) <= HALL_MEMBERS:
+            return self._encoded_rack(rack), turn
+        now = time.monotonic()
+        if now - self._turned >= MEMBERS_SECONDS:
+            self._turn, self._turned = self._turn + 1, now
+        if turn != self._turn:
+            return self._encoded_rack(rack), self._turn
+        return self._encoded_figures(rack), turn
+
+    def _encoded_figures(self, rack: RackSnapshot) -> bytes:
+        """Return the event of a snapshot without its members."""
+        key = (rack.sequence, rack.at)
+        if self._figures[0] != key:
+            self._figures = (key, b"event: figures\ndata: %b\n\n" % figures_to_json(rack))
+        return self._figures[1]
 
     def _encoded_rack(self, rack: RackSnapshot) -> bytes:
         """Return the event of a snapshot, encoded once for all clients."""

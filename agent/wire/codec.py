@@ -45,6 +45,7 @@ def to_plain(snapshot: Snapshot) -> dict[str, Any]:
         "figures": {standing.figure: standing_row(standing) for standing in snapshot.validity},
         "incidents": [asdict(each) for each in snapshot.incidents if each.ended is None],
         "gpus": [_gpu(gpu) for gpu in snapshot.gpus],
+        "gpus_absent": snapshot.gpus_absent,
         "engines": [_engine(engine) for engine in snapshot.engines],
         "models": [model_row(model) for model in models_of(snapshot)],
         "deployments": [deployment_row(each) for each in deployments_of(snapshot)],

@@ -28,6 +28,11 @@ def to_json(rack: RackSnapshot, *, indent: bool = False) -> bytes:
     return orjson.dumps(to_plain(rack), option=option | orjson.OPT_NON_STR_KEYS)
 
 
+def figures_to_json(rack: RackSnapshot) -> bytes:
+    """Encode a rack without its members, which are most of it where there are hundreds."""
+    return orjson.dumps(_figures(rack), option=orjson.OPT_NON_STR_KEYS)
+
+
 def lately(rack: RackSnapshot) -> list[Incident]:
     """Return the incidents that stand, then those that ended lately."""
     since = rack.at.unix_seconds - LATELY_SECONDS
@@ -37,6 +42,10 @@ def lately(rack: RackSnapshot) -> list[Incident]:
 
 def to_plain(rack: RackSnapshot) -> dict[str, Any]:
     """Return a rack as plain values."""
+    return {**_figures(rack), "members": [_member(member) for member in rack.members]}
+
+
+def _figures(rack: RackSnapshot) -> dict[str, Any]:
     rate = next((standing for standing in rack.validity if standing.figure == RATE), None)
     return {
         "schema": SCHEMA,
@@ -72,7 +81,6 @@ def to_plain(rack: RackSnapshot) -> dict[str, Any]:
         "models": [model_row(model) for model in rack.models],
         "deployments": [deployment_row(each) for each in rack.deployments],
         "record": None if rack.record is None else _record(rack.record),
-        "members": [_member(member) for member in rack.members],
     }
 
 

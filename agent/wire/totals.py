@@ -3,7 +3,8 @@
 Rows are positional, so that four GPUs and two engines stay below 4 KB. A later version may append to a
 row; what is appended is not read. Moments are on the node's own monotonic clock, in seconds.
 
-    node        [name, rack, chassis, tray, domain, spans nodes, [kind of which it makes none, ...]]
+    node        [name, rack, chassis, tray, domain, spans nodes, [kind of which it makes none, ...],
+                GPUs that it should have and never saw]
     origin      [boot id, run, ledger]
     now         [monotonic, Unix, monotonic moment of the snapshot]
     tokens      [model, kind, total]
@@ -66,7 +67,7 @@ def to_json(totals: NodeTotals) -> bytes:
             "schema": SCHEMA,
             "node": [
                 *(node.name, node.rack, node.chassis, node.tray, node.domain),
-                *(totals.spans_nodes, sorted(totals.zeros)),
+                *(totals.spans_nodes, sorted(totals.zeros), totals.gpus_absent),
             ],
             "version": totals.version,
             "origin": [origin.boot_id, origin.run, origin.ledger],
@@ -174,7 +175,7 @@ def _totals(plain: dict[str, Any]) -> NodeTotals:
     if not ledger:
         raise _WrongError("origin: names no ledger")
     latest = at.monotonic_seconds + CLOCK_SLACK_SECONDS
-    *names, spans, zeros = _row(plain.get("node"), "node", 5, (False, []))
+    *names, spans, zeros, absent = _row(plain.get("node"), "node", 5, (False, [], 0))
     name, rack, chassis, tray, domain = (_text(each, "node") for each in names)
     if not name:
         raise _WrongError("node: has no name")
@@ -195,6 +196,7 @@ def _totals(plain: dict[str, Any]) -> NodeTotals:
         gpus=tuple(_gpu(row) for row in _rows(plain.get("gpus"), "gpus", 9)),
         zeros=frozenset(_KINDS[kind] for kind in _texts(zeros, "node") if kind in _KINDS),
         spans_nodes=_flag(spans, "node"),
+        gpus_absent=int(min(_number(absent, "node"), MOST_ROWS)),
         deployments=tuple(
             _deployment(row, latest) for row in _rows(plain.get("deployments", []), "deployments", 7, (None,))
         ),

@@ -587,6 +587,18 @@ def test_hundreds_of_nodes_are_a_cell_each(server, opened):
     expect(page.locator("#nodes-table tbody tr")).to_have_count(200)
 
 
+def test_a_hall_keeps_its_nodes_while_only_the_figures_of_its_rack_come(server, opened):
+    server.publish(scenes.many(300))
+    page = shown(opened())
+    for second in range(2):
+        server.publish(scenes.many(300, seconds=2000.0 + second))
+    expect(page.locator("#link-text")).to_contain_text("live, each second, nodes each 5 s")
+
+    expect(page.locator("#rack .cell")).to_have_count(300)
+    expect(page.locator("#link-text")).to_contain_text("nodes each 5 s · ")
+    assert page.complaints == []
+
+
 def test_a_thousand_nodes_are_drawn_well_within_a_second(server, opened):
     """Not a benchmark: a page that cannot keep up with one event a second would be many times over this."""
     server.publish(scenes.many(1000))

@@ -10,6 +10,7 @@ from agent.diagnose.baseline import (
     dumped,
     expected,
     learned,
+    mix_at,
     recalled,
     with_mix,
     with_work,
@@ -135,3 +136,14 @@ def test_one_wild_sample_is_no_most():
     known = taught((8.0, 400.0, 600), (8.0, 4000.0, 1))
 
     assert known.capacity == pytest.approx(400.0, rel=0.01)
+
+
+def test_a_load_is_known_with_the_prompts_it_was_learned_with():
+    baseline = Baseline()
+    for _ in range(60):
+        baseline = learned(baseline, 100.0, 1000.0, 1.0, mix=0.5)
+    for _ in range(60):
+        baseline = learned(baseline, 10.0, 200.0, 1.0, mix=3.0)
+
+    assert (mix_at(baseline, 100.0), mix_at(baseline, 10.0)) == (0.5, 3.0)
+    assert mix_at(recalled(dumped(baseline)), 90.0) == 0.5

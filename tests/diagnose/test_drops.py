@@ -128,3 +128,57 @@ def test_a_fault_that_comes_into_another_is_told_beside_it(live):
     told = {(str(kind), str(cause)) for _, kind, cause, _ in lived.seen}
     assert {("drop", "power_cap"), ("drop", "kv_saturation")} <= told
     assert sum(each.lost_tokens for each in lived.loud) == pytest.approx(lived.lost, rel=0.1)
+
+
+SHIFT = "{kind: prefill_shift, at: 150s, lasts: 130s}"
+
+
+def test_a_restart_within_a_drop_is_not_what_the_drop_came_of(live):
+    lived = live(f"{SHIFT}\n  - {{kind: engine_restart, at: 220s, lasts: 10s}}", seconds=280)
+
+    assert {(cause, severity) for _, _, cause, severity in lived.seen} == {("workload_shift", "info")}
+
+
+def test_an_engine_that_stays_away_within_a_drop_is_down(live):
+    lived = live(f"{SHIFT}\n  - {{kind: engine_crash, at: 220s, lasts: 40s}}", seconds=280)
+
+    second, kind, severity = next(
+        (s, kind, loud) for s, kind, cause, loud in lived.seen if cause == "engine_down"
+    )
+    assert (kind, severity) == ("drop", "warning")
+    assert 238 <= second <= 245
+
+
+def test_what_is_lost_while_pages_hang_is_told_when_they_can_be_read_again(live):
+    lived = live(
+        "{kind: power_brake, at: 150s, lasts: 100s}\n  - {kind: telemetry_gap, at: 180s, lasts: 40s}"
+    )
+
+    (drop,) = [each for each in lived.loud if each.kind == "drop"]
+    assert drop.lost_tokens == pytest.approx(lived.lost, rel=0.05)
+    assert drop.lost_joules is not None
+
+
+@pytest.mark.parametrize("factor", [0.1, 0.5])
+def test_less_demand_while_pages_hang_is_no_drop_when_they_can_be_read_again(live, factor):
+    less = f"{{kind: demand, at: 160s, lasts: 40s, factor: {factor}}}"
+    lived = live(f"{less}\n  - {{kind: telemetry_gap, at: 155s, lasts: 48s}}")
+
+    assert [str(each.kind) for each in lived.loud] == ["gap"]
+
+
+def test_prompts_that_grew_while_there_was_little_to_do_are_other_work_when_there_is_more(live):
+    load = "{stretches: [{lasts: 100s, level: 0.9}, {lasts: 120s, level: 0.3}, {lasts: 120s, level: 0.9}]}"
+    lived = live("{kind: prefill_shift, at: 110s, lasts: 300s, factor: 4}", seconds=330, load=load)
+
+    assert lived.loud == []
+
+
+def test_a_fault_that_began_while_pages_hung_is_told_as_soon_as_they_can_be_read(live):
+    lived = live(
+        "{kind: power_brake, at: 150s, lasts: 100s}\n  - {kind: telemetry_gap, at: 140s, lasts: 60s}"
+    )
+
+    (drop,) = [each for each in lived.loud if each.kind == "drop"]
+    assert drop.cause == "power_brake"
+    assert lived.started(drop) + drop.detected - drop.started < 205

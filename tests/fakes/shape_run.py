@@ -184,7 +184,7 @@ def configured(world: World, folder: Path, name: str) -> Path:
         collectors["redfish"] = {"targets": [target], "interval": "1s"}
     settings = {
         "state_dir": str(folder / "state"),
-        "node": {"name": name},
+        "node": {"name": name, "gpus": world.shape.gpus},
         "collectors": collectors,
         "site": {"pue": {"value": 1.2, "source": "test"}},
     }

@@ -5,7 +5,10 @@ import json
 import pytest
 
 from agent.measure.node import NodeReckoner
+from agent.measure.rack import RackPlan
+from agent.measure.rack_of_one import rack_of_one
 from agent.measure.reading import Cost, Reading
+from agent.measure.rows import rows_of
 from agent.measure.validity import Invalid
 
 HOUR_SECONDS, WEEK_SECONDS = 3600.0, 7 * 86400.0
@@ -184,3 +187,66 @@ def test_a_gpu_seen_in_the_future_leaves_a_week_after_the_clock_was_mended(bench
     mended = known(bench.snapshot(1.0))
 
     assert (mended, known(bench.snapshot(WEEK_SECONDS + 1))) == ([0], [])
+
+
+# ---- how many there should be, as somebody stated it
+
+
+def served(bench, gpu, page, gpus):
+    """A window of work on some GPUs, each on a board of its own."""
+    for second in range(13):
+        bench.take_gpus(
+            *(
+                gpu(float(second), 500.0 * second, 500.0, number=n, serial=f"16{n}", module_watts=900.0)
+                for n in range(gpus)
+            )
+        )
+        bench.take_page(page(float(second), 10.0 * second))
+    return bench.snapshot(12.0)
+
+
+def test_a_gpu_that_was_never_seen_is_missed_where_it_is_said_how_many_there_are(bench, gpu, page, standing):
+    bench.node.expect_gpus(4)
+    snapshot = served(bench, gpu, page, 3)
+
+    assert (len(snapshot.gpus), snapshot.gpus_absent) == (3, 1)
+    for boundary in ("gpu", "module"):
+        figure = f"node_tokens_per_joule_{boundary}"
+        assert standing(snapshot, figure).reasons == {Invalid.MEMBER_MISSING}
+        assert Invalid.MEMBER_MISSING in {b.boundary: b.reasons for b in snapshot.boundaries}[boundary]
+    assert snapshot.tokens_per_joule == {}
+    assert snapshot.notes[0].startswith("only 3 of 4 GPUs were ever seen here (node.gpus): compare lspci")
+
+
+@pytest.mark.parametrize("wanted", [None, 0, 2, 3])
+def test_nothing_is_missed_where_enough_are_there(bench, gpu, page, standing, wanted):
+    bench.node.expect_gpus(wanted)
+    snapshot = served(bench, gpu, page, 3)
+
+    assert (snapshot.gpus_absent, snapshot.notes) == (0, ())
+    assert standing(snapshot, "node_tokens_per_joule_gpu").valid
+
+
+def test_until_the_driver_has_answered_nothing_is_missed(bench):
+    bench.node.expect_gpus(4)
+
+    assert bench.snapshot(0.0).gpus_absent == 0
+
+    bench.node.miss("nvml")
+    assert bench.snapshot(1.0).gpus_absent == 4
+
+
+def test_what_is_expected_and_what_answers_are_rows(bench, gpu, lost_gpu):
+    bench.node.expect_gpus(4)
+    bench.take_gpus(gpu(0.0, 0.0, 500.0), lost_gpu(0.0, number=1), gpu(0.0, 0.0, 500.0, number=2))
+    rows = {row.metric: row.value for row in rows_of(bench.snapshot(0.0)) if "node_gpus" in row.metric}
+
+    assert rows == {"node_gpus_expected": 4, "node_gpus_reporting": 2}
+
+
+def test_a_node_alone_is_a_rack_that_misses_its_gpu(bench, gpu):
+    bench.node.expect_gpus(4)
+    bench.take_gpus(gpu(0.0, 0.0, 500.0))
+    rack = rack_of_one(bench.snapshot(0.0), RackPlan())
+
+    assert (rack.gpus_expected, rack.gpus_reporting) == (4, 1)

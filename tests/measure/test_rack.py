@@ -450,6 +450,17 @@ def test_configured_expectation_counts_nodes_that_nobody_named(nodes):
     assert not rack.valid
 
 
+def test_t10_a_gpu_that_a_member_never_saw_is_expected_by_the_rack_as_by_the_member(nodes):
+    bench = Bench(nodes)
+    bench.poll(0, 5)
+    node = bench.nodes["http://a:9744"]
+    reading = node.reading(5.0)
+    bench.rack.take("http://a:9744", replace(reading, totals=replace(reading.totals, gpus_absent=1)), 1.0)
+    rack = bench.snapshot(5.1)
+
+    assert (rack.gpus_expected, rack.gpus_reporting) == (13, 12)
+
+
 def test_t10_a_rack_that_names_more_than_it_expects_does_not_hide_a_missing_node(nodes):
     bench = Bench(nodes, RackPlan("r9", nodes_expected=2, gpus_expected=4))
     bench.poll(0, 20)

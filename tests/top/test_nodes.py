@@ -198,6 +198,16 @@ def test_a_node_opened_shows_every_gpu_as_numbers():
     assert find(page, "gone") is None
 
 
+def test_power_that_the_racks_daemon_reads_of_a_node_is_told_as_such():
+    read = member("a", power_watts={"gpu": 4800.0, "node": 6120.0}, power_sources={"node": "redfish@rack"})
+    told = [plain(each).rstrip() for each in node_lines(page_of(read).members[0], 80)]
+
+    assert [line.split()[-1] for line in told if line.startswith(("gpu", "node"))] == [
+        "J/token",
+        "redfish@rack",
+    ]
+
+
 def test_a_missing_node_opened_shows_no_old_figures():
     page = page_of(away("a"))
 

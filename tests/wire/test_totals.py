@@ -98,6 +98,17 @@ def test_a_deployment_that_is_a_part_of_its_node_is_read_as_it_was_written(total
     assert from_json(to_json(changed)) == changed
 
 
+def test_gpus_that_a_node_misses_are_told_to_its_rack_and_an_older_node_misses_none(totals):
+    changed = replace(totals, gpus_absent=1)
+
+    assert from_json(to_json(changed)) == changed
+    assert from_json(broken(changed, lambda plain: plain["node"].pop())).gpus_absent == 0
+
+
+def test_a_node_misses_no_more_gpus_than_a_rack_could_have(totals):
+    assert from_json(broken(totals, lambda plain: plain["node"].__setitem__(7, 1e9))).gpus_absent == 2048
+
+
 def test_four_gpus_and_two_engines_stay_below_four_kilobytes(totals):
     assert len(to_json(totals)) <= 4096
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from agent.diagnose.baseline import load_of, mix_at
 from agent.diagnose.case import Case, Explanation, middle
 from agent.diagnose.sample import MIX_SECONDS, mix_of
 from agent.measure.incident import Cause, Evidence
@@ -22,8 +23,12 @@ SPREADS = 4.0
 
 
 def explain(case: Case) -> Iterator[Explanation]:
-    """Yield it when many more prompt tokens are computed for each output token than before."""
-    before = middle(_mix(sample) for sample in case.before)
+    """Yield it when many more prompt tokens are computed for each output token than before.
+
+    They may have grown long ago, while there was little to do: then it is more than when it was learned what
+    it gives at this load.
+    """
+    before = _usually(case)
     now = middle(_mix(sample) for sample in case.latest)
     prompts_before = middle(sample.prompt_rate for sample in case.before)
     prompts = middle(sample.prompt_rate for sample in case.latest)
@@ -35,6 +40,14 @@ def explain(case: Case) -> Iterator[Explanation]:
     evidence = (Evidence("engine_tokens_per_second", case.node, None, prompts_before, prompts, text),)
     usual = _is_usual(case.baseline, mix_of(case.during, MIX_SECONDS))
     yield Explanation(Cause.WORKLOAD_SHIFT, None, 0.85, text, evidence, usual=usual)
+
+
+def _usually(case: Case) -> float | None:
+    """Return the lower of what was just before, and when it was learned what the present load gives."""
+    load = load_of(case.baseline, case.latest[-1].in_flight)
+    learned = None if load is None else mix_at(case.baseline, load)
+    before = middle(_mix(sample) for sample in case.before)
+    return before if before is None or learned is None else min(before, learned)
 
 
 def _is_usual(baseline: Baseline, lately: float | None) -> bool:

@@ -35,7 +35,7 @@ function take(fresh) {
 }
 
 // The state of the link, plainly: live, or since when not.
-function tellLink({ age, connected, stale }) {
+function tellLink({ age, connected, stale, partial }) {
   setClass(document.body, "stale", stale);
   const banner = byId("stale");
   banner.hidden = !stale;
@@ -44,7 +44,7 @@ function tellLink({ age, connected, stale }) {
     setText(banner, `Stale: last figures ${f.duration(age)} ago (${f.clock(rack.at)}): ${why}.`);
   }
   const text = age === null ? (connected ? "connected, waiting for the first figures" : "connecting")
-    : stale ? `stale for ${f.duration(age)}` : `live, each second · ${f.clock(rack.at)}`;
+    : stale ? `stale for ${f.duration(age)}` : `live, each second${partial ? ", nodes each 5 s" : ""} · ${f.clock(rack.at)}`;
   setText(byId("link-text"), text);
 }
 

@@ -20,10 +20,21 @@ export class Link {
 
   open() {
     this.source?.close();
+    this.members = null;
+    this.partial = false;
     this.attempted = performance.now();
     this.source = new EventSource("api/v1/stream");
     this.source.addEventListener("history", (event) => this.on.history(JSON.parse(event.data)));
-    this.source.addEventListener("rack", (event) => this.take(JSON.parse(event.data)));
+    this.source.addEventListener("rack", (event) => {
+      const rack = JSON.parse(event.data);
+      this.members = rack.members;
+      this.take(rack);
+    });
+    // Of a hall the members come only each few seconds; between, the figures of the rack stand beside the last of them.
+    this.source.addEventListener("figures", (event) => {
+      this.partial = true;
+      if (this.members) this.take({ ...JSON.parse(event.data), members: this.members });
+    });
   }
 
   // A snapshot that was seen before is not news: a daemon that has stopped reckoning sends it at every connection.
@@ -55,6 +66,6 @@ export class Link {
   tell() {
     const { age } = this;
     const connected = this.source.readyState === EventSource.OPEN;
-    this.on.state({ age, connected, stale: age !== null && age > STALE_SECONDS });
+    this.on.state({ age, connected, stale: age !== null && age > STALE_SECONDS, partial: this.partial });
   }
 }
