@@ -141,8 +141,7 @@ def told_by_members(rack: RackSnapshot) -> Iterator[Incident]:
     """Yield what members say is wrong with them, as incidents of their rack."""
     for member in rack.members:
         for each in member.incidents:
-            recorded = member.url and each.severity is not Severity.INFO
-            place = recording_at(each.id, member.url) if recorded else ""
+            place = recording_at(each.id, member.url) if member.url else ""
             yield replace(each, id=f"{rack.rack}/{each.id}", scope="rack", recording=place)
 
 
