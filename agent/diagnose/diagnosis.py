@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from agent.diagnose import blindness, hardware, kept, saturation
+from agent.diagnose import blindness, hardware, kept, lull, saturation, thrift
 from agent.diagnose.baseline import dumped, recalled
 from agent.diagnose.gap import Gap
 from agent.diagnose.watch import Watch, watched
@@ -34,6 +34,10 @@ class Memory:
     """By deployment."""
     crowds: Mapping[str, saturation.Crowd] = field(default_factory=dict)
     """Full caches, by deployment."""
+    lulls: Mapping[str, lull.Lull] = field(default_factory=dict)
+    """What is asked for, by deployment …"""
+    thrifts: Mapping[str, thrift.Thrift] = field(default_factory=dict)
+    """… and what a token takes."""
     blind: blindness.Blind = blindness.Blind()
     gpus: hardware.Known = hardware.Known()
     incidents: tuple[Incident, ...] = ()
@@ -56,7 +60,8 @@ def diagnosed(memory: Memory, signs: NodeSigns) -> Memory:
             with_baselines(Memory(), baselines_of(memory)), incidents=_with(memory.incidents, (), signs)
         )
     waits = signs.at.monotonic_seconds < memory.awaited_until
-    watches, crowds, told = _of_units(memory, signs, waits=waits)
+    watches, told = _of_units(memory, signs, waits=waits)
+    beside = _beside(memory, watches, signs, told, waits=waits)
     down = {name for each in watches.values() for name in _told_down(each)}
     hidden = {name for unit in signs.units for name in _hidden(unit, watches[unit.deployment])}
     blind, gap = blindness.watched(memory.blind, signs, frozenset(hidden), frozenset(down))
@@ -66,27 +71,46 @@ def diagnosed(memory: Memory, signs: NodeSigns) -> Memory:
     told.extend(faults)
     awaited = memory.awaited if waits else frozenset[str]()
     incidents = _with(memory.incidents, tuple(told), signs, awaited)
-    return Memory(watches, crowds, blind, gpus, incidents, None, awaited, memory.awaited_until)
+    return replace(
+        beside,
+        watches=watches,
+        blind=blind,
+        gpus=gpus,
+        incidents=incidents,
+        awaited=awaited,
+        awaited_until=memory.awaited_until,
+    )
 
 
-def _of_units(
-    memory: Memory, signs: NodeSigns, *, waits: bool
-) -> tuple[dict[str, Watch], dict[str, saturation.Crowd], list[Incident]]:
+def _of_units(memory: Memory, signs: NodeSigns, *, waits: bool) -> tuple[dict[str, Watch], list[Incident]]:
     """Watch each deployment; what one that is not seen any more usually gives is not forgotten."""
     told: list[Incident] = []
     watches = dict(memory.watches)
-    crowds = dict(memory.crowds) if waits else {}
     for name in watches.keys() - {unit.deployment for unit in signs.units}:
         if not (waits and watches[name].incident is not None and not watches[name].samples):
             watches[name] = Watch(gap=Gap(baseline=watches[name].gap.baseline))
     for unit in signs.units:
         name = unit.deployment
         watches[name], incident = watched(memory.watches.get(name, Watch()), unit, signs)
+        told.extend(each for each in (incident, watches[name].other.incident) if each is not None)
+    return watches, told
+
+
+def _beside(
+    memory: Memory, watches: Mapping[str, Watch], signs: NodeSigns, told: list[Incident], *, waits: bool
+) -> Memory:
+    """Watch what is no drop: full caches, less demand, more joules for each token."""
+    crowds = dict(memory.crowds) if waits else {}
+    lulls, thrifts = {}, {}
+    for unit in signs.units:
+        name, watch = unit.deployment, watches[unit.deployment]
         crowds[name], full = saturation.watched(
-            memory.crowds.get(name, saturation.Crowd()), watches[name], unit, signs
+            memory.crowds.get(name, saturation.Crowd()), watch, unit, signs
         )
-        told.extend(each for each in (incident, full) if each is not None)
-    return watches, crowds, told
+        lulls[name], less = lull.watched(memory.lulls.get(name, lull.Lull()), watch, unit, signs)
+        thrifts[name], more = thrift.watched(memory.thrifts.get(name, thrift.Thrift()), watch, unit, signs)
+        told.extend(each for each in (full, less, more) if each is not None)
+    return Memory(crowds=crowds, lulls=lulls, thrifts=thrifts)
 
 
 def _told_down(watch: Watch) -> tuple[str, ...]:

@@ -24,8 +24,6 @@ SILENT_SECONDS = 4.0
 """An engine that did not answer for so long, while its GPUs did nothing, does not work."""
 UNSEEN_RATIO = 0.5
 """An engine that has made this share of what is usual while it was taken to be gone was there."""
-UNSEEN_RATIO = 0.5
-"""An engine that has made this share of what is usual while it was taken to be gone was there."""
 BUSY_RATIO = 0.7
 """GPUs that draw, and are busy for, at least this share of what was usual work on."""
 LEAST_BUSY = 0.1

@@ -6,7 +6,7 @@ from bisect import bisect_right as bisect
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from agent.diagnose import blindness, presence
+from agent.diagnose import blindness, presence, second
 from agent.diagnose.baseline import with_mix
 from agent.diagnose.case import APART_SECONDS, BEFORE_SECONDS, Case, usual_rates
 from agent.diagnose.gap import LONGEST_STEP_SECONDS, Gap, ended, finished, is_over, stepped
@@ -52,6 +52,8 @@ class Watch:
     """What that gap has cost so far."""
     verdict: Verdict | None = None
     incident: Incident | None = None
+    other: second.Second = second.Second()
+    """A second cause of it."""
     vanished: tuple[tuple[float, EngineSigns], ...] = ()
     """Instances that are no longer offered, and since when."""
     healthy: tuple[Sample, ...] = ()
@@ -70,7 +72,11 @@ def watched(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
     gap = _mixed(stepped(watch.gap, watch.samples, sample), samples)
     watch = _known(replace(watch, samples=samples, vanished=vanished), sample)
     if gap.since is None:
-        return replace(watch, gap=gap, case_before=(), toll=Toll(), verdict=None, incident=None), None
+        nothing = second.Second()
+        cleared = replace(
+            watch, gap=gap, case_before=(), toll=Toll(), verdict=None, incident=None, other=nothing
+        )
+        return cleared, None
     if watch.gap.since is None:
         before = _before(samples, gap.since) or watch.healthy
         watch = replace(watch, case_before=before, toll=begun(before))
@@ -128,16 +134,22 @@ def _judged(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
     seldom = not young and len(case.during) % SELDOM != 0
     again = returned or (gap.healthy_since is None and not seldom)
     if verdict is None or (again and case.before):  # of one that goes on after a restart, the verdict is kept
-        verdict = _kept(verdict, verdict_of(case), watch.incident, case)
+        fresh = verdict_of(case)
+        verdict = _kept(verdict, fresh, watch.incident, case)
+        watch = replace(watch, other=second.judged(watch.other, case, verdict, fresh))
     if watch.incident is None and _is_early(verdict, gap, now - case.since):
         if is_over(gap, now) or gap.sum_seconds <= 0.0:  # it has come back before anybody was told
             return _after(watch, gap), None
         return replace(watch, verdict=verdict), None
     incident = told_of(case, verdict, gap, watch.toll, unit, node, watch.incident, _restarting(case, verdict))
     if is_over(gap, now):
-        over = replace(incident, ended=node.at.unix_seconds - (now - (gap.healthy_since or now)))
-        return _after(watch, gap), over
-    return replace(watch, verdict=verdict, incident=incident), incident
+        incident = replace(incident, ended=node.at.unix_seconds - (now - (gap.healthy_since or now)))
+    other = watch.other
+    if watch.incident is not None:
+        other, incident = second.told(other, incident, node.at.unix_seconds)
+    if is_over(gap, now):
+        return replace(_after(watch, gap), other=other), incident
+    return replace(watch, verdict=verdict, incident=incident, other=other), incident
 
 
 def _made_unseen(watch: Watch, node: NodeSigns) -> float | None:

@@ -152,6 +152,7 @@ CAUSES_OF: dict[Kind, tuple[Cause, ...]] = {
     Kind.GAP: (Cause.TELEMETRY_GAP,),
     Kind.EFFICIENCY: (Cause.POWER_CAP, Cause.THERMAL, Cause.CLOCKS_LOW, Cause.UNKNOWN),
     Kind.SATURATION: (Cause.KV_SATURATION,),
+    Kind.DEMAND: (Cause.DEMAND,),
     Kind.RESTART: (Cause.ENGINE_DOWN, Cause.ENGINE_RESTART),
 }
 """What is told of each kind: its counters exist at 0 from the start."""

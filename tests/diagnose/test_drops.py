@@ -96,20 +96,38 @@ def test_an_error_of_a_gpu_that_costs_nothing_is_a_fault_and_ends_by_itself(live
     ids=["demand falls", "noise", "overload", "wave", "bursts", "ramp", "capped with room to spare"],
 )
 def test_what_is_no_loss_is_no_incident(live, event, load):
-    assert live(event, load=load).incidents == ()
+    assert [each for each in live(event, load=load).incidents if each.kind != "demand"] == []
+
+
+def test_demand_that_falls_is_information_and_no_more(live):
+    (lull,) = live("{kind: demand, at: 220s, lasts: 120s, factor: 0.2}", seconds=400).incidents
+
+    assert (lull.kind, lull.cause, lull.severity) == ("demand", "demand", "info")
+    assert lull.ended is not None
 
 
 def test_nothing_is_told_of_a_fault_within_the_first_seconds_of_watching(live):
     assert live("{kind: power_brake, at: 2s, lasts: 60s}", seconds=60).loud == []
 
 
-def test_two_faults_at_once_are_told_by_the_one_that_explains_more(live):
+def test_two_faults_at_once_are_both_told_or_the_one_that_explains_more(live):
     cap = "{kind: power_cap, at: 150s, lasts: 60s, watts: 1150}"
     cache = "{kind: kv_saturation, at: 150s, lasts: 60s}"
     both = f"{cap}\n  - {cache}"
 
-    (drop,) = [each for each in live(both).loud if each.kind == "drop"]
-    assert drop.cause == "kv_saturation"
+    drops = [each for each in live(both).loud if each.kind == "drop"]
+    assert "kv_saturation" in {str(each.cause) for each in drops}
+    assert {str(each.cause) for each in drops} <= {"kv_saturation", "power_cap"}
+
+
+def test_a_fault_that_comes_into_another_is_told_beside_it(live):
+    cap = "{kind: power_cap, at: 150s, lasts: 180s, watts: 800}"
+    cache = "{kind: kv_saturation, at: 220s, lasts: 80s, factor: 0.5}"
+    lived = live(f"{cap}\n  - {cache}", seconds=400)
+
+    told = {(str(kind), str(cause)) for _, kind, cause, _ in lived.seen}
+    assert {("drop", "power_cap"), ("drop", "kv_saturation")} <= told
+    assert sum(each.lost_tokens for each in lived.loud) == pytest.approx(lived.lost, rel=0.1)
 
 
 SHIFT = "{kind: prefill_shift, at: 150s, lasts: 130s}"
