@@ -16,7 +16,7 @@ BY_FILE := --dist loadfile --no-loadscope-reorder
 ENGINES := vllm dynamo sglang
 IN_OWN_NETWORK := unshare $(if $(IN_NAMESPACE),--map-root-user) --net --pid --fork --kill-child --mount-proc
 
-.PHONY: help demo top boards boards-check boards-render arm64-check test test-engines test-incidents run-setup test-setup lint docs docs-check wheel-check unit spread alone fix goldens bench clean
+.PHONY: help demo top boards boards-check boards-render live-page arm64-check test test-engines test-incidents run-setup test-setup lint docs docs-check wheel-check unit spread alone fix goldens bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -84,6 +84,9 @@ boards-check: test-setup  ## the boards against the types of @grafana/schema; ne
 
 boards-render: test-setup  ## pictures of the boards by Grafana's UI libraries, over a rack: 700 MB once, ten minutes
 	PYTHONPATH=tests $(BIN)/python tests/grafana_render/render.py $(RENDER)
+
+live-page: test-setup  ## the README's picture of the live page: three minutes of the demo
+	$(BIN)/python scripts/live_page.py
 
 arm64-check: test-setup  ## every dependency has a wheel for arm64 (Grace); asks the package index, half a minute
 	$(BIN)/python scripts/arm64_check.py

@@ -304,7 +304,7 @@ class Daemon:
             "state_writable": float(not self._saver.error),
             "config_reload_success": float(self._reload_success),
         }
-        gauges |= self._listener.gauges
+        gauges |= self._listener.gauges | self._flight.gauges
         if self._saver.saved_unix_seconds is not None:
             gauges["state_saved_timestamp_seconds"] = self._saver.saved_unix_seconds
         return gauges

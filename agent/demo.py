@@ -14,18 +14,18 @@ import json
 import os
 import signal
 import sys
-import tempfile
 import time
 import traceback
 import urllib.request
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.demo_folder import demo_folder
 from agent.twin.ports import ReservedPort
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from agent.twin.scenario import Scenario
 
@@ -137,9 +137,9 @@ class Demo:
         """Run for some time, or until SIGINT or SIGTERM; return the exit code."""
         for number in ENDING:
             signal.signal(number, _end)
-        with tempfile.TemporaryDirectory(prefix="rackwatt-demo-") as folder:
+        with demo_folder() as folder:
             try:
-                self._start(Path(folder))
+                self._start(folder)
                 self._show(seconds)
             except Ended:
                 print("ended")

@@ -15,6 +15,7 @@ from agent import plugins
 from agent.measure.finding import Finding, Level
 from agent.measure.gpu import GpuState
 from agent.measure.gpu_sources import DEFAULT
+from agent.measure.meter import FACILITY, LADDER, NODE
 from agent.measure.node import NodeReckoner
 from agent.measure.reading import Moment, SourceError
 from agent.store import FILE_NAME
@@ -31,6 +32,12 @@ SEEN = "seen"
 """Argument of `examine` by which a plug-in asks for the GPUs."""
 NO_GPUS = ("engines", "host", "peers", "redfish", "twin")
 """Collectors that tell of no GPUs of this machine."""
+HWMON, REDFISH = "hwmon", "redfish"
+NO_NODE_METER = (
+    "name its BMC: collectors: {redfish: {targets: [{url: https://bmc, boundary: node}]}}, on the rack's "
+    "daemon if the node cannot reach it; or an ACPI meter of the whole: hwmon.node_meter "
+    "(docs/power_meters.md)"
+)
 CLOCK_PROBE_SECONDS = 0.5
 CLOCK_DRIFT_RATIO = 0.01
 SANE_FROM_UNIX_SECONDS = 1_735_689_600.0
@@ -52,6 +59,8 @@ async def examine(settings: Config) -> list[Finding]:
             findings.append(Finding(Level.PROBLEM, name, text, remedy))
     findings.extend(expected_gpus(settings.general.node.gpus, seen.gpus))
     findings.extend(shared_gpus(seen.gpus, tellers))
+    findings.extend(boundaries(settings, seen))
+    findings.extend(await _unread_meters(settings))
     if "engines" not in settings.collectors:
         remedy = "collectors: {engines: {}} finds those of this node; or name them under its targets"
         findings.append(Finding(Level.NOTE, "engines", "no serving engine is configured", remedy))
@@ -90,6 +99,32 @@ def expected_gpus(wanted: int | None, gpus: Sequence[GpuFigures]) -> Iterator[Fi
         yield Finding(Level.NOTE, "node.gpus", text, f"set node.gpus to {len(gpus)}")
     else:
         yield Finding(Level.OK, "node.gpus", f"all {wanted} GPUs answer")
+
+
+def boundaries(settings: Config, seen: Snapshot) -> Iterator[Finding]:
+    """Say at which boundaries power is measured here, and how the whole node could be."""
+    if not seen.gpus:
+        return
+    found = {at.boundary: at.source for at in seen.boundaries if at.boundary != FACILITY}
+    targets = getattr(settings.collectors.get(REDFISH), "targets", ())
+    if any(target.boundary == NODE and not target.node for target in targets):
+        found[NODE] = REDFISH
+    told = ", ".join(f"{at} ({found[at]})" for at in LADDER if at in found) or "nothing"
+    if NODE in found:
+        yield Finding(Level.OK, "boundaries", f"power is measured at: {told}")
+    else:
+        text = f"power is measured at: {told}; nothing here measures the whole node"
+        yield Finding(Level.NOTE, "boundaries", text, NO_NODE_METER)
+
+
+async def _unread_meters(settings: Config) -> list[Finding]:
+    """Look for power meters that the kernel shows and that nobody reads."""
+    if HWMON in settings.collectors:
+        return []
+    hwmon = plugins.load(plugins.COLLECTORS, HWMON)
+    found = [each for each in await hwmon.examine(hwmon.Settings()) if each.level is Level.OK]
+    remedy = "collectors: {hwmon: {}} reads them"
+    return [Finding(Level.NOTE, HWMON, f"nobody reads the kernel's {each.text}", remedy) for each in found]
 
 
 def shared_gpus(gpus: Sequence[GpuFigures], tellers: Collection[str]) -> Iterator[Finding]:

@@ -37,12 +37,18 @@ class Flight:
         directory = Path(settings.directory) if settings.directory else state_dir / DIRECTORY
         self._files = IncidentFiles(directory, settings.retention_size or 0, settings.retention_time)
         self._scribe = Scribe(self._files)
-        keep = self._scribe.submit if settings.retention_size else lambda _cut: None
+        self._keeps = bool(settings.retention_size and settings.memory)
+        keep = self._scribe.submit if self._keeps else lambda _cut: None
         who = {**facts, "boot_id": boot_id()}
         self._node, self._rack = (
             FlightRecorder(settings.memory or 0, {"scope": scope, **who}, keep) for scope in ("node", "rack")
         )
         self._rack_seconds = float("-inf")
+
+    @property
+    def gauges(self) -> dict[str, float]:
+        """How much of what should be on disk is not; nothing where nothing is kept."""
+        return {"recordings_lost_total": float(self._scribe.lost)} if self._keeps else {}
 
     def take(self, before: Memory, signs: NodeSigns, incidents: tuple[Incident, ...]) -> None:
         """Take a moment of the node: what was remembered, what was seen, and what is told of it."""

@@ -8,6 +8,7 @@ import gc
 
 SETTLE_SECONDS = 10.0
 """So long after the start sources, and the first scrape, have loaded what they need."""
+TRIM_SECONDS = 60.0
 LEAST_OBJECTS = 5000
 """Some four snapshots of a node; by Python's own threshold (700) each would be looked through …"""
 OBJECTS_PER_MEMBER = 200
@@ -28,10 +29,12 @@ async def settle() -> None:
     """Once all is loaded, keep it out of all later searches, and give back what loading took.
 
     Where Python may not keep its bytecode (a container, a unit that may not write) it compiles everything at
-    each start, and the C library holds on to the 12 MiB that this took.
+    each start, and the C library holds on to the 12 MiB that this took. It also holds on to what pages and
+    answers took, here and there; to give that back, again and again, takes less than a millisecond.
     """
     await asyncio.sleep(SETTLE_SECONDS)
     gc.freeze()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's alone
-    if trim is not None:
+    while trim is not None:
         trim(0)
+        await asyncio.sleep(TRIM_SECONDS)

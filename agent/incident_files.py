@@ -138,6 +138,8 @@ class Scribe:
         self._busy = False
         self._thread: threading.Thread | None = None
         self._error = ""
+        self.lost = 0
+        """Recordings, or parts of them, that are not on disk and never will be."""
 
     def submit(self, cut: Cut) -> None:
         """Write this soon; an older one of the same incident that still waits is replaced."""
@@ -174,7 +176,8 @@ class Scribe:
                 self._wake.notify_all()
 
     def _tell(self, error: str) -> None:
-        """Log a failure once, and again only when it changes."""
+        """Count a failure; log it once, and again only when it changes."""
+        self.lost += bool(error)
         if error and error != self._error:
             log.warning("recordings of incidents are not kept", extra={"detail": error})
         elif self._error and not error:

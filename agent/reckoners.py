@@ -29,8 +29,7 @@ def reckoner_of(settings: Config) -> NodeReckoner:
         slo=settings.general.slo,
     )
     reckoner.begin(time.time())
-    reckoner.prefer(settings.general.node.gpu_sources)
-    reckoner.expect_gpus(settings.general.node.gpus)
+    reckoner.prefer(settings.general.node.gpu_sources, settings.general.node.gpus)
     reckoner.account_for(settings.general.site)
     return reckoner
 

@@ -26,6 +26,7 @@ from benchmarks import (
     rack,
     recording,
     report,
+    soak,
     start,
 )
 from benchmarks.daemons import MissingPeerError
@@ -49,7 +50,11 @@ BENCHMARKS: dict[str, Callable[..., Sequence[Figure]]] = {
     "page-latency": page_latency.page_latency,
     "cardinality": cardinality.cardinality,
 }
-LONG: dict[str, Callable[..., Sequence[Figure]]] = {"hall": hall.hall, "recording": recording.recording}
+LONG: dict[str, Callable[..., Sequence[Figure]]] = {
+    "hall": hall.hall,
+    "recording": recording.recording,
+    "soak": soak.soak,
+}
 """Minutes, or much memory: only when they are named."""
 
 

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 from benchmarks.virtual_tray import ENGINES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from benchmarks.quick_tray import QuickNode
 
 SCRAPE_SECONDS = 15
@@ -33,9 +31,14 @@ RULES = {
 Samples = list[tuple[float, float]]
 
 
-def rate(samples: Sequence[tuple[float, float]], now: float, window: float = WINDOW_SECONDS) -> float | None:
+def lately(samples: Samples, now: float, window: float, closed: bool) -> Samples:
+    """Return the samples of a window: Prometheus 3 leaves out one at its very beginning, 2 does not."""
+    return [each for each in samples if now - window < each[0] <= now or (closed and each[0] == now - window)]
+
+
+def rate(samples: Samples, now: float, window: float = WINDOW_SECONDS, closed: bool = False) -> float | None:
     """Return a counter's increase per second as `rate` does; None of fewer than two samples."""
-    inside = [each for each in samples if now - window < each[0] <= now]
+    inside = lately(samples, now, window, closed)
     if len(inside) < 2:
         return None
     (first, low), (last, _) = inside[0], inside[-1]
@@ -56,6 +59,8 @@ def rate(samples: Sequence[tuple[float, float]], now: float, window: float = WIN
 class Rule:
     """One rule: an expression that is less than a share of its own average over an hour, for some time."""
 
+    closed: bool = False
+    """Whether a window has its beginning, as before Prometheus 3."""
     held: Samples = field(default_factory=list)
     since: float | None = None
     """When it became pending."""
@@ -65,7 +70,7 @@ class Rule:
 
     def evaluate(self, now: float, value: float | None) -> None:
         """Take one evaluation."""
-        self.held = [each for each in self.held if each[0] > now - AVERAGE_SECONDS]
+        self.held = lately(self.held, now, AVERAGE_SECONDS, self.closed)
         if value is not None:
             self.held.append((now, value))
         if value is None or value >= SHARE * sum(each for _, each in self.held) / len(self.held):
@@ -81,8 +86,13 @@ class Rule:
 class Rules:
     """Both rules over one tray, or over the sums of a rack."""
 
-    rules: dict[str, Rule] = field(default_factory=lambda: {name: Rule() for name in RULES})
+    closed: bool = False
+    rules: dict[str, Rule] = field(default_factory=dict)
     counters: dict[tuple[int, int], Samples] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Begin without a sample."""
+        self.rules = {name: Rule(self.closed) for name in RULES}
 
     def see(self, second: int, *nodes: QuickNode) -> None:
         """Scrape and evaluate when it is time."""
@@ -94,7 +104,8 @@ class Rules:
                 for place, engine in enumerate(node.tray.engines):
                     if not engine.down:
                         self._scraped((number, place), now, float(engine.counters(0)[0]))
-        told = [each for samples in self.counters.values() if (each := rate(samples, now)) is not None]
+        rates = (rate(samples, now, closed=self.closed) for samples in self.counters.values())
+        told = [each for each in rates if each is not None]
         tokens = sum(told) if told else None
         gpus = [gpu for node in nodes if node.latest is not None for gpu in node.latest.gpus]
         watts = sum(gpu.power_watts for gpu in gpus if gpu.power_watts is not None)
@@ -102,5 +113,5 @@ class Rules:
         self.rules["tokens per watt"].evaluate(now, tokens / watts if tokens is not None and watts else None)
 
     def _scraped(self, target: tuple[int, int], now: float, value: float) -> None:
-        lately = [each for each in self.counters.get(target, []) if each[0] > now - WINDOW_SECONDS]
-        self.counters[target] = [*lately, (now, value)]
+        kept = lately(self.counters.get(target, []), now, WINDOW_SECONDS, closed=True)
+        self.counters[target] = [*kept, (now, value)]

@@ -30,6 +30,8 @@ def gpus_alone(*, quick: bool) -> list[Figure]:
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(workplace())
         driver = stack.enter_context(gpus(folder))
+        with Peer(folder, driver), rackwatt(folder / "first", driver):
+            pass  # compiles what installed packages have as bytecode
         peer = stack.enter_context(Peer(folder, driver))
         ours = stack.enter_context(rackwatt(folder / "agent", driver))
         deaf = stack.enter_context(rackwatt(folder / "deaf", driver, xid_events=False))
@@ -68,7 +70,10 @@ def with_engines(*, quick: bool) -> list[Figure]:
         folder = stack.enter_context(workplace())
         driver = stack.enter_context(gpus(folder))
         served = stack.enter_context(engines(ENGINES))
-        with rackwatt(folder / "agent", driver, [engine.url for engine in served]) as agent:
+        urls = [engine.url for engine in served]
+        with rackwatt(folder / "first", driver, urls):
+            pass  # as above
+        with rackwatt(folder / "agent", driver, urls) as agent:
             ours = _each_cadence(agent, quick=quick)
             method = _method(ours, served)
         without = _without_events(folder, driver, served, quick=quick)

@@ -20,7 +20,7 @@ INSTALLED = HOUSE / ".cache" / "grafana-schema"
 TYPES = "./node_modules/@grafana/schema/dist/types/raw"
 FOLDERS = {"state-timeline": "statetimeline"}
 """Panels whose folder is not their name."""
-OF_THE_DATA_SOURCE = {"target", "titleFormat", "textFormat", "definition"}
+OF_THE_DATA_SOURCE = {"target", "titleFormat", "textFormat", "tagKeys", "definition"}
 """Parts of annotations and variables that Prometheus' data source reads; the types do not know them."""
 PARTIAL = (
     "type Words<T> = T extends string ? `${T}` : T extends number | boolean | null | undefined ? T"

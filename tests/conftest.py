@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hypothesis import settings
+
+settings.register_profile("rackwatt", deadline=None)  # how fast a busy machine is proves nothing
+settings.load_profile("rackwatt")
+
 HERE = Path(__file__).parent
 LONGEST_FIRST = (
     "rack/test_story.py",

@@ -2,17 +2,21 @@
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from fakes.dcgm.host_engine import Gpu, HostEngine
 from fakes.page_server import Answer, PageServer
+from fakes.power_tree import PowerTree
 
+from agent.collectors import hwmon
 from agent.config import parse
-from agent.doctor import examine, expected_gpus
+from agent.doctor import boundaries, examine, expected_gpus
 from agent.measure.finding import Level
 from agent.measure.gpu import GpuState
-from agent.measure.snapshot import GpuFigures
+from agent.measure.snapshot import BoundaryFigures, GpuFigures
 
 BINDINGS = str(Path(__file__).parent / "fakes" / "dcgm" / "bindings")
 A = "GPU-00000000-0000-0000-0000-0000000000d1"
@@ -89,3 +93,43 @@ def test_gpus_are_counted_and_compared_with_what_should_be_there(wanted, states,
 
     assert [each.level for each in told] == [level for level, _ in found]
     assert all(text in f"{each.text} {each.remedy}" for each, (_, text) in zip(told, found, strict=True))
+
+
+def seen_with(*at):
+    """A node with a GPU whose power is told at these boundaries."""
+    told = tuple(BoundaryFigures(boundary, source, 100.0, None) for boundary, source in at)
+    return SimpleNamespace(gpus=gpus(GpuState.OK), boundaries=told)
+
+
+BMC = "{redfish: {targets: [{url: 'https://bmc'%s}]}}"
+
+
+@pytest.mark.parametrize(
+    ("collectors", "at", "level", "text"),
+    [
+        ("{}", [("gpu", "nvml")], Level.NOTE, "gpu (nvml); nothing here measures the whole node"),
+        ("{}", [("module", "nvml"), ("gpu", "nvml")], Level.NOTE, "at: gpu (nvml), module (nvml); nothing"),
+        ("{}", [("node", "hwmon"), ("gpu", "nvml")], Level.OK, "at: gpu (nvml), node (hwmon)"),
+        (BMC % "", [("gpu", "nvml")], Level.OK, "at: gpu (nvml), node (redfish)"),
+        (BMC % ", boundary: none", [("gpu", "nvml")], Level.NOTE, "nothing here measures the whole node"),
+        (BMC % ", node: tray-7", [("gpu", "nvml")], Level.NOTE, "nothing here measures the whole node"),
+    ],
+)
+def test_boundaries_that_are_measured_are_told_and_a_node_without_a_meter_is_noted(
+    collectors, at, level, text
+):
+    settings = parse(f"collectors: {collectors}", "rackwatt.yaml")
+    (finding,) = boundaries(settings, seen_with(*at))
+
+    assert finding.level is level
+    assert text in finding.text
+
+
+async def test_meters_that_nobody_reads_are_noted(tmp_path, monkeypatch):
+    PowerTree(tmp_path).acpi(0, "Module Power Socket 0", 480.0)
+    monkeypatch.setattr(hwmon, "Settings", partial(hwmon.Settings, root=str(tmp_path)))
+    found = await examine(parse("collectors: {}", "rackwatt.yaml"))
+
+    assert [each.text for each in found if each.subject == "hwmon"] == [
+        "nobody reads the kernel's meters: module 0"
+    ]

@@ -16,6 +16,8 @@ from fakes.nvml.driver import FakeDriver
 from fakes.processes import http_get, wait_http
 
 FAST = {"interval": "200ms"}
+PATIENT = FAST | {"max_load": 1}
+"""What a busy machine makes of a call's time is not taken for the driver's cost: GPUs are read as often."""
 IMPATIENT = {"interval": "200ms", "timeout": "1s", "call_timeout": "500ms"}
 ROOT = Path(__file__).parents[1]
 LIBFAKETIME = next(
@@ -262,6 +264,12 @@ def test_a_full_disk_is_told_and_costs_nothing_until_a_restart(driver, start, tm
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
+def _has_its_figures(node):
+    """A page that a busy machine reads late takes them away for a moment; what is wrong stays wrong."""
+    rate = node["tokens_per_second"].get("output", 0.0)
+    return node["figures"]["node_tokens_per_joule_gpu"]["valid"] and rate == pytest.approx(1000.0, rel=0.1)
+
+
 @pytest.mark.alone
 @pytest.mark.parametrize("offset", ["+3600", "-3600"], ids=["forward", "back"])
 def test_a_clock_stepped_by_an_hour_changes_no_total_no_rate_and_no_window(driver, start, tmp_path, offset):
@@ -275,17 +283,17 @@ def test_a_clock_stepped_by_an_hour_changes_no_total_no_rate_and_no_window(drive
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
     with TruthEngine(output=constant(1000.0)) as engine:
-        agent = start(f"{engine.url}/metrics", env=faketime)
-        before = agent.wait_for(lambda node: node["figures"]["node_tokens_per_joule_gpu"]["valid"], 60)
+        agent = start(f"{engine.url}/metrics", nvml=PATIENT, env=faketime, window="4s")
+        before, began = agent.wait_for(_has_its_figures, 60), time.monotonic()
         stamp.write_text(offset)
-        stepped = agent.wait_for(lambda node: abs(node["at"] - before["at"]) > 3000)
+        agent.wait_for(lambda node: abs(node["at"] - before["at"]) > 3000)
+        agent.wait_for(_has_its_figures, 3.0)  # a window that had begun anew would be full after 4 s only
         time.sleep(1.0)
-        after = agent.node()
+        after = agent.wait_for(_has_its_figures, 3.0)
+        most = 180 * (time.monotonic() - began + 5.0)
 
-        for node in (stepped, after):
-            assert node["figures"]["node_tokens_per_joule_gpu"]["valid"]
-            assert node["tokens_per_second"]["output"] == pytest.approx(1000.0, rel=0.1)
-        assert 0 <= joules(after, 0) - joules(before, 0) < 180 * 20
+        assert abs(after["at"] - before["at"]) > 3000
+        assert 0 <= joules(after, 0) - joules(before, 0) < most
         assert agent.value("rackwatt_engine_restarts_total") == 0.0
         engine.reset(new_start_time=True)
         agent.wait_for(lambda node: node["engines"][0]["restarts_total"] == 1.0)

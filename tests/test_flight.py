@@ -79,6 +79,7 @@ def test_it_is_on_disk_as_soon_as_it_is_told(story):
         "telemetry_gap",
         None,
     )
+    assert agent.value("rackwatt_recordings_lost_total") == 0.0
 
 
 def test_it_is_given_from_memory_as_it_stands_now_and_a_replay_tells_the_same(story):
@@ -161,6 +162,16 @@ def test_each_incident_of_a_rack_says_who_has_its_recording(story):
     assert gone(head)["recording"] == f"/api/v1/incidents/{gone(head)['id']}/recording"
     assert read(http_get(of_node["recording"])[1]).scope == "node"
     assert read(http_get(head.url + gone(head)["recording"])[1]).scope == "rack"
+
+
+def test_what_a_node_told_its_rack_is_explained_from_the_rack_by_what_the_node_recorded(story, capsys):
+    *_, head = story
+    (of_node,) = [each for each in incidents(head) if each["node"] == "tray-07"]
+
+    assert main(["explain", head.url, "--incident", of_node["id"]]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("WARNING  gap, telemetry_gap on tray-07: ")
+    assert "judged once more, it is the same" in text
 
 
 def test_what_only_the_rack_sees_is_explained_from_its_url_and_from_its_file(story, capsys):

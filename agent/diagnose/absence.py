@@ -92,15 +92,23 @@ def told_of(
         summary = f"{text}; whether it works meanwhile is not known"
         return _gap((up,), summary, 0.9)
     before, now = away.before + sum(away.watts.values()), away.now or 0.0
-    names = ", ".join(sorted(away.watts))
-    drew = f"beside the nodes that answer the rack draws {_kilowatts(now)}"
+    told = _compared(away, before, now, on=power is Power.ON)
     if power is Power.ON:
-        told = f"{drew}, as with {names} at work ({_kilowatts(before)})"
         summary = f"{text}; its power is still there: the way to it or its daemon is away, not the node"
         return _gap((up, _metered(member, before, now, told)), summary, 0.95)
-    told = f"{drew}, with {names} at work it was {_kilowatts(before)}"
     summary = f"{member.node} is down: it does not answer, and its power is gone with it: {told}"
     return _down((up, _metered(member, before, now, told)), summary) | _cost(member, absence, seconds)
+
+
+def _compared(away: Away, before: float, now: float, *, on: bool) -> str:
+    """Say what the meter shows, and what it showed before."""
+    if away.own:
+        return f"its controller shows {now:,.0f} W, at work it was {before:,.0f} W"
+    names = ", ".join(sorted(away.watts))
+    drew = f"beside the nodes that answer the rack draws {_kilowatts(now)}"
+    if on:
+        return f"{drew}, as with {names} at work ({_kilowatts(before)})"
+    return f"{drew}, with {names} at work it was {_kilowatts(before)}"
 
 
 def _gap(evidence: tuple[Evidence, ...], summary: str, confidence: float) -> dict[str, Any]:

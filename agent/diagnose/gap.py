@@ -31,6 +31,8 @@ LEAST_RATE = 1.0
 SLACK = 0.04
 """A shortfall of this share is no gap, however long it lasts."""
 SLACK_NOISES = 1.5
+FEW_REQUESTS, MOST_SLACK = 0.5, 0.3
+"""Of few requests in flight, one that has just begun or is about to end makes a share of the rate."""
 SURE_SECONDS = 0.25
 """A gap is sure when the shortfall beyond the slack has added up to so many seconds of the whole rate …"""
 SURE_NOISES = 6.0
@@ -113,7 +115,7 @@ def stepped(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
     if asked is None or should is None or should < LEAST_RATE:
         return _healthy(_unmissed(gap, should, now), samples, sample, seconds)
     missing = 1.0 - rate / should
-    slack = max(SLACK, SLACK_NOISES * gap.baseline.noise)
+    slack = _slack(gap.baseline, sample)
     total = max(0.0, gap.sum_seconds + (missing - slack) * seconds)
     gap = replace(gap, expected=should, missing=missing, sum_seconds=total)
     if not gap.sure and total <= 0.0:
@@ -131,6 +133,12 @@ def stepped(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
     lasts = now - (gap.since or now)
     sure = total > max(SURE_SECONDS, SURE_NOISES * gap.baseline.noise) and lasts > 1.0
     return _made_sure(gap, samples) if sure else gap
+
+
+def _slack(baseline: Baseline, sample: Sample) -> float:
+    """Return the share that may be missing without anything being wrong."""
+    chance = min(MOST_SLACK, FEW_REQUESTS / max(sample.in_flight or 1.0, 1.0))
+    return max(SLACK, SLACK_NOISES * baseline.noise, chance)
 
 
 def _passed(gap: Gap) -> Gap:

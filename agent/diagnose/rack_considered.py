@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from statistics import median
 from typing import TYPE_CHECKING
 
 from agent.diagnose.case import middle
 from agent.diagnose.considered import MHZ, Considered
 from agent.diagnose.stragglers import likes_of
 from agent.measure.incident import Cause
+from agent.measure.median import median
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ OF_GPUS = (
 def rack_considered(signs: RackSigns, told: Incident) -> tuple[Considered, ...]:
     """Return what the rack looked at when it told this, and what it saw."""
     if told.cause in AWAY:
-        return (Considered(tuple(AWAY - {told.cause}), _reports(signs)),)
+        return (Considered(tuple(AWAY - {told.cause}), _reports(signs, _member(signs, told.node))),)
     like = likes_of(signs).get(told.node)
     member = _member(signs, told.node)
     if like is None or member is None:
@@ -42,7 +42,7 @@ def rack_considered(signs: RackSigns, told: Incident) -> tuple[Considered, ...]:
 def rack_unknown(signs: RackSigns, told: Incident) -> Iterator[str]:
     """Yield what the judge would have liked to know of the member."""
     member = _member(signs, told.node)
-    if told.cause in AWAY and signs.power_watts is None:
+    if told.cause in AWAY and signs.power_watts is None and _controlled(member) is None:
         yield "the rack's own meter: whether a member that does not report is down, or only not seen"
     if member is None or told.cause in AWAY:
         return
@@ -61,10 +61,18 @@ def _member(signs: RackSigns, node: str) -> MemberSigns | None:
     return next((each for each in signs.members if each.node == node), None)
 
 
-def _reports(signs: RackSigns) -> str:
+def _controlled(member: MemberSigns | None) -> float | None:
+    """Return what its controller shows."""
+    return None if member is None else member.controller_watts
+
+
+def _reports(signs: RackSigns, member: MemberSigns | None) -> str:
     expected = [each for each in signs.members if not each.drained]
     up = sum(each.up for each in expected)
     reports = f"{up} of {len(expected)} members report"
+    watts = _controlled(member)
+    if watts is not None:
+        return f"{reports}, its controller shows {watts:,.0f} W"
     if signs.power_watts is None:
         return f"{reports}; without a meter of the rack none is seen to be down"
     return f"{reports}, the rack's own meter shows {signs.power_watts / KILO:.1f} kW"

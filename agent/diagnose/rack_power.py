@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from statistics import median
 from typing import TYPE_CHECKING
+
+from agent.measure.median import median
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +30,9 @@ JUDGED_SECONDS = 120.0
 OFF_RATIO, ON_RATIO = 0.35, 0.65
 """Share of what they drew that is still there: at most, of members that are off, and at least, of those that
 are on. GPUs that do nothing draw a fifth of what they do at work, a node with its fans a third."""
+STANDBY_RATIO, IDLE_RATIO = 0.1, 0.15
+"""The same by a node's own controller, which shows nothing beside: a node that is off draws what the
+controller needs itself, one that does nothing a fifth of what it does at work."""
 NOISES = 3.0
 """A verdict is sure when the spread of what the meter said before could not have made another one."""
 
@@ -65,6 +69,8 @@ class Away:
     """Who answered before."""
     now: float | None = None
     """What the rack draws beside all others since."""
+    own: bool = False
+    """All of this is by the member's own controller, and of nobody else."""
 
     @property
     def power(self) -> Power | None:
@@ -72,6 +78,9 @@ class Away:
         total = sum(self.watts.values())
         if self.now is None or total <= 0.0:
             return None
+        if self.own:
+            share = self.now / total
+            return Power.OFF if share <= STANDBY_RATIO else Power.ON if share >= IDLE_RATIO else None
         still, noise = (self.now - self.before) / total, NOISES * self.spread / total
         if still <= OFF_RATIO and still + noise < 0.5 * (OFF_RATIO + ON_RATIO):
             return Power.OFF
@@ -104,6 +113,7 @@ def powered(book: PowerBook, rack: RackSigns) -> PowerBook:
     gone = {each.node for each in rack.members if not each.up and not each.drained}
     samples = tuple(each for each in book.samples if each.seconds > now - KEPT_SECONDS)
     found = {node: each for node, each in book.known.items() if node in gone}
+    found |= _by_controller(book, rack, now)
     book = _left(replace(book, samples=samples, known=found), gone & book.usual.keys(), now)
     usual = {node: watts for node, watts in book.usual.items() if node in gone}
     book = replace(book, usual=usual | {node: watts for node, (_, watts) in known.items()})
@@ -111,6 +121,21 @@ def powered(book: PowerBook, rack: RackSigns) -> PowerBook:
         return book
     sample = _sample(samples, now, rack.power_watts, known)
     return replace(_judged(book, sample), samples=(*samples, sample))
+
+
+def _by_controller(book: PowerBook, rack: RackSigns, now: float) -> dict[str, Away]:
+    """Return what controllers that are read here say of members that are away: each of its own node alone."""
+    found = {}
+    for each in rack.members:
+        usual = book.usual.get(each.node)
+        if each.up or each.drained or usual is None or each.controller_watts is None:
+            continue
+        before = book.known.get(each.node)
+        since = now if before is None or not before.own else before.since
+        settled = now - since >= SETTLED_SECONDS
+        watts = each.controller_watts if settled else None
+        found[each.node] = Away(since, since, {each.node: usual}, 0.0, 0.0, frozenset(), watts, own=True)
+    return found
 
 
 def _sample(

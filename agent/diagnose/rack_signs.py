@@ -55,6 +55,8 @@ class MemberSigns:
     """At the outermost boundary that it tells …"""
     power_boundary: str = ""
     """… which is this one."""
+    controller_watts: float | None = None
+    """By its management controller, which the rack's daemon reads: also while it does not report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ def _member(member: MemberFigures) -> MemberSigns:
         _prompts(member),
         member.power_watts.get(boundary),
         boundary,
+        member.read_here_watts,
     )
 
 

@@ -131,7 +131,8 @@ def _judged(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
     verdict = watch.verdict
     young = now - case.since < JUDGED_SECONDS
     returned = bool(case.during[-2:-1]) and case.during[-2].gone != case.during[-1].gone
-    again = returned or (gap.healthy_since is None and (young or len(case.during) % SELDOM == 0))
+    seldom = not young and len(case.during) % SELDOM != 0
+    again = returned or (gap.healthy_since is None and not seldom)
     if verdict is None or (again and case.before):  # of one that goes on after a restart, the verdict is kept
         fresh = verdict_of(case)
         verdict = _kept(verdict, fresh, watch.incident, case)

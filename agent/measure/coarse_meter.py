@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 LARGEST_STEP_JOULES = 3.6e6
 """One kilowatt hour: a counter that moves in larger steps is not believed."""
+STUCK_JOULES = 3.0 * LARGEST_STEP_JOULES
+"""A counter that does not move while so much has flowed counts nothing: it is a figure that stands there."""
 CHECK_STEPS = 20.0
 """A window of the check is so many of its smallest steps: each edge is known to within one of them."""
 
@@ -26,9 +28,13 @@ class CoarseCounter:
 
     def __init__(self, key: str, ledger: Ledger, max_watts: float) -> None:
         self.verified = self.mismatch = False
+        self.stuck = False
+        """It stands still while power flows: the total is integrated meanwhile."""
         self._key, self._ledger, self._max_watts = key, ledger, max_watts
         self._left = False
         """It was there, and then it was not: what it counted meanwhile is integrated already."""
+        self._still = 0.0
+        """Joules that have flowed since it last moved."""
         self._smallest = float("inf")
         self._counted: float | None = None
         """Since the step that a window of the check begins with; None before that."""
@@ -39,13 +45,36 @@ class CoarseCounter:
         """Book what it has grown by; `integrated_joules` of the same time, None where nobody knows them."""
         elapsed = self._ledger.unseen_seconds(self._key, at)
         fastest = self._max_watts + LARGEST_STEP_JOULES / max(1.0, elapsed)
-        step = self._ledger.observe(self._key, raw_joules, at, adopted=self._left, max_rate=fastest)
+        step = self._ledger.observe(
+            self._key, raw_joules, at, adopted=self._left or self._moves_again(raw_joules), max_rate=fastest
+        )
         self._left = False
+        added = self._while_still(step.delta, integrated_joules or 0.0)
+        if self.stuck:
+            return added
         if integrated_joules is None or step.change is not Change.GREW:
             self._counted = None
         else:
             self._check(step.delta, integrated_joules)
         return step.delta
+
+    def _moves_again(self, raw_joules: float) -> bool:
+        """Whether a counter that stood still goes on: what it counts now was integrated already."""
+        known = self._ledger.get(self._key)
+        moves = self.stuck and known is not None and raw_joules != known.raw
+        self.stuck = self.stuck and not moves
+        return moves
+
+    def _while_still(self, counted: float, integrated: float) -> float:
+        """Return what the total grows by while it is stuck; with the first time what it had not counted."""
+        if self.stuck:
+            return integrated
+        self._still = 0.0 if counted > 0.0 else self._still + integrated
+        if self._still < STUCK_JOULES:
+            return counted
+        missed, self._still = self._still, 0.0
+        self.stuck, self.verified, self._counted = True, False, None
+        return missed
 
     def leave(self) -> None:
         """Note that it is not told any more."""

@@ -74,7 +74,8 @@ class MeterBook:
         """How its total is known: counter, coarse_counter or integrated."""
         if self.counts:
             return COUNTER
-        return COARSE if self.reading is not None and self.reading.coarse_joules is not None else INTEGRATED
+        coarse = self.reading is not None and self.reading.coarse_joules is not None
+        return COARSE if coarse and not self._coarse.stuck else INTEGRATED
 
     @property
     def unverified(self) -> bool:

@@ -103,13 +103,9 @@ class NodeReckoner:
             self._origin, began_unix_seconds=unix_seconds, started_unix_seconds=unix_seconds
         )
 
-    def prefer(self, gpu_sources: Sequence[str]) -> None:
-        """Say whom to believe of a GPU that several sources tell of, the first before the others."""
-        self._gpus.prefer(gpu_sources)
-
-    def expect_gpus(self, wanted: int | None) -> None:
-        """Say how many GPUs there should be; None is as many as were ever seen."""
-        self._gpus.wanted = wanted or 0
+    def prefer(self, gpu_sources: Sequence[str], gpus: int | None = None) -> None:
+        """Say whom to believe of a GPU that several sources tell of, and how many GPUs there should be."""
+        self._gpus.prefer(gpu_sources, gpus)
 
     @property
     def rack_meter(self) -> RackMeter | None:
@@ -362,10 +358,9 @@ class NodeReckoner:
         return deployments_of(view)
 
     def _all_notes(self) -> tuple[str, ...]:
-        of_sources = [note for notes in self._notes.values() for note in notes]
-        of_engines = [book.note for book in self._engines.values() if book.note]
-        of_meters = (*self._meters.notes, *self.others.notes)
-        return (*self._gpus.notes, *of_sources, *of_engines, *self._counting.now.notes, *of_meters)
+        told = [note for notes in self._notes.values() for note in notes]
+        told += [book.note for book in self._engines.values() if book.note]
+        return (*self._gpus.notes, *told, *self._counting.now.notes, *self._meters.notes, *self.others.notes)
 
     def _activity(self) -> Activity:
         counted = [book for book in self._engines.values() if book.counted]

@@ -131,9 +131,9 @@ class NodeGpus:
         """Tell of each GPU whether processes compute on it."""
         return {uuid: _computes(book.reading) for uuid, book in self._books.items()}
 
-    def prefer(self, sources: Sequence[str]) -> None:
-        """Believe the first of these before the others."""
-        self._sources = GpuSources(sources)
+    def prefer(self, sources: Sequence[str], wanted: int | None) -> None:
+        """Believe the first of these before the others; without `wanted` expect what was ever seen."""
+        self._sources, self.wanted = GpuSources(sources), wanted or 0
 
     def figures(self) -> tuple[GpuFigures, ...]:
         """Return what outputs may see of every GPU."""

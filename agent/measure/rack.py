@@ -234,6 +234,7 @@ class RackReckoner:
         key = member.key
         meter = None if key is None else self.read_here.get(key[0])
         told = None if meter is None else meter.figures
+        member.read_here_watts = None if told is None or told.reasons else told.power_watts
         if key is not None and told is not None and told.energy_joules_total is not None:
             counts = self._ledger.knows(key) and not self._ledger.tells(key, NODE)
             self._ledger.outside.take(key[0], told.energy_joules_total, counts=counts)

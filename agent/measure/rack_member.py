@@ -96,6 +96,7 @@ class RackMember:
         """Whether its last document is young enough, and was then: `settle` looks at the time."""
         self.missed = False
         """Whether its last poll was lost."""
+        self.read_here_watts: float | None = None
         self.why = "was not asked yet"
         self.seen_seconds: float | None = None
         """When it last answered, on our clock."""

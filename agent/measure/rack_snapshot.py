@@ -67,6 +67,8 @@ class MemberFigures:
     """By boundary."""
     power_sources: Mapping[str, str] = field(default_factory=dict)
     """Of boundaries that the rack's daemon reads itself, because the node does not tell them."""
+    read_here_watts: float | None = None
+    """What the whole node draws by the controller that the rack's daemon reads, also while it is away."""
     tokens_per_joule: Mapping[tuple[TokenKind, str], float] = field(default_factory=dict)
     """By kind and boundary."""
     rate_to_median_ratio: float | None = None

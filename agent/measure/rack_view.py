@@ -159,6 +159,7 @@ def _member(
         ),
         power_watts=_watts_of(member) if totals is not None else {},
         power_sources={} if totals is None else _read_here(totals),
+        read_here_watts=member.read_here_watts,
         tokens_per_joule={} if totals is None or totals.spans_nodes or ratios is None else _ratios(ratios),
         gpus=() if place.same_as else _gpus(place),
         version=member.totals.version if member.totals is not None else "",

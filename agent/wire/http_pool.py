@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 KEEP_ALIVE_SECONDS = 30.0
 """Longer than the slowest cadence, so that a poll rarely connects anew."""
-READ_BUFFER_BYTES = 256 * 1024
+READ_BUFFER_BYTES = 128 * 1024
 """Received at most at a time: one piece of memory for all connections."""
 MAX_IDLE = 4096
 """Connections kept in all: a rack daemon has one for each of 1,000 members or so …"""

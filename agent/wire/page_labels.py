@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 from agent.measure.reading import Reason, SourceError
 
@@ -54,7 +55,7 @@ def _add_label(labels: dict[str, str], match: re.Match[bytes], line: bytes, numb
         raise malformed(line, number, "has a label of an impossible name")
     if name in labels:
         raise malformed(line, number, "has one label twice")
-    labels[name] = text
+    labels[sys.intern(name)] = sys.intern(text)  # a page has the same ones in hundreds of lines
 
 
 def _unescaped(raw: bytes) -> str:

@@ -190,6 +190,15 @@ async def test_the_count_of_a_whole_life_is_read_before_one_that_can_be_reset():
     assert reading.meters[0].coarse_joules == pytest.approx(98_765.4 * 3.6e6)
 
 
+async def test_a_count_of_a_whole_life_that_is_zero_is_none():
+    tree = trees.rack_manager((), (4000.0,))
+    place = f"{trees.V1}/PowerEquipment/RackPDUs/RackPDU0/Metrics"
+    tree[place]["EnergykWh"] = {"Reading": 12.5, "LifetimeReading": 0}
+    reading = await told(tree, boundary=Boundary.RACK)
+
+    assert reading.meters[0].coarse_joules == pytest.approx(12.5 * 3.6e6)
+
+
 async def test_a_meter_that_counts_joules_needs_no_kilowatt_hours():
     tree = trees.power_shelf()
     tree[f"{trees.CHASSIS}/powershelf"]["EnvironmentMetrics"] = trees.to(

@@ -69,6 +69,7 @@ PAGE = {
     "RackwattHostOomKill": {"node": "lab-1"},
     "RackwattHostLinkDown": {"node": "lab-1", "device": "mlx5_0"},
     "RackwattEnergyUnbooked": {"rack": "lab", "total": "cost"},
+    "RackwattRecordingsLost": {"node": "lab-2"},
     "RackwattPushFailing": {"node": "lab-1", "exporter": "otlp"},
     "RackwattAbsent": {},
     "RackwattWatchdog": {},

@@ -1,5 +1,6 @@
 """What only the whole rack can see: who is away, who is behind, and what members told of themselves."""
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -251,3 +252,21 @@ def test_a_waster_is_suspected_for_the_gpu_that_is_unlike_the_others(changed, ca
 
     assert (incident.cause, incident.gpu) == (cause, 1)
     assert incident.evidence[1].text == text
+
+
+def test_what_members_are_asked_for_by_chance_makes_none_of_them_a_straggler():
+    """Little and noisy demand: whoever has fewer requests makes fewer tokens, and none is slow."""
+    dice, memory = random.Random(5), RackMemory()
+    for second in range(900):
+        loads = [dice.choice((1.0, 2.0, 3.0, 5.0)) for _ in range(4)]
+        members = [member(number, 50.0 * load, in_flight=load) for number, load in enumerate(loads)]
+        memory = rack_diagnosed(memory, rack_signs_of(rack(second, *members)))
+
+    assert memory.incidents == ()
+
+
+def test_a_member_that_makes_less_of_as_few_requests_is_one():
+    slow = member(3, 60.0, in_flight=3.0)
+
+    (straggler,) = lived((150, (*(member(number, 150.0, in_flight=3.0) for number in range(3)), slow)))
+    assert straggler.kind is Kind.STRAGGLER

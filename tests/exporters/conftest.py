@@ -369,6 +369,7 @@ def snapshot(rack, host, service, well_gpu, lost_gpu, silent_gpu, serving_engine
         self_gauges={
             "state_writable": 1.0,
             "state_saved_timestamp_seconds": 1_759_999_990.0,
+            "recordings_lost_total": 2.0,
             "config_reload_success": 1.0,
             "web_config_reload_success": 1.0,
         },

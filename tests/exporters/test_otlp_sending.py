@@ -123,18 +123,12 @@ async def test_an_answer_that_is_no_protobuf_is_no_loss():
 @pytest.mark.parametrize(
     ("status", "reason", "again"),
     [
-        ("429 Too Many Requests", Reason.UNREACHABLE, True),
-        ("503 Service Unavailable", Reason.UNREACHABLE, True),
         ("504 Gateway Timeout", Reason.UNREACHABLE, True),
-        ("401 Unauthorized", Reason.DENIED, True),
-        ("404 Not Found", Reason.UNSUPPORTED, True),
-        ("307 Temporary Redirect", Reason.UNSUPPORTED, True),
-        ("400 Bad Request", Reason.MALFORMED, False),
-        ("413 Content Too Large", Reason.TOO_LARGE, False),
         ("500 Internal Server Error", Reason.MALFORMED, False),
+        ("501 Not Implemented", Reason.MALFORMED, False),
     ],
 )
-async def test_a_refusal_says_whether_the_same_batch_is_sent_again(status, reason, again):
+async def test_of_server_errors_only_those_that_otlp_names_are_sent_again(status, reason, again):
     error = await refusal(Answer(b"words of its own", status))
 
     assert isinstance(error, PushError)

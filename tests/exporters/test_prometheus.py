@@ -8,9 +8,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 import exporters.prometheus
-from agent.measure.catalogue import BY_NAME, CATALOGUE, PREFIX, MetricType
+from agent.measure.catalogue import BY_NAME, CATALOGUE, PREFIX
 from agent.measure.engine import Histogram, Latency
 from agent.measure.latency import nothing
+from agent.measure.metric import MetricType
 from agent.measure.row import Row
 from agent.measure.rows import rows_of
 from exporters.prometheus import Settings, build
@@ -270,6 +271,28 @@ def test_new_values_of_a_histogram_are_written_as_prometheus_client_writes_them(
     fresh, _ = build(Settings()).render(later, accept)
 
     assert body.partition(b"# HELP process_")[0] == fresh.partition(b"# HELP process_")[0]
+
+
+@pytest.mark.parametrize("accept", [TEXT, OPENMETRICS])
+def test_a_page_that_was_written_from_the_one_before_is_as_one_written_anew(renderer, snapshot, accept):
+    """What goes, comes, moves or changes: between any two of these."""
+    gpus, engines = snapshot.gpus, snapshot.engines
+    changes = [
+        {},
+        {"gpus": gpus[::-1]},
+        {"gpus": gpus[:-1]},
+        {"engines": ()},
+        {"engines": engines, "drained": "a new fan"},
+        {"gpus": (dataclasses.replace(gpus[0], energy_joules_total=1.5), *gpus[1:])},
+        {"services": (), "outcomes": ()},
+    ]
+    ways = [*changes, *reversed(changes)]
+    for sequence, change in enumerate(ways, 8):
+        later = dataclasses.replace(snapshot, sequence=sequence, **change)
+        body, _ = renderer.render(later, accept)
+        fresh, _ = build(Settings()).render(later, accept)
+
+        assert body.partition(b"# HELP process_")[0] == fresh.partition(b"# HELP process_")[0]
 
 
 def test_prometheus_client_reads_a_histogram(renderer, snapshot):

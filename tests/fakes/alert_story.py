@@ -59,6 +59,11 @@ FASTER = {
     "slo_slow_page_short": "6s",
     "slo_ticket_long": "40s",
     "ecc_corrected_window": "5s",
+    "recordings_window": "10s",
+    "leak_unwatched_for": "6s",
+    "meters_disagree_for": "6s",
+    "pcie_for": "6s",
+    "unbooked_for": "6s",
     "efficiency_offset": "10s",
     "efficiency_for": "8s",
     "straggler_for": "14s",
@@ -86,6 +91,7 @@ DOUBT = 'rackwatt_figure_invalid_reason{figure="node_tokens_per_joule_module",re
 PORT = 'rackwatt_host_infiniband_up{device="mlx5_0",port="1"}'
 LANES, LINKS = 'rackwatt_gpu_pcie_link_width_lanes{gpu="1"}', 'rackwatt_gpu_nvlinks{gpu="1",state="active"}'
 UNSENT = 'rackwatt_exporter_lost_points_total{exporter="otlp",reason="overflow"}'
+LOST_FILES = "rackwatt_recordings_lost_total"
 UNBOOKED = 'rackwatt_rack_unbooked_joules_total{rack="lab",total="cost",boundary="rack"}'
 VERSION = 'rackwatt_build_info{version="0.1.0",revision="x"}'
 NEWER = 'rackwatt_build_info{version="0.2.0",revision="x"}'
@@ -222,6 +228,7 @@ class Story:
         self.other.gauges[DRY], self.other.gauges[LEAK] = 1.0, 0.0
         for counter in ("rackwatt_host_oom_kills_total", UNSENT, UNBOOKED):
             lab.per_second[counter] = 0.0
+        self.other.per_second[LOST_FILES] = 0.0
 
     def _wet(self) -> None:
         lab = self.lab
@@ -231,6 +238,7 @@ class Story:
         self.other.gauges[DRY], self.other.gauges[LEAK] = 0.0, 1.0
         for counter in ("rackwatt_host_oom_kills_total", UNSENT, UNBOOKED):
             lab.per_second[counter] = 1.0
+        self.other.per_second[LOST_FILES] = 1.0
 
     def _ill(self) -> None:
         lab = self.lab

@@ -10,11 +10,11 @@ PIPES = {
     'power_crosscheck_watts{boundary="module",source="hwmon"}': 35_000.0,
 }
 LINKS = {
-    'gpu_fabric_healthy{gpu="0"}': 0.0,
+    'gpu_fabric_healthy{gpu="0"}': 1.0,
     'gpu_fabric_info{gpu="0",cluster_uuid="a",clique="1",state="completed"}': 1.0,
     'gpu_fabric_trouble{gpu="0",trouble="degraded_bandwidth"}': 1.0,
-    'gpu_nvlinks{gpu="0",state="active"}': 17.0,
-    'gpu_nvlinks{gpu="0",state="inactive"}': 1.0,
+    'gpu_nvlinks{gpu="0",state="active"}': 18.0,
+    'gpu_nvlinks{gpu="0",state="inactive"}': 0.0,
     'gpu_nvlink_slowest_bytes_per_second{gpu="0"}': 53.125e9,
     'gpu_nvlink_worst_recoveries{gpu="0",link="3"}': 2.0,
     'gpu_c2c_links{gpu="0",state="active"}': 10.0,
@@ -53,6 +53,7 @@ COUNTERS = {
     'host_network_errors_total{device="eth0",direction="receive"}': 0.0,
     'host_network_dropped_total{device="eth0",direction="receive"}': 0.2,
     'host_infiniband_errors_total{device="mlx5_0",port="1",error="symbol_error"}': 0.1,
+    'exporter_pushes_total{exporter="otlp",outcome="delivered"}': 0.1,
     'exporter_lost_points_total{exporter="otlp",reason="overflow"}': 0.0,
 }
 """By how fast they grow a second."""

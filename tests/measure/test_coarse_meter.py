@@ -114,6 +114,27 @@ def test_while_the_counter_is_not_told_power_is_integrated_and_nothing_is_counte
     assert pdu.live(200, 300).energy_joules_total == pytest.approx(295 * WATTS, abs=3 * STEP)
 
 
+def test_a_counter_that_stands_still_while_power_flows_is_no_counter():
+    """Three kilowatt hours at 60 kW are three minutes; what it had not counted till then is in the total."""
+    pdu = Pdu()
+    for second in range(0, 605, 5):
+        pdu.take(float(second), 4.2e9)
+
+    assert pdu.meters.energy_by == {("redfish", "rack", "pdu-1"): "integrated"}
+    assert pdu.told.energy_joules_total == pytest.approx(600 * WATTS)
+    assert pdu.told.reasons == frozenset()
+
+
+def test_a_counter_that_moves_again_is_believed_from_there_on():
+    pdu = Pdu()
+    for second in range(0, 605, 5):
+        pdu.take(float(second), 4.2e9)
+    told = pdu.live(605, 905, began=5.0e9)
+
+    assert pdu.meters.energy_by == {("redfish", "rack", "pdu-1"): "coarse_counter"}
+    assert told.energy_joules_total == pytest.approx(900 * WATTS, abs=3 * STEP)
+
+
 def test_a_small_meter_may_move_in_steps_larger_than_what_it_draws_between_two_readings():
     """A whole kilowatt hour at once is 18 MW over a fifth of a second; the meter draws 1 kW."""
     pdu = Pdu()

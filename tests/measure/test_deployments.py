@@ -269,7 +269,7 @@ HELD = st.sampled_from([None, (), ("GPU-0",), ("GPU-0", "GPU-1"), ("GPU-1", "GPU
 STEP = st.tuples(st.floats(0.2, 20.0), HELD, HELD, st.booleans(), st.booleans(), st.booleans())
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(STEP, max_size=15))
 def test_t1_no_energy_falls_and_deployments_never_have_more_than_their_gpus(new_bench, page, gpu, story):
     duo, seconds = Duo(new_bench(engines=(A, B)), page, gpu), 0.0

@@ -242,7 +242,7 @@ EVENTS = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(EVENTS, max_size=30))
 def test_t1_whatever_happens_no_total_of_the_host_falls(story):
     """Counts wrap, begin anew or jump; cards, rackwatt and the machine restart: totals only grow."""

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from agent.measure.gpu_sources import PREFERENCE
 from agent.measure.node import NodeReckoner
 from agent.measure.rack import RackPlan
 from agent.measure.rack_of_one import rack_of_one
@@ -206,7 +207,7 @@ def served(bench, gpu, page, gpus):
 
 
 def test_a_gpu_that_was_never_seen_is_missed_where_it_is_said_how_many_there_are(bench, gpu, page, standing):
-    bench.node.expect_gpus(4)
+    bench.node.prefer(PREFERENCE, 4)
     snapshot = served(bench, gpu, page, 3)
 
     assert (len(snapshot.gpus), snapshot.gpus_absent) == (3, 1)
@@ -220,7 +221,7 @@ def test_a_gpu_that_was_never_seen_is_missed_where_it_is_said_how_many_there_are
 
 @pytest.mark.parametrize("wanted", [None, 0, 2, 3])
 def test_nothing_is_missed_where_enough_are_there(bench, gpu, page, standing, wanted):
-    bench.node.expect_gpus(wanted)
+    bench.node.prefer(PREFERENCE, wanted)
     snapshot = served(bench, gpu, page, 3)
 
     assert (snapshot.gpus_absent, snapshot.notes) == (0, ())
@@ -228,7 +229,8 @@ def test_nothing_is_missed_where_enough_are_there(bench, gpu, page, standing, wa
 
 
 def test_until_the_driver_has_answered_nothing_is_missed(bench):
-    bench.node.expect_gpus(4)
+    bench.node.prefer(PREFERENCE, 4)
+    bench.node.expect(["nvml", ENGINE])
 
     assert bench.snapshot(0.0).gpus_absent == 0
 
@@ -237,7 +239,7 @@ def test_until_the_driver_has_answered_nothing_is_missed(bench):
 
 
 def test_what_is_expected_and_what_answers_are_rows(bench, gpu, lost_gpu):
-    bench.node.expect_gpus(4)
+    bench.node.prefer(PREFERENCE, 4)
     bench.take_gpus(gpu(0.0, 0.0, 500.0), lost_gpu(0.0, number=1), gpu(0.0, 0.0, 500.0, number=2))
     rows = {row.metric: row.value for row in rows_of(bench.snapshot(0.0)) if "node_gpus" in row.metric}
 
@@ -245,7 +247,7 @@ def test_what_is_expected_and_what_answers_are_rows(bench, gpu, lost_gpu):
 
 
 def test_a_node_alone_is_a_rack_that_misses_its_gpu(bench, gpu):
-    bench.node.expect_gpus(4)
+    bench.node.prefer(PREFERENCE, 4)
     bench.take_gpus(gpu(0.0, 0.0, 500.0))
     rack = rack_of_one(bench.snapshot(0.0), RackPlan())
 

@@ -322,5 +322,5 @@ class Truth(RuleBasedStateMachine):
 
 TestTruth = Truth.TestCase
 TestTruth.settings = settings(
-    max_examples=120, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=120, stateful_step_count=40, suppress_health_check=list(HealthCheck)
 )

@@ -258,7 +258,7 @@ PAGES, OTHERS = ["gateway", "engine"], ["silent", "busy", "free", "hidden", "onl
 EVENTS = st.sampled_from([*PAGES * 3, *OTHERS])
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(EVENTS, max_size=25))
 def test_t1_whatever_is_learned_no_total_falls_or_exceeds_what_was_made(live, story):
     """Who is offered, and what computes, changes at will."""

@@ -141,6 +141,11 @@ def test_energy_goes_on_being_counted_while_the_node_is_away_and_its_power_is_no
 
     assert rack.energy_joules_total["node"] == pytest.approx(2 * 900 * 75.0)
     assert rack.power_watts["node"] == 900.0
+    assert (rack.members[1].up, rack.members[1].power_watts, rack.members[1].read_here_watts) == (
+        False,
+        {},
+        900.0,
+    )
 
 
 def test_t1_what_was_read_here_survives_a_restart():

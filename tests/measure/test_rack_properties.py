@@ -105,7 +105,7 @@ class World:
         self.go(12)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(events)
 def test_totals_never_fall_and_are_the_members_truth_and_no_rate_is_a_burst(story):
     world = World()
@@ -120,7 +120,7 @@ def test_totals_never_fall_and_are_the_members_truth_and_no_rate_is_a_burst(stor
     assert world.look().tokens_per_second[OUTPUT] == pytest.approx(sum(RATES), rel=1e-3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(events, st.floats(0.05, 0.9))
 def test_two_racks_that_poll_at_different_moments_agree(story, offset):
     """Rates within 0.1 % while tokens flow, totals exactly once nothing moves."""
@@ -144,7 +144,7 @@ def test_two_racks_that_poll_at_different_moments_agree(story, offset):
     assert one.look().tokens_total == two.look().tokens_total
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.sampled_from(["l1", "l2"]), st.integers(0, 50), st.booleans()), min_size=1))
 def test_an_account_is_the_most_that_was_seen_of_it_in_whatever_order(documents):
     ledger = RackLedger()

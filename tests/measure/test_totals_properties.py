@@ -202,9 +202,7 @@ class NodeOfMuteEngines(Node):
     tells_start = False
 
 
-SETTINGS = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+SETTINGS = settings(max_examples=60, stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow])
 TestNode = Node.TestCase
 TestNode.settings = SETTINGS
 TestNodeOfMuteEngines = NodeOfMuteEngines.TestCase

@@ -2,6 +2,9 @@
 
 import gzip
 import os
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -88,6 +91,7 @@ def test_a_disk_that_takes_nothing_is_said_once_and_what_comes_later_is_kept(tmp
     scribe.submit(numbered(3, 10))
 
     assert scribe.flush(5.0)
+    assert scribe.lost == 2
     assert [each.getMessage() for each in caplog.records] == [
         "recordings of incidents are not kept",
         "recordings of incidents are kept again",
@@ -106,3 +110,35 @@ def test_a_full_disk_leaves_the_old_recording_and_no_half_one(files, tmp_path, m
 
     assert files.read(CUT.incident) == CUT.body
     assert len(list((tmp_path / "incidents").iterdir())) == 1
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from agent.incident_files import IncidentFiles
+from agent.recorder.flight_recorder import Cut
+files, number = IncidentFiles(Path(sys.argv[1]), 1 << 26, 1e12), 0
+while True:
+    number += 1
+    files.write(Cut("i", 1.76e9, b"%d" % (number % 10) * 3_000_000, goes_on=False))
+    if number == 1:
+        print("written", flush=True)
+"""
+
+
+def test_a_kill_in_the_middle_of_a_write_leaves_a_whole_recording_and_nothing_for_long(tmp_path):
+    files, halves = IncidentFiles(tmp_path, 1 << 26, 1e12), 0
+    for wait in (0.0, 0.003, 0.007, 0.012, 0.02):
+        command = [sys.executable, "-c", WRITER, str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            process.stdout.readline()
+            time.sleep(wait)
+            process.kill()
+        body = files.read("i")
+        halves += any(path.suffix == ".new" for path in tmp_path.iterdir())
+
+        assert body == body[:1] * 3_000_000
+    files.write(replace(CUT, incident="i"))
+
+    assert [path.suffix for path in tmp_path.iterdir()] == [".gz"]
+    assert halves >= 1

@@ -121,7 +121,7 @@ async def test_a_node_that_is_down_is_judged_the_same_once_more_by_the_rack_s_ow
 
 
 async def test_it_is_on_disk_as_soon_as_a_replay_finds_it(lived, tmp_path):
-    lived.live(100, *FIVE).live(62, *FIVE[:4], SLOW)
+    lived.live(100, *FIVE).live(67, *FIVE[:4], SLOW)
     before = (tmp_path / "incidents").exists()
     lived.live(4, *FIVE[:4], SLOW)
     (incident,) = lived.told

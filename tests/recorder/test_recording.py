@@ -11,10 +11,11 @@ import orjson
 import pytest
 from fakes.recorded import recorded
 
-from agent.diagnose.diagnosis import Memory
+from agent.diagnose.diagnosis import Memory, diagnosed
 from agent.diagnose.host_signs import HostSigns
 from agent.diagnose.replay import Usual, replayed
 from agent.diagnose.signs import EngineSigns, GpuSigns, NodeSigns, UnitSigns
+from agent.incident_files import IncidentFiles
 from agent.measure.reading import Moment
 from agent.measure.series import Point
 from agent.measure.snapshot import Activity
@@ -151,6 +152,26 @@ def test_what_stands_when_the_daemon_ends_is_written_as_it_stands():
     assert (last.steps[-1], last.incident.ended) == (stands.signs[-1], None)
 
 
+def test_an_incident_that_outlives_the_daemon_is_followed_in_the_file_of_the_run_before(tmp_path, capped):
+    """A daemon that is killed comes back with the same incident, and without what was in memory."""
+    files, memory = IncidentFiles(tmp_path, 1 << 24, 1e12), Memory()
+    recorder = FlightRecorder(4 << 20, {"boot_id": "boot-1"}, files.write)
+    for second, signs in enumerate(capped.signs[:240]):
+        if second == 180:
+            recorder = FlightRecorder(4 << 20, {"boot_id": "boot-1"}, files.write)
+        before, memory = memory, diagnosed(memory, signs)
+        if not 180 <= second < 185:
+            recorder.take(signs, memory.incidents, before)
+    (incident,) = memory.incidents
+    kept = read(files.read(incident.id))
+    moments = [step.at for step in kept.steps if not isinstance(step, Usual)]
+
+    assert (moments[0], kept.incident.ended) == (capped.signs[0].at, incident.ended)
+    assert {each.monotonic_seconds for each in moments} >= {
+        capped.signs[n].at.monotonic_seconds for n in (159, 185, 215)
+    }
+
+
 def test_what_rings_nobody_is_not_written():
     restart = recorded("{kind: engine_crash, at: 100s, lasts: 8s}", 150)
 
@@ -248,6 +269,21 @@ def test_what_is_cut_short_is_read_as_far_as_it_goes_and_says_so(capped):
 
     assert len(part.steps) > 50
     assert part.notes == ("the file is cut short: what followed is missing",)
+
+
+def test_any_damage_of_a_file_is_refused_or_said_and_never_another_error(capped):
+    body, dice, refused, noted = capped.cuts[0].body, random.Random(7), 0, 0
+    for _ in range(40):
+        broken = bytearray(body)
+        for _ in range(dice.choice((1, 1, 3, 30))):
+            broken[dice.randrange(len(broken))] = dice.randrange(256)
+        try:
+            noted += bool(read(bytes(broken)).notes)
+        except RecordingError as error:
+            refused += bool(str(error))
+
+    assert refused + noted >= 35
+    assert min(refused, noted) >= 1
 
 
 def test_it_can_be_read_unpacked_and_twice_in_a_row(capped):

@@ -68,6 +68,13 @@ def told(agent, path, wanted, seconds=25.0):
         time.sleep(0.1)
 
 
+def counted(twin, agent):
+    """Joules of tray 0 by boundary, as its daemon tells them and in truth, at the moments that it names."""
+    document = told(agent, "/api/v1/node?view=totals", lambda node: len(node["boundaries"]) == 3)
+    rows = {boundary: (joules, at) for boundary, _, joules, at, *_ in document["boundaries"]}
+    return {b: (joules, twin.truth(at)["trays"][0]["joules"][b]) for b, (joules, at) in rows.items()}
+
+
 def remainders(document):
     return {(rest["boundary"], rest["inner"]): rest["power_watts"] for rest in document["power_remainders"]}
 
@@ -79,6 +86,7 @@ def test_every_figure_is_the_truth_at_its_boundary_and_a_dead_meter_is_named(lad
     rack = told(
         agent, "/api/v1/rack", lambda rack: all("output" in rack["tokens_per_joule"].get(b, {}) for b in at)
     )
+    first = counted(twin, nodes[0])
     truth = twin.truth()
     assert truth["seconds"] < DEAD_AT - 1, "this machine is too slow for this test"
     watts = truth["watts"] | {"facility": truth["watts"]["rack"] * 1.2}
@@ -114,3 +122,6 @@ def test_every_figure_is_the_truth_at_its_boundary_and_a_dead_meter_is_named(lad
     assert "low_coverage" in rack["figures"]["rack_tokens_per_joule_node"]["reasons"]
     assert remainders(rack)["rack", "node"] is None
     assert rack["tokens_per_joule"]["rack"]["output"] == pytest.approx(rate / watts["rack"], rel=0.005)
+    last = counted(twin, nodes[0])
+    grown = {boundary: told - first[boundary][0] for boundary, (told, _) in last.items()}
+    assert grown == {b: pytest.approx(true - first[b][1], rel=0.005) for b, (_, true) in last.items()}

@@ -105,7 +105,7 @@ API = schemathesis.openapi.from_dict(DESCRIPTION).exclude(path=sorted(ENDLESS))
 
 
 @API.parametrize()
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, suppress_health_check=list(HealthCheck))
 def test_whatever_is_asked_is_answered_as_described(agent, case):
     case.call_and_validate(base_url=agent.url)
 

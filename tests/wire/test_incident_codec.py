@@ -166,7 +166,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_nothing_but_a_source_error_comes_out_of_a_broken_row(data):
     plain = json.loads(to_json(TOTALS))

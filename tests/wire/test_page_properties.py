@@ -94,7 +94,7 @@ def changed_pages(draw: st.DrawFn) -> bytes:
 
 
 @given(st.lists(changed_pages(), min_size=1, max_size=4))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_reader_that_knows_a_layout_reads_as_one_that_does_not(pages):
     knowing = new_reader()
     knowing.read(b"\n".join(LINES) + b"\n")
@@ -104,7 +104,7 @@ def test_reader_that_knows_a_layout_reads_as_one_that_does_not(pages):
 
 
 @given(st.one_of(st.binary(max_size=300), st.lists(TOKENS, max_size=40).map(b"".join)))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_nothing_but_a_source_error_leaves_the_reader(body):
     reader = new_reader()
 
@@ -114,7 +114,7 @@ def test_nothing_but_a_source_error_leaves_the_reader(body):
 
 
 @given(st.lists(TOKENS, min_size=1, max_size=12).map(b"".join), st.integers(0, 10**6))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_nothing_but_a_source_error_leaves_a_reader_that_knows_a_layout(piece, place):
     reader = new_reader()
     page = b"\n".join(LINES) + b"\n"
@@ -127,7 +127,7 @@ def test_nothing_but_a_source_error_leaves_a_reader_that_knows_a_layout(piece, p
 
 
 @given(st.lists(TOKENS, max_size=40).map(b"".join))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_nothing_but_a_source_error_leaves_the_search_for_names(body):
     with contextlib.suppress(SourceError):
         assert isinstance(sample_names(body), frozenset)

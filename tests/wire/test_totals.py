@@ -204,7 +204,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_nothing_but_a_source_error_comes_out_of_a_broken_document(data):
     plain = json.loads(to_json(RackNode("a").totals(10.0)))

@@ -185,8 +185,9 @@ async def _environment(explorer: Explorer, path: str | None) -> Way | None:
 
 def _kwh(document: Document | None) -> tuple[str, ...]:
     """Return where its counter in kilowatt hours is: that of its whole life, which nobody resets, first."""
-    ways = (("EnergykWh", "LifetimeReading"), ("EnergykWh",))
-    return next((keys for keys in ways if amount(at(document, *keys)) is not None), ())
+    if amount(at(document, "EnergykWh", "LifetimeReading")):  # 0 is a firmware that does not count it
+        return ("EnergykWh", "LifetimeReading")
+    return ("EnergykWh",) if amount(at(document, "EnergykWh")) is not None else ()
 
 
 async def _power_supplies(explorer: Explorer, path: str | None) -> Way | None:

@@ -117,7 +117,7 @@ function termsOf({ inputs }) {
   const { pue, currency, price_per_kwh: price, price_per_gpu_hour: hour, grams_co2e_per_kwh: emits } = inputs;
   const said = (source, date) => ([source, date].filter(Boolean).length ? ` (${[source, date].filter(Boolean).join(", ")})` : "");
   return [
-    f.known(price) ? `${price}${f.NARROW}${currency} a kWh${inputs.tariff_timezone ? " at this hour" : ""}` : null,
+    f.known(price) ? `${price}${f.NARROW}${currency} a kWh${inputs.tariff_timezone ? ` at this hour of ${inputs.tariff_timezone}` : ""}` : null,
     pue ? `PUE ${pue.value}${said(pue.source, pue.date)}` : null,
     f.known(hour) ? `${hour}${f.NARROW}${currency} a GPU-hour` : null,
     f.known(emits) ? `${f.plainNumber(emits, "g").text} CO₂e a kWh${said(inputs.grams_source, "")}` : null,

@@ -20,6 +20,13 @@ LINKS_UP = 'rackwatt_gpu_nvlinks{state=~"active|sleep"}'
 LINKS_DOWN = 'rackwatt_gpu_nvlinks{state!~"active|sleep"}'
 C2C_UP = 'rackwatt_gpu_c2c_links{state=~"active|low_power"}'
 NARROW = "rackwatt_gpu_pcie_link_width_lanes < rackwatt_gpu_pcie_link_max_width_lanes"
+PLACES = {
+    "coolant_supply": "blue",
+    "coolant_return": "orange",
+    "intake": "light-blue",
+    "exhaust": "light-orange",
+    "ambient": looks.QUIET,
+}
 BAD_IF_ANY = looks.steps(looks.QUIET, (0, looks.GOOD), (1, looks.BAD))
 """Unknown is no verdict."""
 
@@ -40,9 +47,9 @@ def _answers() -> Row:
     return Row(4, [(4, panel) for panel in (*_broken(), *_silent())])
 
 
-def _any(wrong: str, all_of_them: str) -> Query:
+def _any(wrong: str, all_of_them: str, name: str = "wrong") -> Query:
     """Return how many are wrong; none only where there are any to look at."""
-    return Query(f"count({in_rack(f'({wrong})')}) or 0 * count({in_rack(all_of_them)})", "wrong")
+    return Query(f"count({in_rack(f'({wrong})')}) or 0 * count({in_rack(all_of_them)})", name)
 
 
 def _broken() -> list[stat.Panel]:
@@ -68,7 +75,7 @@ def _broken() -> list[stat.Panel]:
             "NVLinks that are neither active nor asleep, and GPUs whose PCIe link has fewer lanes than its "
             "ends.",
             Query(f"sum({in_rack(LINKS_DOWN)}) or 0 * count({in_rack(LINKS_UP)})", "NVLinks"),
-            _any(NARROW, "rackwatt_gpu_pcie_link_width_lanes"),
+            _any(NARROW, "rackwatt_gpu_pcie_link_width_lanes", "PCIe"),
             face=Face(decimals=0, steps=BAD_IF_ANY, none="not told"),
             says="value_and_name",
         ),
@@ -120,7 +127,7 @@ def _links() -> list[Row]:
             "seated.",
             Query(f"sum by (error) ({errors})", "NVLink {{error}}"),
             Query(f"sum({replays})", "PCIe replays"),
-            face=Face("cps", low=0, none=NO_LINKS),
+            face=Face("cps", low=0, colour=looks.shades("purple"), none=NO_LINKS),
             course=Course(
                 colours={"NVLink (effective|symbol).*": looks.QUIET, "NVLink link_recovery": looks.WARN},
                 fill=0,
@@ -202,15 +209,15 @@ def _cooling() -> list[Row]:
             "too little flow.",
             Query(f"max by (place) ({warmth})", "{{place}}"),
             face=Face(looks.CELSIUS, 1, none=NO_CONTROLLER),
-            course=Course(fill=0),
+            course=Course(colours=PLACES, fill=0),
         ),
         series(
             "Coolant flow and pressure",
             "Left: flow through each connector. Right: pressure at it. Both fall with a leak or a pump.",
             Query(f"sum by (target) ({flow})", "flow, {{target}}"),
-            Query(f"max by (target, place) ({pressure})", "pressure, {{target}} {{place}}"),
+            Query(f"max by (target, place) ({pressure}) / 1000", "pressure, {{target}} {{place}}"),
             face=Face("suffix: L/s", low=0, colour=looks.shades("blue"), none=NO_CONTROLLER),
-            course=Course(fill=0, right={"pressure.*": "si:Pa"}, dashed=["pressure.*"]),
+            course=Course(fill=0, right={"pressure.*": "pressurekpa"}, dashed=["pressure.*"]),
         ),
         series(
             "Heat carried away, and fans",
@@ -261,7 +268,7 @@ def _hosts() -> Row:
             "may take some (steal, in processors). A quarter of the time holds engines up.",
             Query(f"max by (resource) ({stalled})", "{{resource}}"),
             Query(f"max({steal})", "steal"),
-            face=Face(looks.RATIO, low=0, none=NO_HOST),
+            face=Face(looks.RATIO, low=0, colour=looks.shades("purple"), none=NO_HOST),
             course=Course(fill=0, right={"steal": looks.COUNT}, dashed=["steal"], soft=0.25),
         ),
         series(
@@ -271,7 +278,7 @@ def _hosts() -> Row:
             Query(f"sum({network})", "errors"),
             Query(f"sum({dropped})", "dropped"),
             Query(f"sum by (error) ({infiniband})", "IB {{error}}"),
-            face=Face("cps", low=0, none=NO_HOST),
+            face=Face("cps", low=0, colour=looks.shades("orange"), none=NO_HOST),
             course=Course(fill=0, soft=1),
         ),
         series(
@@ -297,7 +304,7 @@ def _daemons() -> Row:
             "The longest of any node, by collector. One that nears its timeout will be late, and then "
             "absent.",
             Query(f"max by (collector) ({took})", "{{collector}}"),
-            face=Face(looks.SECONDS, low=0),
+            face=Face(looks.SECONDS, low=0, colour=looks.shades("blue")),
             course=Course(fill=0),
         ),
         series(
@@ -308,7 +315,7 @@ def _daemons() -> Row:
                 f'label_replace(0 * sum({failed}), "reason", "none", "", "")',
                 "{{collector}} {{reason}}",
             ),
-            face=Face("cps", low=0),
+            face=Face("cps", low=0, colour=looks.shades("orange")),
             course=Course(fill=0, soft=1),
         ),
         series(
@@ -317,7 +324,9 @@ def _daemons() -> Row:
             "alertmanager, webhook); scrapes are not in it.",
             Query(f"sum by (exporter) ({waiting})", "waiting, {{exporter}}"),
             Query(f"sum by (exporter) ({lost})", "lost, {{exporter}}"),
-            face=Face(looks.BYTES, low=0, none="No exporter here sends anything"),
+            face=Face(
+                looks.BYTES, low=0, colour=looks.shades("blue"), none="No exporter here sends anything"
+            ),
             course=Course(fill=0, right={"lost.*": "cps"}, colours={"lost.*": looks.WARN}),
         ),
     ]
