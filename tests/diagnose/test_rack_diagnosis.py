@@ -91,6 +91,12 @@ def test_while_it_may_be_over_it_is_told_as_it_was_and_not_as_what_denies_it(wro
         ({"power_limit_watts": 1000.0}, Cause.POWER_CAP, "gpu_power_limit_watts"),
         ({"clock_hertz": 1.5e9, "temperature_celsius": 85.0}, Cause.THERMAL, "gpu_temperature_celsius"),
         ({"clock_hertz": 1.5e9}, Cause.CLOCKS_LOW, "gpu_clock_hertz"),
+        ({"nvlinks_active": 17}, Cause.NVLINK, "gpu_nvlinks"),
+        (
+            {"nvlink_slowest_bytes_per_second": 26.5e9},
+            Cause.NVLINK,
+            "gpu_nvlink_slowest_bytes_per_second",
+        ),
         ({}, Cause.UNKNOWN, None),
     ],
 )
