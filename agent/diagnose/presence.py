@@ -149,7 +149,7 @@ def _is_silent(samples: tuple[Sample, ...], unit: UnitSigns, now: float) -> bool
 
 
 def _worked_on(samples: tuple[Sample, ...]) -> bool:
-    """Whether GPUs worked on after the last answer: it is the page that hangs, and the work may have ended."""
+    """Whether GPUs worked on after the last answer: the page hangs, and the work may have ended."""
     answers = (s.seconds for s in reversed(samples) if any(each.up for each in s.engines.values()))
     last = next(answers, None)
     if last is None:
