@@ -28,13 +28,15 @@ WASTEFUL_RATIO = 0.93
 MORE_RATIO = 1.05
 GPU_RATIO = 0.97
 HOTTER_CELSIUS = 8.0
-MEGAHERTZ = 1e6
+MEGAHERTZ, GIGA = 1e6, 1e9
 
 
 SMOOTHED_SECONDS = 15.0
 """What comes by chance is not compared, but the mean of about so long."""
 FEW_REQUESTS, MOST_CHANCE = 0.5, 0.5
 """Of few requests, one that has just begun or is about to end makes a share of the rate."""
+SPREADS = 1.0
+"""Four times of how far a mean over so long is off, where a load varies from second to second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class Work:
     """Requests in flight."""
     ratio: float | None
     """Output tokens for each joule of its GPUs."""
+    spread: float = 0.0
+    """How far its load is from that from moment to moment, as a share."""
 
     @property
     def pace(self) -> float | None:
@@ -71,7 +75,8 @@ def _smoothed(before: Work, now: Work) -> Work:
     share = 1.0 - math.exp((before.at - now.at) / SMOOTHED_SECONDS)
     rate = before.rate + (now.rate - before.rate) * share
     load, ratio = _nearer(before.load, now.load, share), _nearer(before.ratio, now.ratio, share)
-    return Work(now.at, rate, load, ratio)
+    off = abs(now.load / before.load - 1.0) if now.load is not None and before.load else 0.0
+    return Work(now.at, rate, load, ratio, before.spread + (min(off, 1.0) - before.spread) * share)
 
 
 def _nearer(before: float | None, now: float | None, share: float) -> float | None:
@@ -142,7 +147,7 @@ def _is_slow(work: Work, pace: float | None) -> bool:
     """Whether each of its requests gets less than those of its like: fewer requests are less demand."""
     if pace is None or work.pace is None or not work.load:
         return True
-    chance = min(MOST_CHANCE, FEW_REQUESTS / work.load)
+    chance = min(MOST_CHANCE, max(FEW_REQUESTS / work.load, SPREADS * work.spread))
     return work.pace < pace * (1.0 - max(1.0 - BEHIND_RATIO, chance))
 
 
@@ -155,7 +160,7 @@ def wasting(
     member: MemberSigns, like: Sequence[MemberSigns]
 ) -> tuple[int | None, Cause, tuple[Evidence, ...]]:
     """Return the GPU that takes more than its like, and why: limit, heat, clock, or only more power."""
-    gpu, cause, why = suspected(member, like)
+    gpu, cause, why = _unlike(member, like)
     others = [each for one in like for each in one.gpus if each.up]
     watts, heat = (
         middle([each.power_watts for each in others]),
@@ -180,7 +185,35 @@ def wasting(
 def suspected(
     member: MemberSigns, like: Sequence[MemberSigns]
 ) -> tuple[int | None, Cause, tuple[Evidence, ...]]:
-    """Return the GPU that differs most from its like, and in what: limit, heat, or clock."""
+    """Return the GPU that differs most from its like, and in what: limit, heat, clock, or NVLinks."""
+    found = _unlike(member, like)
+    return found if found[1] is not Cause.UNKNOWN else _linked_less(member, like)
+
+
+def _linked_less(
+    member: MemberSigns, like: Sequence[MemberSigns]
+) -> tuple[int | None, Cause, tuple[Evidence, ...]]:
+    """Return the GPU that has fewer NVLinks than its like, or one that is trained down."""
+    others = [gpu for each in like for gpu in each.gpus if gpu.up]
+    links = middle([gpu.nvlinks for gpu in others])
+    speed = middle([gpu.nvlink_bytes_per_second for gpu in others])
+    for gpu in member.gpus:
+        if links and gpu.nvlinks is not None and gpu.nvlinks < links:
+            text = f"GPU {gpu.gpu} has {gpu.nvlinks} active NVLinks, the others {links:.0f}"
+            return gpu.gpu, Cause.NVLINK, (_evidence(member, gpu, "gpu_nvlinks", links, text),)
+        own = gpu.nvlink_bytes_per_second
+        if speed and own is not None and own < GPU_RATIO * speed:
+            slower = f"carries {own / GIGA:.0f} GB/s, those of the others {speed / GIGA:.0f} GB/s"
+            text = f"the slowest NVLink of GPU {gpu.gpu} {slower}"
+            metric = "gpu_nvlink_slowest_bytes_per_second"
+            return gpu.gpu, Cause.NVLINK, (_evidence(member, gpu, metric, speed, text),)
+    return None, Cause.UNKNOWN, ()
+
+
+def _unlike(
+    member: MemberSigns, like: Sequence[MemberSigns]
+) -> tuple[int | None, Cause, tuple[Evidence, ...]]:
+    """Return the GPU that differs most from its like in limit, heat, or clock."""
     others = [gpu for each in like for gpu in each.gpus if gpu.up]
     limit = middle([gpu.power_limit_watts for gpu in others])
     clock = middle([gpu.clock_hertz for gpu in others])
@@ -211,5 +244,7 @@ def _evidence(member: MemberSigns, gpu: PeerGpuSigns, metric: str, usual: float,
         "gpu_clock_hertz": gpu.clock_hertz,
         "gpu_power_watts": gpu.power_watts,
         "gpu_temperature_celsius": gpu.temperature_celsius,
+        "gpu_nvlinks": gpu.nvlinks,
+        "gpu_nvlink_slowest_bytes_per_second": gpu.nvlink_bytes_per_second,
     }
     return Evidence(metric, member.node, gpu.gpu, usual, values[metric], text)
