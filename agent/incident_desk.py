@@ -111,10 +111,7 @@ class IncidentDesk:
         if self._recorder is None:
             return incidents
         return tuple(
-            replace(each, recording=recording_at(each.id))
-            if each.id in own and each.severity is not Severity.INFO
-            else each
-            for each in incidents
+            replace(each, recording=recording_at(each.id)) if each.id in own else each for each in incidents
         )
 
     def dump(self) -> dict[str, Any]:

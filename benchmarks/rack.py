@@ -115,6 +115,11 @@ def wait_valid(agent: RunningAgent) -> None:
         time.sleep(1.0)
 
 
+EVENT = re.compile(rb"(?:^|\n)event: (?:rack|figures)\n")
+MOST_HEAD_BYTES = 64
+"""Before it stands at most the size of a chunk of HTTP."""
+
+
 class Page(Beside):
     """A live page that somebody looks at: it reads the stream, and how many nodes each event says report."""
 
@@ -146,7 +151,7 @@ def events(port: int) -> Iterator[tuple[float, bytes]]:
             *whole, rest = bytes(waiting).split(b"\n\n")
             waiting = bytearray(rest)
             for event in whole:
-                if event.startswith((b"event: rack", b"event: figures")):
+                if EVENT.search(event, 0, MOST_HEAD_BYTES):
                     yield here, event
 
 

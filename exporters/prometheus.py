@@ -11,7 +11,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.utils import floatToGoString
 
 from agent.measure.accept import accepts
-from agent.measure.catalogue import BY_NAME, CATALOGUE, PREFIX, MetricType
+from agent.measure.catalogue import BY_NAME, CATALOGUE, PREFIX
+from agent.measure.metric import MetricType
 from agent.measure.page_path import require_page_path
 from agent.measure.row import Row
 from agent.measure.rows import rows_of
@@ -20,7 +21,7 @@ from agent.measure.settings import setting
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from agent.measure.catalogue import Metric
+    from agent.measure.metric import Metric
     from agent.measure.snapshot import Snapshot
 
 EOF = "# EOF\n"

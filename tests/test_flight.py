@@ -164,6 +164,16 @@ def test_each_incident_of_a_rack_says_who_has_its_recording(story):
     assert read(http_get(head.url + gone(head)["recording"])[1]).scope == "rack"
 
 
+def test_what_a_node_told_its_rack_is_explained_from_the_rack_by_what_the_node_recorded(story, capsys):
+    *_, head = story
+    (of_node,) = [each for each in incidents(head) if each["node"] == "tray-07"]
+
+    assert main(["explain", head.url, "--incident", of_node["id"]]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("WARNING  gap, telemetry_gap on tray-07: ")
+    assert "judged once more, it is the same" in text
+
+
 def test_what_only_the_rack_sees_is_explained_from_its_url_and_from_its_file(story, capsys):
     *_, head = story
     for way in (

@@ -10,14 +10,14 @@ The clock is moved by hand (fakes/shape_run.py).
 import json
 import os
 import re
+import subprocess
 import sys
-import time
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from fakes.nvml.build import library_directory
-from fakes.processes import TESTS_FOLDER, Program
+from fakes.processes import TESTS_FOLDER
 from fakes.shapes import AVERAGED_SECONDS, DRAM_WATTS, GRACE_RAILS, SHAPES, World
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -39,47 +39,40 @@ SOURCES = {
 class Seen:
     """What was told of one machine, by the points of the story."""
 
-    def __init__(self, name, folder, told):
-        self.name, self.told = name, told
+    def __init__(self, name, folder):
+        self.name, self.told = name, json.loads((folder / "told.json").read_text())
         self.shape, self.sources = SHAPES[name], SOURCES[name]
         self.world = World(self.shape, folder / "nvml.tape", folder / "sys")
+        self._samples = {}
 
     def __getitem__(self, point):
         return self.told[point]
+
+    def samples(self, point):
+        """The page at a point of the story, read once."""
+        if point not in self._samples:
+            families = text_string_to_metric_families(self[point]["page"])
+            self._samples[point] = [sample for family in families for sample in family.samples]
+        return self._samples[point]
 
     def rows(self, name, *keys, point="again", **labels):
         """The series of one metric that have these labels, by the keys."""
         return {
             tuple(sample.labels[key] for key in keys): sample.value
-            for family in text_string_to_metric_families(self[point]["page"])
-            for sample in family.samples
+            for sample in self.samples(point)
             if sample.name == name and labels.items() <= sample.labels.items()
         }
 
 
-def waited(program, seconds=60.0):
-    """Whether a program came to its end."""
-    ends = time.monotonic() + seconds
-    while program.running and time.monotonic() < ends:
-        time.sleep(0.02)
-    return not program.running
-
-
 @pytest.fixture(scope="module")
 def story(tmp_path_factory):
-    """All four machines, each in a process of its own."""
+    """All machines, each in a process of its own."""
     folder = tmp_path_factory.mktemp("shapes")
-    running = {}
-    for name in SHAPES:
-        (folder / name).mkdir()
-        args = [sys.executable, "-P", str(TESTS_FOLDER / "fakes" / "shape_run.py"), str(folder / name), name]
-        env = {"LD_LIBRARY_PATH": str(library_directory())}
-        running[name] = Program(args, folder / name / "log", env).start()
-    seen = {}
-    for name, program in running.items():
-        assert waited(program), program.tail()
-        seen[name] = Seen(name, folder / name, json.loads((folder / name / "told.json").read_text()))
-    return seen
+    args = [sys.executable, "-P", str(TESTS_FOLDER / "fakes" / "shape_run.py"), str(folder), *SHAPES]
+    env = os.environ | {"LD_LIBRARY_PATH": str(library_directory())}
+    done = subprocess.run(args, env=env, capture_output=True, text=True, timeout=90, check=False)
+    assert done.returncode == 0, done.stderr
+    return {name: Seen(name, folder / name) for name in SHAPES}
 
 
 @pytest.fixture(params=SHAPES)

@@ -43,7 +43,8 @@ def present(
         for name, each in last.items()
         if name not in offered and now - known.get(name, now) < FORGOTTEN_SECONDS
     )
-    silent, unseen = _is_silent(samples, unit, now), works_unseen(work, unit, node)
+    silent = _were_busy(work) and _is_silent(samples, unit, now)
+    unseen = works_unseen(work, unit, node)
     told = [
         _carried(_judged(each, silent=silent, unseen=unseen), last.get(each.instance))
         for each in unit.engines
@@ -124,6 +125,11 @@ def _tokens_between(before: EngineSigns, now: EngineSigns, least_per_second: flo
         return None
     tokens, seconds = now.output.value - before.output.value, now.output.seconds - before.output.seconds
     return tokens if least_per_second > 0.0 and tokens >= least_per_second * seconds else None
+
+
+def _were_busy(work: Work) -> bool:
+    """Whether idle GPUs say anything: those that had next to nothing to do before look the same at work."""
+    return not work or any(busy >= LEAST_BUSY for _, busy in work.values())
 
 
 def _is_silent(samples: tuple[Sample, ...], unit: UnitSigns, now: float) -> bool:

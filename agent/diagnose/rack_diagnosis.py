@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from agent.diagnose import absence, rack_kept
 from agent.diagnose.place import Place
 from agent.diagnose.rack_power import PowerBook, powered
-from agent.diagnose.stragglers import likes_of, suspected, wasting
+from agent.diagnose.stragglers import likes_of, suspected, wasting, worked
 from agent.measure.incident import Cause, Evidence, Incident, Kind, Severity, recording_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from agent.diagnose.rack_signs import MemberSigns, RackSigns
-    from agent.diagnose.stragglers import Like
+    from agent.diagnose.stragglers import Like, Work
     from agent.measure.rack_snapshot import RackSnapshot
     from agent.measure.reading import Moment
 
@@ -47,6 +47,8 @@ class RackMemory:
     """Incidents of an earlier run …"""
     awaited_until: float = float("-inf")
     """… that stand until then, if nothing is seen of them."""
+    works: Mapping[str, Work] = field(default_factory=dict)
+    """What members do, by name."""
 
     @property
     def own_incidents(self) -> tuple[Incident, ...]:
@@ -60,7 +62,8 @@ def rack_diagnosed(memory: RackMemory, rack: RackSigns, told: Iterable[Incident]
         memory = _taken_up(memory.resumed, rack.at)
     now = rack.at.monotonic_seconds
     troubled = {each.node for each in rack.members if each.troubled}
-    like = likes_of(rack)
+    works = worked(memory.works, rack)
+    like = likes_of(rack, works)
     well = {node: each for node, each in like.items() if node not in troubled}
     places, own = {}, dict[str, Incident]()
     power, absences = powered(memory.power, rack), absence.counted(memory.absences, rack)
@@ -82,7 +85,9 @@ def rack_diagnosed(memory: RackMemory, rack: RackSigns, told: Iterable[Incident]
         memory.incidents, {each.id: each for each in told} | own, rack.at.unix_seconds, awaited
     )
     mine = (memory.own | own.keys()) & {each.id for each in incidents}
-    return RackMemory(places, incidents, mine, power, absences, rack.at, None, awaited, memory.awaited_until)
+    return RackMemory(
+        places, incidents, mine, power, absences, rack.at, None, awaited, memory.awaited_until, works
+    )
 
 
 def _taken_up(resumed: rack_kept.RackResumed, at: Moment) -> RackMemory:
@@ -136,8 +141,7 @@ def told_by_members(rack: RackSnapshot) -> Iterator[Incident]:
     """Yield what members say is wrong with them, as incidents of their rack."""
     for member in rack.members:
         for each in member.incidents:
-            recorded = member.url and each.severity is not Severity.INFO
-            place = recording_at(each.id, member.url) if recorded else ""
+            place = recording_at(each.id, member.url) if member.url else ""
             yield replace(each, id=f"{rack.rack}/{each.id}", scope="rack", recording=place)
 
 

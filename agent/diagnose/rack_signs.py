@@ -24,6 +24,10 @@ class PeerGpuSigns:
     power_limit_watts: float | None = None
     temperature_celsius: float | None = None
     clock_hertz: float | None = None
+    nvlinks: int | None = None
+    """That are active."""
+    nvlink_bytes_per_second: float | None = None
+    """Of the slowest of them, in one direction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,8 @@ def _member(member: MemberFigures) -> MemberSigns:
                 gpu.power_limit_watts,
                 gpu.temperature_celsius,
                 gpu.clock_hertz,
+                gpu.nvlinks_active,
+                gpu.nvlink_slowest_bytes_per_second,
             )
             for gpu in member.gpus
         ),

@@ -50,6 +50,10 @@ class GpuSigns:
     uncorrected: float = 0.0
     """Uncorrected memory errors so far."""
     fabric_healthy: bool | None = None
+    nvlinks: int | None = None
+    """That are active."""
+    nvlink_bytes_per_second: float | None = None
+    """Of the slowest of them, in one direction."""
 
     @property
     def is_lost(self) -> bool:
@@ -209,5 +213,7 @@ def _gpu(figures: GpuFigures) -> GpuSigns:
         temperature_celsius=reading.temperature_celsius.get("gpu"),
         throttle=reading.throttle_active or frozenset(),
         fabric_healthy=None if placement is None else placement.fabric_healthy,
+        nvlinks=reading.nvlinks.get("active"),
+        nvlink_bytes_per_second=reading.nvlink_slowest_bytes_per_second,
         **counted,  # type: ignore[arg-type]  # two fields of two types
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agent.diagnose.case import middle
@@ -10,7 +11,7 @@ from agent.measure.incident import Cause, Evidence
 from agent.measure.median import median
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from agent.diagnose.rack_signs import MemberSigns, PeerGpuSigns, RackSigns
 
@@ -19,7 +20,7 @@ BEHIND_RATIO = 0.95
 LEAST_LIKE = 4
 """So many members that serve the same make a median."""
 LOAD_RATIO = 0.9
-"""One that has fewer requests than this share of the median's is not behind: it is asked for less."""
+"""One that has fewer requests than this share of the median's may take more joules: it has less to do."""
 OTHER_WORK_RATIO = 1.1
 """One that computes so many more prompt tokens for each output token than the median does other work."""
 WASTEFUL_RATIO = 0.93
@@ -27,7 +28,59 @@ WASTEFUL_RATIO = 0.93
 MORE_RATIO = 1.05
 GPU_RATIO = 0.97
 HOTTER_CELSIUS = 8.0
-MEGAHERTZ = 1e6
+MEGAHERTZ, GIGA = 1e6, 1e9
+
+
+SMOOTHED_SECONDS = 15.0
+"""What comes by chance is not compared, but the mean of about so long."""
+FEW_REQUESTS, MOST_CHANCE = 0.5, 0.5
+"""Of few requests, one that has just begun or is about to end makes a share of the rate."""
+SPREADS = 1.0
+"""Four times of how far a mean over so long is off, where a load varies from second to second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a member does, smoothed."""
+
+    at: float
+    """Monotonic."""
+    rate: float
+    """Output tokens per second."""
+    load: float | None
+    """Requests in flight."""
+    ratio: float | None
+    """Output tokens for each joule of its GPUs."""
+    spread: float = 0.0
+    """How far its load is from that from moment to moment, as a share."""
+
+    @property
+    def pace(self) -> float | None:
+        """Output tokens per second of each request in flight."""
+        return self.rate / self.load if self.load else None
+
+
+def worked(before: Mapping[str, Work], rack: RackSigns) -> dict[str, Work]:
+    """Return what every member that serves one model does, after one moment more."""
+    now, found = rack.at.monotonic_seconds, {}
+    for member in rack.members:
+        if member.up and not member.drained and member.rate and len(member.models) == 1:
+            fresh = Work(now, member.rate, member.in_flight, member.ratio)
+            known = before.get(member.node)
+            found[member.node] = fresh if known is None else _smoothed(known, fresh)
+    return found
+
+
+def _smoothed(before: Work, now: Work) -> Work:
+    share = 1.0 - math.exp((before.at - now.at) / SMOOTHED_SECONDS)
+    rate = before.rate + (now.rate - before.rate) * share
+    load, ratio = _nearer(before.load, now.load, share), _nearer(before.ratio, now.ratio, share)
+    off = abs(now.load / before.load - 1.0) if now.load is not None and before.load else 0.0
+    return Work(now.at, rate, load, ratio, before.spread + (min(off, 1.0) - before.spread) * share)
+
+
+def _nearer(before: float | None, now: float | None, share: float) -> float | None:
+    return now if before is None or now is None else before + (now - before) * share
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,46 +100,67 @@ class Like:
     """It makes as many tokens as its like, and takes more joules for them (T18: with as much to do)."""
 
 
-def likes_of(rack: RackSigns) -> dict[str, Like]:
-    """Return every member that can be compared, by its name."""
-    groups: dict[tuple[str, ...], list[tuple[float, MemberSigns]]] = {}
+def likes_of(rack: RackSigns, works: Mapping[str, Work] | None = None) -> dict[str, Like]:
+    """Return every member that can be compared, by its name.
+
+    With what was smoothed, one is only behind or wasteful that is so on average, too.
+    """
+    now = _likes(rack, worked({}, rack))
+    if works is None:
+        return now
+    usually = _likes(rack, works)
+    return {node: _both(each, usually[node]) for node, each in now.items() if node in usually}
+
+
+def _both(now: Like, usually: Like) -> Like:
+    behind, wasteful = now.behind and usually.behind, now.wasteful and usually.wasteful
+    return replace(now, behind=behind, wasteful=wasteful)
+
+
+def _likes(rack: RackSigns, works: Mapping[str, Work]) -> dict[str, Like]:
+    groups: dict[tuple[str, ...], list[tuple[Work, MemberSigns]]] = {}
     for member in rack.members:
-        if member.up and not member.drained and member.rate and len(member.models) == 1:
-            groups.setdefault(member.models, []).append((member.rate, member))
+        if member.node in works:
+            groups.setdefault(member.models, []).append((works[member.node], member))
     found = {}
     for group in groups.values():
         if len(group) < LEAST_LIKE:
             continue
-        usual_rate = median(rate for rate, _ in group)
-        loads = [member.in_flight for _, member in group if member.in_flight is not None]
-        load = median(loads) if loads else None
-        ratios = [member.ratio for _, member in group if member.ratio is not None]
+        usual_rate, pace = median(work.rate for work, _ in group), middle(work.pace for work, _ in group)
+        load = middle(work.load for work, _ in group)
+        ratios = [work.ratio for work, _ in group if work.ratio is not None]
         usual = median(ratios) if len(ratios) >= LEAST_LIKE else None
         mix = middle(member.prompts for _, member in group)
         like = [member for _, member in group]
-        for rate, member in group:
-            asked = _is_asked_as_much(member, load, mix)
-            behind = asked and rate < BEHIND_RATIO * usual_rate
-            ratio = member.ratio
+        for work, member in group:
+            fewer, alike = work.rate < BEHIND_RATIO * usual_rate, not _does_other_work(member, mix)
+            behind = alike and fewer and _is_slow(work, pace)
+            ratio, full = work.ratio, load is None or work.load is None or work.load >= LOAD_RATIO * load
             wasteful = usual is not None and ratio is not None and ratio < WASTEFUL_RATIO * usual
             found[member.node] = Like(
-                rate, usual_rate, like, behind, ratio, usual, wasteful and asked and not behind
+                work.rate, usual_rate, like, behind, ratio, usual, wasteful and alike and full and not fewer
             )
     return found
 
 
-def _is_asked_as_much(member: MemberSigns, load: float | None, mix: float | None) -> bool:
-    """Whether a member has as many requests as the median, and no longer prompts (T18)."""
-    if member.prompts is not None and mix is not None and member.prompts > OTHER_WORK_RATIO * mix:
-        return False
-    return load is None or member.in_flight is None or member.in_flight >= LOAD_RATIO * load
+def _is_slow(work: Work, pace: float | None) -> bool:
+    """Whether each of its requests gets less than those of its like: fewer requests are less demand."""
+    if pace is None or work.pace is None or not work.load:
+        return True
+    chance = min(MOST_CHANCE, max(FEW_REQUESTS / work.load, SPREADS * work.spread))
+    return work.pace < pace * (1.0 - max(1.0 - BEHIND_RATIO, chance))
+
+
+def _does_other_work(member: MemberSigns, mix: float | None) -> bool:
+    """Whether its prompts are longer than those of its like (T18)."""
+    return member.prompts is not None and mix is not None and member.prompts > OTHER_WORK_RATIO * mix
 
 
 def wasting(
     member: MemberSigns, like: Sequence[MemberSigns]
 ) -> tuple[int | None, Cause, tuple[Evidence, ...]]:
     """Return the GPU that takes more than its like, and why: limit, heat, clock, or only more power."""
-    gpu, cause, why = suspected(member, like)
+    gpu, cause, why = _unlike(member, like)
     others = [each for one in like for each in one.gpus if each.up]
     watts, heat = (
         middle([each.power_watts for each in others]),
@@ -111,7 +185,35 @@ def wasting(
 def suspected(
     member: MemberSigns, like: Sequence[MemberSigns]
 ) -> tuple[int | None, Cause, tuple[Evidence, ...]]:
-    """Return the GPU that differs most from its like, and in what: limit, heat, or clock."""
+    """Return the GPU that differs most from its like, and in what: limit, heat, clock, or NVLinks."""
+    found = _unlike(member, like)
+    return found if found[1] is not Cause.UNKNOWN else _linked_less(member, like)
+
+
+def _linked_less(
+    member: MemberSigns, like: Sequence[MemberSigns]
+) -> tuple[int | None, Cause, tuple[Evidence, ...]]:
+    """Return the GPU that has fewer NVLinks than its like, or one that is trained down."""
+    others = [gpu for each in like for gpu in each.gpus if gpu.up]
+    links = middle([gpu.nvlinks for gpu in others])
+    speed = middle([gpu.nvlink_bytes_per_second for gpu in others])
+    for gpu in member.gpus:
+        if links and gpu.nvlinks is not None and gpu.nvlinks < links:
+            text = f"GPU {gpu.gpu} has {gpu.nvlinks} active NVLinks, the others {links:.0f}"
+            return gpu.gpu, Cause.NVLINK, (_evidence(member, gpu, "gpu_nvlinks", links, text),)
+        own = gpu.nvlink_bytes_per_second
+        if speed and own is not None and own < GPU_RATIO * speed:
+            slower = f"carries {own / GIGA:.0f} GB/s, those of the others {speed / GIGA:.0f} GB/s"
+            text = f"the slowest NVLink of GPU {gpu.gpu} {slower}"
+            metric = "gpu_nvlink_slowest_bytes_per_second"
+            return gpu.gpu, Cause.NVLINK, (_evidence(member, gpu, metric, speed, text),)
+    return None, Cause.UNKNOWN, ()
+
+
+def _unlike(
+    member: MemberSigns, like: Sequence[MemberSigns]
+) -> tuple[int | None, Cause, tuple[Evidence, ...]]:
+    """Return the GPU that differs most from its like in limit, heat, or clock."""
     others = [gpu for each in like for gpu in each.gpus if gpu.up]
     limit = middle([gpu.power_limit_watts for gpu in others])
     clock = middle([gpu.clock_hertz for gpu in others])
@@ -142,5 +244,7 @@ def _evidence(member: MemberSigns, gpu: PeerGpuSigns, metric: str, usual: float,
         "gpu_clock_hertz": gpu.clock_hertz,
         "gpu_power_watts": gpu.power_watts,
         "gpu_temperature_celsius": gpu.temperature_celsius,
+        "gpu_nvlinks": gpu.nvlinks,
+        "gpu_nvlink_slowest_bytes_per_second": gpu.nvlink_bytes_per_second,
     }
     return Evidence(metric, member.node, gpu.gpu, usual, values[metric], text)

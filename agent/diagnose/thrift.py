@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from statistics import median
 from typing import TYPE_CHECKING
 
 from agent.diagnose.baseline import load_of, place_of
 from agent.measure.incident import Cause, Evidence, Incident, Kind, Severity
+from agent.measure.median import median
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

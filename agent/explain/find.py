@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from agent.measure.incident import Severity, recording_at
+from agent.measure.incident import Severity
 from agent.measure.reading import SourceError
 from agent.recorder.reading import MOST_PACKED_BYTES, Recording, RecordingError, read
 from agent.small_file import SmallFileError, read_small
@@ -88,37 +88,23 @@ class Daemon:
             raise CannotExplainError(error.detail) from error
 
     async def of(self, incident: Incident) -> Found:
-        """Return the recording of an incident: from here, or from the node that it is of."""
+        """Return the recording of an incident: from here, or from the node that told it to this rack."""
+        place = incident.recording
+        if not place:
+            return Found(incident, None, "there is no recording: nothing is recorded there")
+        here = place.startswith("/")
+        # Elsewhere without our credentials: they are for the server that was named, not those that it names.
+        config = self._config if here else HttpConfig(tls_config=self._config.tls_config)
         try:
-            return Found(incident, await self._recording(recording_at(incident.id, self.base), self._config))
+            return Found(incident, await self._recording(self.base + place if here else place, config))
         except SourceError as error:
             why = f"there is no recording: {error.detail}"
+            if not here:
+                ask = f"rackwatt explain {public(place)}"
+                why = f"its node gives no recording ({error.detail}); ask it: {ask}"
         except CannotExplainError as error:
-            return Found(incident, None, f"there is a recording, but {error}")
-        member = "" if incident.scope != "rack" else await self._member(incident.node)
-        if not member:
-            return Found(incident, None, why)
-        own = incident.id.partition("/")[2]  # the rack put its name before it
-        try:  # without our credentials: they are for the server that was named, not for those that it names
-            recording = await self._recording(
-                recording_at(own, member), HttpConfig(tls_config=self._config.tls_config)
-            )
-        except (SourceError, CannotExplainError) as error:
-            text = error.detail if isinstance(error, SourceError) else str(error)
-            ask = f"rackwatt explain {public(member)} --incident {own}"
-            return Found(incident, None, f"its node gives no recording ({text}); ask it: {ask}")
-        return Found(incident, recording)
-
-    async def _member(self, node: str) -> str:
-        """Return the address of a member of the rack, or nothing."""
-        try:
-            rack = await self._json(self.base + "/api/v1/rack")
-        except CannotExplainError:
-            return ""
-        members = rack.get("members", []) if isinstance(rack, dict) else []
-        told = [each for each in members if isinstance(each, dict) and each.get("node") == node]
-        url = told[0].get("url") if told else None
-        return url.rstrip("/") if isinstance(url, str) else ""
+            why = f"there is a recording, but {error}"
+        return Found(incident, None, why)
 
     async def _json(self, url: str) -> Any:
         try:

@@ -12,6 +12,8 @@ STATES = ("unsupported", "not_started", "in_progress", "completed")
 COMPLETED = 3
 HEALTHY = {1: True, 2: False, 3: False}
 """The summary of health: healthy, unhealthy, limited capacity; 0 is not supported."""
+FAILED = "registration_failed"
+"""It came to its end with an error: whatever the summary says, the GPU is in no fabric."""
 HOLDS = 1
 TROUBLES = {
     0: "degraded_bandwidth",
@@ -37,13 +39,14 @@ def fabric_of(
     uuid: bytes, clique: int | None, state: int, *, well: bool, summary: int = 0, mask: int = 0
 ) -> dict[str, Any]:
     """Return fields of Placement; `well` says that the state was reached without an error."""
+    failed = state == COMPLETED and not well
     many_nodes = state == COMPLETED and well and any(uuid) and uuid != b"\xff" * 16
     return {
         "cluster_uuid": _dashed(uuid.hex()) if many_nodes else None,
         "clique": clique if many_nodes else None,
         "fabric_state": STATES[state] if state < len(STATES) else f"state_{state}",
-        "fabric_healthy": HEALTHY.get(summary, _healthy(mask)),
-        "fabric_troubles": _troubles(mask),
+        "fabric_healthy": False if failed else HEALTHY.get(summary, _healthy(mask)),
+        "fabric_troubles": _troubles(mask) | ({FAILED} if failed else frozenset()),
     }
 
 

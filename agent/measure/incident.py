@@ -147,7 +147,7 @@ CAUSES_OF: dict[Kind, tuple[Cause, ...]] = {
         Cause.UNKNOWN,
     ),
     Kind.STALL: (Cause.ENGINE_STALL,),
-    Kind.STRAGGLER: (Cause.POWER_CAP, Cause.THERMAL, Cause.CLOCKS_LOW, Cause.UNKNOWN),
+    Kind.STRAGGLER: (Cause.POWER_CAP, Cause.THERMAL, Cause.CLOCKS_LOW, Cause.NVLINK, Cause.UNKNOWN),
     Kind.FAULT: (Cause.GPU_LOST, Cause.GPU_FAULT, Cause.ECC, Cause.NVLINK),
     Kind.GAP: (Cause.TELEMETRY_GAP,),
     Kind.EFFICIENCY: (Cause.POWER_CAP, Cause.THERMAL, Cause.CLOCKS_LOW, Cause.UNKNOWN),

@@ -38,6 +38,8 @@ class MemberGpu:
     """Reasons that hold its clocks down now; None is unknown."""
     power_to_median_ratio: float | None = None
     """Its power over the median GPU of the rack."""
+    nvlinks_active: int | None = None
+    nvlink_slowest_bytes_per_second: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

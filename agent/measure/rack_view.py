@@ -242,6 +242,8 @@ def _beside(gpu: MemberGpu, middle_watts: float | None) -> MemberGpu:
         gpu.clock_hertz,
         gpu.throttled,
         ratio,
+        gpu.nvlinks_active,
+        gpu.nvlink_slowest_bytes_per_second,
     )
 
 

@@ -185,6 +185,8 @@ def gpu_of(figures: GpuFigures) -> MemberGpu:
         utilization_ratio=reading.utilization_ratio,
         clock_hertz=reading.clock_hertz.get("sm"),
         throttled=None if reading.throttle_active is None else tuple(sorted(reading.throttle_active)),
+        nvlinks_active=reading.nvlinks.get("active"),
+        nvlink_slowest_bytes_per_second=reading.nvlink_slowest_bytes_per_second,
     )
 
 

@@ -148,7 +148,8 @@ def of_plain(plain: Any) -> Incident:
     )
     scope = "rack" if plain["scope"] == "rack" else "node"
     told = _of_row(row, _text(plain["node"]))
-    return replace(told, scope=scope, evidence=evidence, **_loss(_loss_of_plain(plain)))
+    recording = _text(plain.get("recording") or "")
+    return replace(told, scope=scope, evidence=evidence, recording=recording, **_loss(_loss_of_plain(plain)))
 
 
 def _loss_of_plain(plain: dict[str, Any]) -> list[Any]:

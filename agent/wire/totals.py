@@ -12,7 +12,8 @@ row; what is appended is not read. Moments are on the node's own monotonic clock
                 waiting, [[kind, moment, value, spread, step], ...], counts output,
                 place of its deployment]
     boundaries  [boundary, source, joules, moment, hole's end, cadence, watts, [reason, ...], [flag, ...]]
-    gpus        [gpu, uuid, up, watts, limit watts, celsius, utilization ratio, sm hertz, [reason, ...]]
+    gpus        [gpu, uuid, up, watts, limit watts, celsius, utilization ratio, sm hertz, [reason, ...],
+                 [active NVLinks, bytes per second of the slowest] or null]
     incidents   [id, kind, cause, severity, gpu, engine instance, model, started, detected, ended (Unix),
                 lost tokens, lost joules, confidence, [[metric, gpu, before, during, text], ...], summary,
                 [lost GPU seconds, bounds of tokens, bounds of joules, lost cost, bounds of cost, currency]]
@@ -134,7 +135,7 @@ def _limiter_row(limiter: Limiter | None) -> list[Any] | None:
 
 
 def _gpu_row(gpu: MemberGpu) -> list[Any]:
-    return [
+    row = [
         gpu.gpu,
         gpu.uuid,
         gpu.up,
@@ -145,6 +146,8 @@ def _gpu_row(gpu: MemberGpu) -> list[Any]:
         gpu.clock_hertz,
         gpu.throttled,
     ]
+    links = [gpu.nvlinks_active, gpu.nvlink_slowest_bytes_per_second]
+    return [*row, None if links == [None, None] else links]
 
 
 def from_json(body: bytes) -> NodeTotals:
@@ -193,7 +196,7 @@ def _totals(plain: dict[str, Any]) -> NodeTotals:
             _engine(row, latest) for row in _rows(plain.get("engines"), "engines", 11, (True, None))
         ),
         boundaries=tuple(_boundary(row, latest) for row in _rows(plain.get("boundaries"), "boundaries", 9)),
-        gpus=tuple(_gpu(row) for row in _rows(plain.get("gpus"), "gpus", 9)),
+        gpus=tuple(_gpu(row) for row in _rows(plain.get("gpus"), "gpus", 9, (None,))),
         zeros=frozenset(_KINDS[kind] for kind in _texts(zeros, "node") if kind in _KINDS),
         spans_nodes=_flag(spans, "node"),
         gpus_absent=int(min(_number(absent, "node"), MOST_ROWS)),
@@ -305,8 +308,9 @@ def _reasons(value: Any, where: str) -> frozenset[Invalid]:
 
 
 def _gpu(row: list[Any]) -> MemberGpu:
-    gpu, uuid, up, watts, limit, celsius, utilization, hertz, throttled = row
+    gpu, uuid, up, watts, limit, celsius, utilization, hertz, throttled, links = row
     where = "gpus"
+    active, slowest = (None, None) if links is None else _row(links, where, 2)
     return MemberGpu(
         gpu=int(_number(gpu, where)),
         uuid=_text(uuid, where),
@@ -317,6 +321,8 @@ def _gpu(row: list[Any]) -> MemberGpu:
         utilization_ratio=_maybe(utilization, where),
         clock_hertz=_maybe(hertz, where),
         throttled=None if throttled is None else tuple(_texts(throttled, where)),
+        nvlinks_active=None if active is None else int(_number(active, where)),
+        nvlink_slowest_bytes_per_second=_maybe(slowest, where),
     )
 
 

@@ -11,7 +11,8 @@ import functools
 from dataclasses import dataclass
 from enum import Enum
 
-from agent.measure.catalogue import BY_NAME, Metric, MetricType
+from agent.measure.catalogue import BY_NAME
+from agent.measure.metric import Metric, MetricType
 
 
 class Instrument(Enum):

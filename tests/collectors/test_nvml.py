@@ -244,6 +244,27 @@ def test_what_is_denied_is_noted_once_and_stays_absent(driver):
     assert reading["gpus"][0]["ecc_errors"] == {}
 
 
+def test_state_cluster_clique_and_health_of_the_fabric_are_judged_together(driver):
+    driver.set(0, "fabric", "mask", 0x1A9)  # the links of GPU 0 carry less than they could
+    driver.set(0, "fabric", "summary", 3)  # limited capacity
+    driver.set(1, "fabric", "state", 2)  # GPU 1 is still joining
+    driver.set(2, "fabric", "status", 15)  # GPU 2 completed with an error
+    driver.set(3, "fabric", "clique", 7)
+    with NvmlAgent(driver.env) as agent:
+        told = [gpu["placement"] for gpu in agent.gpus()]
+
+    assert [each["fabric_state"] for each in told] == ["completed", "in_progress", "completed", "completed"]
+    assert [each["clique"] for each in told] == [32766, None, None, 7]
+    assert [each["cluster_uuid"] is None for each in told] == [False, True, True, False]
+    assert [each["fabric_healthy"] for each in told] == [False, True, False, True]
+    assert [each["fabric_troubles"] for each in told] == [
+        ["degraded_bandwidth"],
+        [],
+        ["registration_failed"],
+        [],
+    ]
+
+
 def test_denied_platform_info_leaves_the_fabric(driver):
     driver.deny("nvmlDeviceGetPlatformInfo")
     with NvmlAgent(driver.env) as agent:

@@ -10,7 +10,7 @@ from fakes import redfish_trees as trees
 from fakes.bmc import Bmc
 from fakes.processes import Program, free_port, wait_http
 
-from agent.collectors._redfish.target import Target
+from agent.collectors._redfish.target import Boundary, Target
 from agent.collectors.redfish import Settings, build
 from agent.measure.reading import Moment
 
@@ -34,8 +34,8 @@ def serve():
         program.stop()
 
 
-async def collected(url):
-    collector = build(Settings(targets=(Target(url=url, name="bmc"),)))
+async def collected(url, boundary=Boundary.NODE):
+    collector = build(Settings(targets=(Target(url=url, name="bmc", boundary=boundary),)))
     try:
         return await collector.sources(None)[0].collect(Moment(time.monotonic(), time.time()), None)
     finally:
@@ -52,6 +52,16 @@ async def test_a_tray_is_read_from_a_mock_up_server_of_others(serve, tmp_path):
 
     assert watts(reading) == {"redfish": 6120.0, "redfish_sensor": 6098.5}
     assert len(reading.environment[0].temperature_celsius) == 4
+
+
+async def test_pdus_of_a_rack_and_their_kilowatt_hours_are_read_from_it(serve, tmp_path):
+    trees.write(trees.rack_manager((), (4000.0, 4100.0)), tmp_path)
+    reading = await collected(serve("sushy-static", "-m", str(tmp_path)), Boundary.RACK)
+
+    assert [(meter.power_watts, meter.coarse_joules) for meter in reading.meters] == [
+        (4000.0, 1234.5 * 3.6e6),
+        (4100.0, 1234.5 * 3.6e6),
+    ]
 
 
 async def test_an_emulator_that_tells_no_power_is_understood_and_says_what_to_do(serve):

@@ -1,5 +1,7 @@
 """One of two instances has nothing to do, the other has a queue: nothing is wrong with either."""
 
+from dataclasses import replace
+
 from agent.diagnose.diagnosis import Memory, diagnosed
 from agent.diagnose.signs import EngineSigns, GpuSigns, NodeSigns, UnitSigns
 from agent.measure.reading import Moment
@@ -45,3 +47,14 @@ def test_one_that_has_requests_and_makes_nothing_is_one():
     (incident,) = lived(150, running=8.0).incidents
 
     assert str(incident.cause) == "engine_stall"
+
+
+def test_gpus_that_have_next_to_nothing_to_do_at_work_say_nothing_of_an_engine_that_cannot_be_read():
+    memory, gpu = Memory(), replace(IDLE, utilization_ratio=0.02)
+    for second in range(130):
+        at, up = Moment(1000.0 + second, 1_760_000_000.0 + second), second < 90
+        told = replace(engine(0, at, 20.0 * min(second, 89), 1.0, 0.0), up=up)
+        unit = UnitSigns("m", "m", (told,), (gpu,))
+        memory = diagnosed(memory, NodeSigns(at, "node-a", drained=False, units=(unit,), gpus=(gpu,)))
+
+    assert [str(each.kind) for each in memory.incidents] == ["gap"]

@@ -77,7 +77,7 @@ def test_their_rates_and_ratios_are_the_same_each_second(seconds):
     compared = 0
     for second, (whole, quick) in enumerate(seconds, start=1):
         for of_whole, of_quick in zip(whole, quick, strict=True):
-            assert figures(of_whole) == pytest.approx(figures(of_quick), rel=1e-3), second
+            assert figures(of_whole) == pytest.approx(figures(of_quick), rel=1e-2), second
             compared += len(figures(of_whole))
 
     assert compared > 500

@@ -1,5 +1,6 @@
 """What only the whole rack can see: who is away, who is behind, and what members told of themselves."""
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -90,6 +91,12 @@ def test_while_it_may_be_over_it_is_told_as_it_was_and_not_as_what_denies_it(wro
         ({"power_limit_watts": 1000.0}, Cause.POWER_CAP, "gpu_power_limit_watts"),
         ({"clock_hertz": 1.5e9, "temperature_celsius": 85.0}, Cause.THERMAL, "gpu_temperature_celsius"),
         ({"clock_hertz": 1.5e9}, Cause.CLOCKS_LOW, "gpu_clock_hertz"),
+        ({"nvlinks_active": 17}, Cause.NVLINK, "gpu_nvlinks"),
+        (
+            {"nvlink_slowest_bytes_per_second": 26.5e9},
+            Cause.NVLINK,
+            "gpu_nvlink_slowest_bytes_per_second",
+        ),
         ({}, Cause.UNKNOWN, None),
     ],
 )
@@ -245,3 +252,33 @@ def test_a_waster_is_suspected_for_the_gpu_that_is_unlike_the_others(changed, ca
 
     assert (incident.cause, incident.gpu) == (cause, 1)
     assert incident.evidence[1].text == text
+
+
+def test_what_members_are_asked_for_by_chance_makes_none_of_them_a_straggler():
+    """Little and noisy demand: whoever has fewer requests makes fewer tokens, and none is slow."""
+    dice, memory = random.Random(5), RackMemory()
+    for second in range(900):
+        loads = [dice.choice((1.0, 2.0, 3.0, 5.0)) for _ in range(4)]
+        members = [member(number, 50.0 * load, in_flight=load) for number, load in enumerate(loads)]
+        memory = rack_diagnosed(memory, rack_signs_of(rack(second, *members)))
+
+    assert memory.incidents == ()
+
+
+def test_a_member_that_makes_less_of_as_few_requests_is_one():
+    slow = member(3, 60.0, in_flight=3.0)
+
+    (straggler,) = lived((150, (*(member(number, 150.0, in_flight=3.0) for number in range(3)), slow)))
+    assert straggler.kind is Kind.STRAGGLER
+
+
+def test_a_load_that_varies_from_second_to_second_is_compared_by_its_mean_and_how_far_that_may_be_off():
+    dice, memory = random.Random(0), RackMemory()
+    rates = [1000.0] * 4
+    for second in range(600):
+        loads = [100.0 * (1.0 + 0.8 * dice.uniform(-1.0, 1.0)) for _ in range(4)]
+        rates = [rate + (10.0 * load - rate) / 10.0 for rate, load in zip(rates, loads, strict=True)]
+        members = [member(n, rates[n], in_flight=load) for n, load in enumerate(loads)]
+        memory = rack_diagnosed(memory, rack_signs_of(rack(second, *members)))
+
+    assert memory.incidents == ()

@@ -8,9 +8,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 import exporters.prometheus
-from agent.measure.catalogue import BY_NAME, CATALOGUE, PREFIX, MetricType
+from agent.measure.catalogue import BY_NAME, CATALOGUE, PREFIX
 from agent.measure.engine import Histogram, Latency
 from agent.measure.latency import nothing
+from agent.measure.metric import MetricType
 from agent.measure.row import Row
 from agent.measure.rows import rows_of
 from exporters.prometheus import Settings, build

@@ -55,6 +55,10 @@ class ScriptedAgent:
         self.history = History()
         self._news = asyncio.Event()
 
+    async def recording(self, _incident: str) -> bytes | None:
+        """Nothing is recorded."""
+        return None
+
     def publish(self, rack: RackSnapshot) -> None:
         """Make this the last snapshot; call it in the loop."""
         self.rack = rack

@@ -10,7 +10,8 @@ import promql_parser as promql
 import yaml
 
 from agent import dashboards
-from agent.measure.catalogue import CATALOGUE, PREFIX, MetricType
+from agent.measure.catalogue import CATALOGUE, PREFIX
+from agent.measure.metric import MetricType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

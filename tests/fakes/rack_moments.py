@@ -9,7 +9,16 @@ from agent.measure.engine import TokenKind
 from agent.measure.rack_snapshot import MemberFigures, MemberGpu, RackSnapshot
 from agent.measure.reading import Moment
 
-GPU = MemberGpu(0, "GPU-0", up=True, power_limit_watts=1400.0, temperature_celsius=60.0, clock_hertz=2.07e9)
+GPU = MemberGpu(
+    0,
+    "GPU-0",
+    up=True,
+    power_limit_watts=1400.0,
+    temperature_celsius=60.0,
+    clock_hertz=2.07e9,
+    nvlinks_active=18,
+    nvlink_slowest_bytes_per_second=53.125e9,
+)
 
 
 def member(number: int, rate: float = 1000.0, **changes: Any) -> MemberFigures:

@@ -26,6 +26,7 @@ import yaml
 from fakes import redfish_trees as trees
 from fakes.bmc import Bmc
 from fakes.nvml.driver import EVERY, FakeDriver
+from fakes.processes import LOOPBACK, free_port
 from fakes.shapes import BEGAN_SECONDS, SHAPES, World
 
 from agent import cli, config, plugins
@@ -183,6 +184,7 @@ def configured(world: World, folder: Path, name: str) -> Path:
         target = {"url": Controller(world).url, "name": "bmc", "boundary": "node"}
         collectors["redfish"] = {"targets": [target], "interval": "1s"}
     settings = {
+        "listen": f"{LOOPBACK}:{free_port()}",
         "state_dir": str(folder / "state"),
         "node": {"name": name, "gpus": world.shape.gpus},
         "collectors": collectors,
@@ -193,7 +195,7 @@ def configured(world: World, folder: Path, name: str) -> Path:
     return file
 
 
-def main(folder: Path, name: str) -> None:
+def live_through(folder: Path, name: str) -> None:
     """Writes what was told of a machine."""
     epoch = repr(time.monotonic() - SETTLED_SECONDS)
     driver = FakeDriver(folder, SHAPES[name].preset, epoch=epoch, **dict(SHAPES[name].header))
@@ -211,5 +213,18 @@ def main(folder: Path, name: str) -> None:
     (folder / "told.json").write_text(json.dumps({"doctor": doctor.getvalue(), **points}))
 
 
+def main(folder: Path, names: list[str]) -> None:
+    """Lives through the story of every machine at once, each in a process of its own."""
+    children = {}
+    for name in names:
+        (folder / name).mkdir()
+        children[name] = os.fork()
+        if not children[name]:
+            live_through(folder / name, name)
+            os._exit(0)
+    failed = [name for name, child in children.items() if os.waitpid(child, 0)[1]]
+    sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), sys.argv[2:])

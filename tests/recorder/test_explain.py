@@ -7,7 +7,9 @@ import os
 from pathlib import Path
 
 import pytest
+from fakes import scenes
 from fakes.incidents import not_reporting
+from fakes.page_agent import ScriptedServer
 from fakes.recorded import MODEL, recorded
 
 from agent.cli import main
@@ -190,6 +192,26 @@ def test_a_file_that_cannot_be_explained_says_why(explain, tmp_path, body, code,
     assert (got, out) == (code, "")
     assert err.startswith(f"rackwatt: {path}")
     assert why in err
+
+
+@pytest.mark.parametrize(
+    ("recording", "why"),
+    [
+        ("", "note: there is no recording: nothing is recorded there"),
+        ("/api/v1/incidents/x/recording", "note: there is no recording: "),
+        ("http://127.0.0.1:9/r", "ask it: rackwatt explain http://127.0.0.1:9/r"),
+    ],
+    ids=["none", "gone", "node away"],
+)
+def test_without_its_recording_an_incident_of_a_url_is_told_as_far_as_it_goes(explain, recording, why):
+    told = dataclasses.replace(not_reporting(), recording=recording)
+    with ScriptedServer() as server:
+        server.publish(dataclasses.replace(scenes.with_troubles(), incidents=(told,)))
+        code, out, err = explain(server.url)
+
+    assert (code, err) == (0, "")
+    assert out.startswith("WARNING  gap, telemetry_gap on tray-07: goes on")
+    assert why in out
 
 
 def test_nobody_at_a_url_is_1_and_a_list_of_a_file_is_2(explain, tmp_path):

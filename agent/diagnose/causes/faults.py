@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from agent.diagnose.case import Case, Explanation, came, gpu_numbers, grown, share_of
+from agent.diagnose.case import Case, Explanation, came, gpu_numbers, grown, of_gpu, share_of
 from agent.measure.incident import Cause, Evidence
 from agent.measure.xid import cause_of
 
@@ -20,6 +20,7 @@ JOINED_SECONDS = 30.0
 NEAR_SECONDS = 10.0
 """… and most likely is within this time."""
 SURE, UNSURE = 0.8, 0.6
+SLOWER_LINK, GIGA = 0.95, 1e9
 
 
 def explain(case: Case) -> Iterator[Explanation]:
@@ -28,6 +29,7 @@ def explain(case: Case) -> Iterator[Explanation]:
         yield from _xids(case, number)
         yield from _memory(case, number)
         yield from _fabric(case, number)
+        yield from _links(case, number)
 
 
 def _xids(case: Case, number: int) -> Iterator[Explanation]:
@@ -70,3 +72,26 @@ def _fabric(case: Case, number: int) -> Iterator[Explanation]:
         text = f"the NVLink fabric reports GPU {number} unhealthy"
         evidence = Evidence("gpu_fabric_healthy", case.node, number, 1.0, 0.0, text)
         yield Explanation(Cause.NVLINK, None, 0.8, text, (evidence,), number)
+
+
+def _links(case: Case, number: int) -> Iterator[Explanation]:
+    """Yield it when links went away, or the slowest of them is slower than it was: trained down."""
+    before, now = (of_gpu(each, number, _active) for each in (case.before, case.latest))
+    if before and now is not None and now < before:
+        text = f"GPU {number} has {now:.0f} active NVLinks, before {before:.0f}"
+        evidence = Evidence("gpu_nvlinks", case.node, number, before, now, text)
+        yield Explanation(Cause.NVLINK, None, 0.8, text, (evidence,), number)
+    before, now = (of_gpu(each, number, _speed) for each in (case.before, case.latest))
+    if before and now is not None and now < before * SLOWER_LINK:
+        carries = f"carries {now / GIGA:.0f} GB/s, before {before / GIGA:.0f} GB/s"
+        text = f"the slowest NVLink of GPU {number} {carries}"
+        evidence = Evidence("gpu_nvlink_slowest_bytes_per_second", case.node, number, before, now, text)
+        yield Explanation(Cause.NVLINK, None, 0.8, text, (evidence,), number)
+
+
+def _active(gpu: GpuSigns) -> float | None:
+    return gpu.nvlinks
+
+
+def _speed(gpu: GpuSigns) -> float | None:
+    return gpu.nvlink_bytes_per_second
