@@ -136,13 +136,25 @@ def _is_silent(samples: tuple[Sample, ...], unit: UnitSigns, now: float) -> bool
     """Whether for some time no engine of a deployment answered and none of its GPUs worked."""
     if any(each.up or each.answers for each in unit.engines) or not are_idle(unit.gpus):
         return False
+    if samples and any(each.silent for each in samples[-1].engines.values()):
+        return True
     earlier = [each for each in samples if each.seconds <= now - SILENT_SECONDS]
     lately = [*earlier[-1:], *(each for each in samples if each.seconds > now - SILENT_SECONDS)]
     return (
         bool(earlier)
         and all(are_idle(each.gpus) for each in lately)
         and not any(engine.up for each in lately for engine in each.engines.values())
+        and not _worked_on(samples)
     )
+
+
+def _worked_on(samples: tuple[Sample, ...]) -> bool:
+    """Whether GPUs worked on after the last answer: the page hangs, and the work may have ended."""
+    answers = (s.seconds for s in reversed(samples) if any(each.up for each in s.engines.values()))
+    last = next(answers, None)
+    if last is None:
+        return True
+    return any(each.seconds > last + SILENT_SECONDS and not are_idle(each.gpus) for each in samples)
 
 
 def _judged(engine: EngineSigns, *, silent: bool, unseen: bool) -> EngineSigns:
