@@ -235,9 +235,10 @@ def _refuse_same_path(exporters: dict[str, Any], what: str) -> None:
 def _give_members(collectors: dict[str, Any], general: General, name: str, node: yaml.Node | None) -> None:
     """Switch the collector `peers` on, with the members of the rack; without members it has no work."""
     if not general.rack.has_members:
-        if PEERS in collectors:
+        of_members = [key for key, each in collectors.items() if getattr(each, "of_members", key == PEERS)]
+        for key in of_members:
             where = where_of(name, node)
-            raise ConfigError(f"{where}: collectors.{PEERS}: there are no members; name them in rack.members")
+            raise ConfigError(f"{where}: collectors.{key}: there are no members; name them in rack.members")
         return
     settings = collectors.get(PEERS)
     if settings is None:

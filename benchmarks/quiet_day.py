@@ -34,6 +34,9 @@ QUIET_SECONDS = 600
 """At the beginning nothing happens to the trays: what is usual is learned."""
 APART_SECONDS = 180
 """Between two times in which engines are away: one after the other without a pause is no restart."""
+LEAST_RUNNING = 4
+"""Requests in work in each engine where there is any: the twin has no parts of a request, and rounds up.
+Fewer are served one by one in `benchmarks.quiet_hours`."""
 PROGRAMS_XIDS = (13, 31, 43, 45)
 """A program's own faults; work goes on."""
 
@@ -97,6 +100,8 @@ class Maker:
     def __init__(self, seed: int, length: int) -> None:
         self.dice = random.Random(f"quiet day {seed}")
         self.length = length
+        self.least = self.lowest = 0.0
+        """Of load: at which each engine has something to do, and where there is least of it."""
         self.trays = TRAYS[seed % RACK_EVERY == RACK_EVERY - 1]
         self.events: list[str] = []
         self.missing: dict[int, list[Missing]] = {tray: [] for tray in range(self.trays)}
@@ -142,7 +147,8 @@ def day_of(seed: int, length: int = DAY_SECONDS) -> Day:
     output, prompt = dice.choice((60, 150, 273, 600)), dice.choice((100, 256, 1000, 4000))
     rate = dice.choice((4_000, 20_000, 60_000))
     rates = [round(rate * dice.uniform(0.975, 1.025)) for _ in range(make.trays)]
-    running = dice.choice((128, 512, 1024))
+    running = dice.choice((256, 512, 1024))
+    make.least = LEAST_RUNNING * engines / running
     load, shape = _load(make)
     for what in (_demand, _prompts, _restarts, _deploys, _holes, _daemons, _programs):
         what(make, engines)
@@ -161,30 +167,34 @@ def day_of(seed: int, length: int = DAY_SECONDS) -> Day:
 
 def _load(make: Maker) -> tuple[str, str]:
     """Draw how much is asked for over the day."""
-    dice, hour = make.dice, make.length / 24
+    dice, hour, least = make.dice, make.length / 24, make.least
     shape = dice.choice(("wave", "office", "bursty", "batches", "little"))
     noise = f"noise: {dice.uniform(0.0, 0.1):.3f}"
     if shape == "wave":
-        level, share = dice.uniform(0.3, 0.9), dice.uniform(0.2, 0.95)
+        level = dice.uniform(0.3, 0.9)
+        share = min(dice.uniform(0.2, 0.95), 1.0 - least / level)
+        make.lowest = level * (1.0 - share)
         return f"{{level: {level:.3f}, {noise}, wave: {{share: {share:.2f}, period: {make.length}s}}}}", shape
+    if shape == "little":
+        spread = dice.uniform(0.2, 0.6)
+        level = max(least / (1.0 - spread), dice.uniform(0.01, 0.1))
+        make.lowest = level * (1.0 - spread)
+        return f"{{level: {level:.3f}, noise: {spread:.2f}}}", shape
+    repeat = "false" if shape == "office" else "true"
     if shape == "office":
-        night, noon = dice.uniform(0.0, 0.3), dice.uniform(0.6, 1.1)
-        plan = (
-            (6, night, night), (2, night, noon), (4, noon, noon), (1, noon * 0.7, noon * 0.7),
-            (4, noon, noon), (3, noon, night), (4, night, night),
-        )  # fmt: skip
-        return f"{{stretches: [{_stretches((h * hour, a, b) for h, a, b in plan)}], {noise}}}", shape
-    if shape == "bursty":
+        night, noon = dice.choice((0.0, max(least, dice.uniform(0.0, 0.3)))), dice.uniform(0.6, 1.1)
+        hours = (6, night, night), (2, noon, noon), (4, noon, noon * 0.7), (1, noon * 0.7, noon * 0.7)
         plan = [
-            (dice.uniform(10.0, 300.0), level := dice.uniform(0.1, 1.3), level)
-            for _ in range(dice.randrange(3, 8))
+            (h * hour, a, b) for h, a, b in (*hours, (4, noon, noon), (3, noon, least), (4, night, night))
         ]
-        return f"{{stretches: [{_stretches(plan)}], repeat: true, {noise}}}", shape
-    if shape == "batches":
+    elif shape == "batches":
         full = dice.uniform(1.02, 1.6)
         plan = [(dice.uniform(1.0, 3.0) * hour, full, full), (dice.uniform(0.5, 3.0) * hour, 0.0, 0.0)]
-        return f"{{stretches: [{_stretches(plan)}], repeat: true, {noise}}}", shape
-    return f"{{level: {dice.uniform(0.01, 0.1):.3f}, noise: {dice.uniform(0.2, 0.9):.2f}}}", shape
+    else:
+        levels = [max(least, dice.uniform(0.1, 1.3)) for _ in range(dice.randrange(3, 8))]
+        plan = [(dice.uniform(10.0, 300.0), level, level) for level in levels]
+    make.lowest = min(level for _, *both in plan for level in both if level)
+    return f"{{stretches: [{_stretches(plan)}], repeat: {repeat}, {noise}}}", shape
 
 
 def _stretches(plan: Iterable[tuple[float, float, float]]) -> str:
@@ -196,13 +206,17 @@ def _where(make: Maker) -> str:
 
 
 def _demand(make: Maker, _: int) -> None:
-    dice = make.dice
+    """Let clients ask for less, nothing or more for a while; no two such times overlap."""
+    dice, taken = make.dice, list[tuple[float, float]]()
     for _ in range(dice.randrange(4, 13)):
         factor = dice.choice((0.0, dice.uniform(0.0, 0.3), dice.uniform(0.3, 0.9), dice.uniform(1.1, 2.5)))
-        lasts = min(10.0 ** dice.uniform(1.3, 3.9), make.length / 8)
+        factor = max(factor, make.least / make.lowest) if factor else 0.0
+        lasts, at = min(10.0 ** dice.uniform(1.3, 3.9), make.length / 8), make.moment()
         where = _where(make)
-        event = f"kind: demand, at: {make.moment()}s, lasts: {lasts:.0f}s, factor: {factor:.2f}{where}"
-        make.happens("demand", event)
+        if all(at > end or at + lasts < begin for begin, end in taken):
+            taken.append((at, at + lasts))
+            event = f"kind: demand, at: {at}s, lasts: {lasts:.0f}s, factor: {factor:.2f}{where}"
+            make.happens("demand", event)
 
 
 def _prompts(make: Maker, _: int) -> None:

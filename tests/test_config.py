@@ -158,6 +158,15 @@ def test_a_machine_without_time_zones_has_those_of_a_package_and_without_it_says
     assert said in ran.stdout
 
 
+def test_only_the_daemon_of_a_rack_reads_controllers_of_other_nodes():
+    reads = "collectors: {redfish: {targets: [{url: 'https://bmc-07', node: tray-07}]}}\n"
+    rack = "rack: {members: ['http://tray-07:9744']}\n"
+
+    assert config.parse(rack + reads, "x").collectors["redfish"].targets[0].node == "tray-07"
+    with pytest.raises(config.ConfigError, match=r"x:1: collectors.redfish: there are no members"):
+        config.parse(reads, "x")
+
+
 def test_a_feed_of_emissions_is_known_to_be_configured_before_it_has_told_anything():
     """Energy that it never rated is missing in the total; without a feed nothing is."""
     fed = "site: {pue: 1.1}\ncollectors: {carbon: {file: /x}}\n"

@@ -66,6 +66,11 @@ class Settings:
                     "name the node whose it is (on the rack's daemon), or see rack and none"
                 )
 
+    @property
+    def of_members(self) -> bool:
+        """Whether it reads controllers of other nodes, which only the daemon of a rack may."""
+        return any(target.node for target in self.targets)
+
 
 def build(settings: Settings) -> RedfishCollector:
     """Make the collector; nobody is asked before the first collection."""

@@ -206,7 +206,7 @@ def capacity_at(baseline: Baseline, samples: Sequence[Sample]) -> float | None:
     lately = [each for each in samples[-LOAD_SAMPLES:] if each.seconds > newest - LOAD_SECONDS]
     known = [load for each in lately if (load := load_of(baseline, each.in_flight)) is not None]
     can = expected(baseline, min(known)) if known else baseline.capacity
-    idle = max(each.idle_share for each in lately)
+    idle = max(each.idle_share(baseline.batch) for each in lately)
     if can is None or baseline.capacity is None or idle == 0.0:
         return can
     return min(can, baseline.capacity * (1.0 - idle))
@@ -229,7 +229,7 @@ def _healthy(gap: Gap, lately: tuple[Sample, ...], sample: Sample, seconds: floa
     rate, in_flight = sample.rate, sample.in_flight
     if rate is None or in_flight is None or sample.gone or seconds <= 0.0:
         return gap
-    if sample.idle_share and is_waiting(sample, in_flight):
+    if sample.idle_share(gap.baseline.batch) > SLACK and is_waiting(sample, in_flight):
         return gap  # what some instances give while others have nothing to do is not what all of them do
     baseline = with_work(gap.baseline, rate, sample.finished_rate, seconds)
     baseline = with_batch(baseline, sample.running, sample.waiting, seconds)

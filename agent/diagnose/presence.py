@@ -43,7 +43,8 @@ def present(
         for name, each in last.items()
         if name not in offered and now - known.get(name, now) < FORGOTTEN_SECONDS
     )
-    silent, unseen = _is_silent(samples, unit, now), works_unseen(work, unit, node)
+    silent = _were_busy(work) and _is_silent(samples, unit, now)
+    unseen = works_unseen(work, unit, node)
     told = [
         _carried(_judged(each, silent=silent, unseen=unseen), last.get(each.instance))
         for each in unit.engines
@@ -126,17 +127,34 @@ def _tokens_between(before: EngineSigns, now: EngineSigns, least_per_second: flo
     return tokens if least_per_second > 0.0 and tokens >= least_per_second * seconds else None
 
 
+def _were_busy(work: Work) -> bool:
+    """Whether idle GPUs say anything: those that had next to nothing to do before look the same at work."""
+    return not work or any(busy >= LEAST_BUSY for _, busy in work.values())
+
+
 def _is_silent(samples: tuple[Sample, ...], unit: UnitSigns, now: float) -> bool:
     """Whether for some time no engine of a deployment answered and none of its GPUs worked."""
     if any(each.up or each.answers for each in unit.engines) or not are_idle(unit.gpus):
         return False
+    if samples and any(each.silent for each in samples[-1].engines.values()):
+        return True
     earlier = [each for each in samples if each.seconds <= now - SILENT_SECONDS]
     lately = [*earlier[-1:], *(each for each in samples if each.seconds > now - SILENT_SECONDS)]
     return (
         bool(earlier)
         and all(are_idle(each.gpus) for each in lately)
         and not any(engine.up for each in lately for engine in each.engines.values())
+        and not _worked_on(samples)
     )
+
+
+def _worked_on(samples: tuple[Sample, ...]) -> bool:
+    """Whether GPUs worked on after the last answer: the page hangs, and the work may have ended."""
+    answers = (s.seconds for s in reversed(samples) if any(each.up for each in s.engines.values()))
+    last = next(answers, None)
+    if last is None:
+        return True
+    return any(each.seconds > last + SILENT_SECONDS and not are_idle(each.gpus) for each in samples)
 
 
 def _judged(engine: EngineSigns, *, silent: bool, unseen: bool) -> EngineSigns:

@@ -80,10 +80,15 @@ class Sample:
         known = [each for each in told if each is not None]
         return max(known) if known else None
 
-    @property
-    def idle_share(self) -> float:
-        """Share of its instances that nobody asks for anything."""
-        return sum(each.is_free for each in self.engines.values()) / max(1, len(self.engines))
+    def idle_share(self, batch: float | None) -> float:
+        """Share of what its instances could do that nobody asks them for, while others have a queue.
+
+        `batch` is how many requests all of them together can have in work.
+        """
+        if not any(each.waiting for each in self.engines.values()):
+            return 0.0
+        each_batch = (batch or 0.0) / len(self.engines)
+        return sum(each.free_share(each_batch) for each in self.engines.values()) / len(self.engines)
 
     @property
     def gone(self) -> tuple[str, ...]:

@@ -87,10 +87,11 @@ class EngineSigns:
     answers: bool = False
     """Something answers for it, though not with a page that can be read."""
 
-    @property
-    def is_free(self) -> bool:
-        """Whether it is known to have no request."""
-        return self.up and self.running == 0.0 and not self.waiting
+    def free_share(self, batch: float) -> float:
+        """Share of so many requests that it could have in work and has not, where that is known."""
+        if not self.up or self.running is None or self.waiting:
+            return 0.0
+        return max(0.0, 1.0 - self.running / batch) if batch else float(self.running == 0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ SMOOTHED_SECONDS = 15.0
 """What comes by chance is not compared, but the mean of about so long."""
 FEW_REQUESTS, MOST_CHANCE = 0.5, 0.5
 """Of few requests, one that has just begun or is about to end makes a share of the rate."""
+SPREADS = 1.0
+"""Four times of how far a mean over so long is off, where a load varies from second to second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class Work:
     """Requests in flight."""
     ratio: float | None
     """Output tokens for each joule of its GPUs."""
+    spread: float = 0.0
+    """How far its load is from that from moment to moment, as a share."""
 
     @property
     def pace(self) -> float | None:
@@ -71,7 +75,8 @@ def _smoothed(before: Work, now: Work) -> Work:
     share = 1.0 - math.exp((before.at - now.at) / SMOOTHED_SECONDS)
     rate = before.rate + (now.rate - before.rate) * share
     load, ratio = _nearer(before.load, now.load, share), _nearer(before.ratio, now.ratio, share)
-    return Work(now.at, rate, load, ratio)
+    off = abs(now.load / before.load - 1.0) if now.load is not None and before.load else 0.0
+    return Work(now.at, rate, load, ratio, before.spread + (min(off, 1.0) - before.spread) * share)
 
 
 def _nearer(before: float | None, now: float | None, share: float) -> float | None:
@@ -142,7 +147,7 @@ def _is_slow(work: Work, pace: float | None) -> bool:
     """Whether each of its requests gets less than those of its like: fewer requests are less demand."""
     if pace is None or work.pace is None or not work.load:
         return True
-    chance = min(MOST_CHANCE, FEW_REQUESTS / work.load)
+    chance = min(MOST_CHANCE, max(FEW_REQUESTS / work.load, SPREADS * work.spread))
     return work.pace < pace * (1.0 - max(1.0 - BEHIND_RATIO, chance))
 
 

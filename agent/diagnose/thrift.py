@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from statistics import median
 from typing import TYPE_CHECKING
 
 from agent.diagnose.baseline import load_of, place_of
 from agent.measure.incident import Cause, Evidence, Incident, Kind, Severity
+from agent.measure.median import median
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +23,8 @@ MEMORY_SECONDS = 3600.0
 """… and so long until it is renewed."""
 WORSE_RATIO, BETTER_RATIO = 1.15, 1.08
 """So many times the usual joules for a token are more; from there on down it is over."""
+OTHER_WORK_RATIO = 1.1
+"""So many times the usual prompts for each output token are other work."""
 LASTS_SECONDS = 120.0
 OVER_SECONDS = 60.0
 LEAST_LOAD_RATIO = 0.5
@@ -43,6 +45,8 @@ class Cost:
     """Of each GPU, usually …"""
     celsius: Mapping[int, float]
     """… and how hot it was."""
+    mix: float | None = None
+    """Computed prompt tokens for each output token: longer prompts take more of both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,8 @@ def watched(thrift: Thrift, watch: Watch, unit: UnitSigns, node: NodeSigns) -> t
     usual = thrift.usual.get(place)
     if thrift.now is None or thrift.now.seconds < SMOOTHED_SECONDS:
         return thrift, thrift.incident
+    if usual is not None and _is_other_work(thrift.now, usual):
+        return _eased(thrift, now, node)
     if usual is None or usual.seconds < KNOWN_SECONDS or _is_fair(thrift, usual):
         renewed = {**thrift.usual, place: _nearer(usual, cost, seconds, MEMORY_SECONDS)}
         return _eased(replace(thrift, usual=renewed), now, node)
@@ -96,7 +102,12 @@ def _seen(watch: Watch, sample: Sample) -> tuple[int, Cost] | None:
     if len(watts) < len(sample.gpus) or not capacity or sample.rate < LEAST_LOAD_RATIO * capacity:
         return None
     heat = {g.gpu: g.temperature_celsius for g in sample.gpus if g.temperature_celsius is not None}
-    return round(place_of(load)), Cost(sum(watts.values()) / sample.rate, 0.0, watts, heat)
+    mix = None if sample.prompt_rate is None else sample.prompt_rate / sample.rate
+    return round(place_of(load)), Cost(sum(watts.values()) / sample.rate, 0.0, watts, heat, mix)
+
+
+def _is_other_work(now: Cost, usual: Cost) -> bool:
+    return now.mix is not None and usual.mix is not None and now.mix > OTHER_WORK_RATIO * usual.mix
 
 
 def _nearer(before: Cost | None, now: Cost, seconds: float, over: float) -> Cost:
@@ -112,6 +123,7 @@ def _nearer(before: Cost | None, now: Cost, seconds: float, over: float) -> Cost
         min(over, before.seconds + seconds),
         nearer(before.watts, now.watts),
         nearer(before.celsius, now.celsius),
+        now.mix if now.mix is None or before.mix is None else before.mix + (now.mix - before.mix) * share,
     )
 
 

@@ -34,7 +34,8 @@ def known(metric: str, labels: tuple[str, ...], value: float | None) -> tuple[Ro
 def kept(make: Callable[..., Iterable[Row]]) -> Callable[..., tuple[Row, ...]]:
     """Have a function give the rows again that it gave last of its first argument, while all else is equal.
 
-    Most of a page stays as it is for seconds. Unlike lru_cache this takes mappings.
+    Most of a page stays as it is for seconds. Unlike lru_cache this takes mappings; nobody may change one
+    that a snapshot holds.
     """
     known: dict[Hashable, tuple[tuple[object, ...], tuple[Row, ...]]] = {}
 

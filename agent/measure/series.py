@@ -61,7 +61,7 @@ class Series:
     garbage would have to look at each sample again and again, while everything else waits.
     """
 
-    __slots__ = ("_horizon", "_seconds", "_slopes", "_spreads", "_steps", "_values", "began")
+    __slots__ = ("_horizon", "_seconds", "_slopes", "_spreads", "_steps", "_values", "began", "last")
 
     def __init__(self, horizon: Horizon) -> None:
         self._seconds = array("d")
@@ -73,6 +73,8 @@ class Series:
         self._horizon = horizon
         self.began: float | None = None
         """Moment of its very first sample, which may be kept no longer."""
+        self.last: Point | None = None
+        """The newest sample: it alone is kept as an object too, since all ask for it."""
 
     def add(self, point: Point) -> None:
         """Append a sample; one that is not newer than the last is dropped (a late read adds nothing)."""
@@ -82,10 +84,12 @@ class Series:
             elapsed, last = seconds - stamps[-1], self._values[-1]
             if elapsed <= 0.0:
                 return
-            value = max(value, last)
+            if value < last:
+                value, point = last, point._replace(value=last)
             slope = (value - last) / elapsed
         else:
             self.began = seconds
+        self.last = point
         stamps.append(seconds)
         self._values.append(value)
         self._spreads.append(spread_seconds)
@@ -108,15 +112,9 @@ class Series:
     @property
     def first(self) -> Point | None:
         """The oldest sample still kept."""
-        return self._point(0) if self._seconds else None
-
-    @property
-    def last(self) -> Point | None:
-        """The newest sample."""
-        return self._point(-1) if self._seconds else None
-
-    def _point(self, place: int) -> Point:
-        return Point(self._seconds[place], self._values[place], self._spreads[place], self._steps[place])
+        if not self._seconds:
+            return None
+        return Point(self._seconds[0], self._values[0], self._spreads[0], self._steps[0])
 
     @property
     def newest(self) -> float:

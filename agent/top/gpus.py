@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from agent.measure.engine import TokenKind
+from agent.measure.median import median
 from agent.top.cells import UNKNOWN, Cell, Span, Tone, line, percent, whole
 from agent.top.history import BLOCKS
 
@@ -72,7 +72,7 @@ class Scale:
         watts = [
             gpu.power_watts for member in page.members for gpu in member.gpus if gpu.power_watts is not None
         ]
-        medians = {models: statistics.median(some) for models, some in by_models.items() if len(some) > 1}
+        medians = {models: median(some) for models, some in by_models.items() if len(some) > 1}
         return cls(boundary, max(watts, default=0.0), medians)
 
 

@@ -1,19 +1,21 @@
 """A recording read as if it happened now: a node of it looks as it did, and tells the same incident."""
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import pytest
-from fakes.recorded import recorded
 from fakes.replayed_node import EPOCH_SECONDS, WALL_SECONDS
 
 from agent.collectors.replay import Settings, build, examine
 from agent.diagnose.diagnosis import Memory, diagnosed
-from agent.diagnose.signs import signs_of
+from agent.diagnose.signs import NodeSigns, signs_of
 from agent.measure.engine import TokenKind
 from agent.measure.finding import Level
 from agent.measure.node import NodeReckoner
 from agent.measure.reading import Moment, Outcome, Reason, SourceError
+from agent.recorder.lines import FIELDS, line_of_signs
 from agent.recorder.reading import read
 
 CAPTURE = Path(__file__).resolve().parents[1] / "captures" / "incidents" / "twin_power_cap.jsonl.gz"
@@ -89,14 +91,25 @@ async def test_it_tells_the_incident_that_was_recorded():
 
 @pytest.fixture
 def crashed(tmp_path):
-    """The recording of an engine that was gone for a minute."""
-    file = tmp_path / "down.jsonl.gz"
-    file.write_bytes(recorded("{kind: engine_crash, at: 120s, lasts: 60s}", 230).cuts[-1].body)
+    """The recording of a tray whose engine is gone from the hundredth second on."""
+    head, *_ = gzip.decompress(CAPTURE.read_bytes()).splitlines()
+    down = []  # in rows of now: the capture is older
+    for step in read(CAPTURE.read_bytes()).steps:
+        if not isinstance(step, NodeSigns):
+            continue
+        (unit,) = step.units
+        engines = tuple(replace(each, up=False, gone=True, output=None) for each in unit.engines)
+        idle = tuple(replace(gpu, utilization_ratio=0.0, power_watts=200.0) for gpu in step.gpus)
+        gone = replace(step, units=(replace(unit, engines=engines),), gpus=idle)
+        down.append(line_of_signs(gone if len(down) >= 100 else step))
+    file = tmp_path / "down.jsonl"
+    head = orjson.dumps({**orjson.loads(head), "columns": FIELDS})
+    file.write_bytes(b"\n".join([head, *down]) + b"\n")
     return file
 
 
 async def test_an_engine_that_was_gone_is_gone_again(crashed):
-    node = await Replaying(crashed).run(170)
+    node = await Replaying(crashed).run(115)
     (incident,) = node.memory.incidents
 
     assert incident.cause == "engine_down"

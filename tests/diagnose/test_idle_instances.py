@@ -1,6 +1,15 @@
 """One of two instances has nothing to do, the other has a queue: nothing is wrong with either."""
 
+from dataclasses import replace
+
+import pytest
+
+from agent.diagnose.baseline import Baseline, Level, place_of
+from agent.diagnose.case import Case
+from agent.diagnose.causes import workload_shift
 from agent.diagnose.diagnosis import Memory, diagnosed
+from agent.diagnose.gap import capacity_at
+from agent.diagnose.sample import Rates, sampled
 from agent.diagnose.signs import EngineSigns, GpuSigns, NodeSigns, UnitSigns
 from agent.measure.reading import Moment
 from agent.measure.series import Point
@@ -45,3 +54,52 @@ def test_one_that_has_requests_and_makes_nothing_is_one():
     (incident,) = lived(150, running=8.0).incidents
 
     assert str(incident.cause) == "engine_stall"
+
+
+def test_gpus_that_have_next_to_nothing_to_do_at_work_say_nothing_of_an_engine_that_cannot_be_read():
+    memory, gpu = Memory(), replace(IDLE, utilization_ratio=0.02)
+    for second in range(130):
+        at, up = Moment(1000.0 + second, 1_760_000_000.0 + second), second < 90
+        told = replace(engine(0, at, 20.0 * min(second, 89), 1.0, 0.0), up=up)
+        unit = UnitSigns("m", "m", (told,), (gpu,))
+        memory = diagnosed(memory, NodeSigns(at, "node-a", drained=False, units=(unit,), gpus=(gpu,)))
+
+    assert [str(each.kind) for each in memory.incidents] == ["gap"]
+
+
+def test_an_instance_without_a_queue_that_has_half_a_batch_makes_half_of_its_part():
+    """Both have made 400 tokens/s of eight requests; one has worked off its queue."""
+    full = engine(0, Moment(0.0, 0.0), 0.0, 8.0, 5000.0)
+    half = engine(1, Moment(0.0, 0.0), 0.0, 4.0, 0.0)
+    rates = {each.instance: Rates(output=400.0) for each in (full, half)}
+    baseline = Baseline(levels={8: Level(800.0, 600.0, place_of(16.0))}, seconds=600.0, batch=16.0)
+    samples = tuple(sampled(float(at), {"e0": full, "e1": half}, rates, ()) for at in range(5))
+
+    assert capacity_at(baseline, samples) == pytest.approx(600.0)
+
+
+def case_of_prompts(mix, learned):
+    """Both before and now 1,500 tokens/s are made with so many prompt tokens for each; 1,950 are expected."""
+    one = engine(0, Moment(0.0, 0.0), 0.0, 16.0, 5000.0)
+    samples = [sampled(float(at), {"e0": one}, {"e0": Rates(1500.0, 1500.0 * mix)}, ()) for at in range(60)]
+    level = Level(1950.0, 600.0, place_of(16.0), learned)
+    baseline = Baseline(levels={8: level}, seconds=600.0, batch=16.0)
+    return Case("node-a", 50.0, tuple(samples[:50]), tuple(samples[50:]), baseline, 1950.0, 0.23)
+
+
+@pytest.mark.parametrize(("learned", "told"), [(0.9, 1), (2.8, 0), (None, 0)])
+def test_prompts_that_were_long_before_are_other_work_than_what_the_load_was_learned_with(learned, told):
+    assert len(list(workload_shift.explain(case_of_prompts(2.8, learned)))) == told
+
+
+@pytest.mark.parametrize(("worked_on", "kind"), [(0, "drop"), (40, "gap"), (170, "gap")])
+def test_gpus_that_worked_on_for_a_while_after_the_last_answer_may_have_ended_their_work(worked_on, kind):
+    memory = Memory()
+    for second in range(320):
+        at, up = Moment(1000.0 + second, 1_760_000_000.0 + second), second < 90
+        told = replace(engine(0, at, 400.0 * min(second, 89), 8.0, 5000.0), up=up)
+        gpu = BUSY if second < 90 + worked_on else IDLE
+        unit = UnitSigns("m", "m", (told,), (gpu,))
+        memory = diagnosed(memory, NodeSigns(at, "node-a", drained=False, units=(unit,), gpus=(gpu,)))
+
+    assert [str(each.kind) for each in memory.incidents if each.ended is None] == [kind]

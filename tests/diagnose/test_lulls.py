@@ -6,6 +6,7 @@ import pytest
 from fakes.hand_node import GPU, HandNode
 
 from agent.measure.incident import Cause, Kind, Severity
+from agent.measure.series import Point
 
 BUSY = {"running": 20.0, "waiting": 0.0}
 FEW = {"running": 5.0, "waiting": 0.0}
@@ -119,3 +120,24 @@ def test_a_power_that_is_not_told_is_judged_by_nobody(thrifty):
     thrifty.gpu(2, power_watts=1800.0).gpu(1, power_watts=None).live(240)
 
     assert shown(thrifty) == []
+
+
+class Prompted(HandNode):
+    """Tells how many prompt tokens it computes for each output token."""
+
+    mix = 1.0
+    prompts = 0.0
+
+    def signs(self):
+        self.prompts += self.mix * self.rate
+        self.engine = {**BUSY, "prompt": Point(self.booted + self.second, self.prompts)}
+        return super().signs()
+
+
+@pytest.mark.parametrize(("mix", "kinds"), [(1.0, ["efficiency"]), (2.0, [])])
+def test_longer_prompts_take_more_joules_and_are_no_fault(mix, kinds):
+    node = Prompted(gpus=(GPU,)).live(400)
+    node.mix = mix
+    node.gpu(power_watts=1.3 * GPU.power_watts).live(240)
+
+    assert [str(each.kind) for each in node.incidents] == kinds

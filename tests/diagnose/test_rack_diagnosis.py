@@ -270,3 +270,15 @@ def test_a_member_that_makes_less_of_as_few_requests_is_one():
 
     (straggler,) = lived((150, (*(member(number, 150.0, in_flight=3.0) for number in range(3)), slow)))
     assert straggler.kind is Kind.STRAGGLER
+
+
+def test_a_load_that_varies_from_second_to_second_is_compared_by_its_mean_and_how_far_that_may_be_off():
+    dice, memory = random.Random(0), RackMemory()
+    rates = [1000.0] * 4
+    for second in range(600):
+        loads = [100.0 * (1.0 + 0.8 * dice.uniform(-1.0, 1.0)) for _ in range(4)]
+        rates = [rate + (10.0 * load - rate) / 10.0 for rate, load in zip(rates, loads, strict=True)]
+        members = [member(n, rates[n], in_flight=load) for n, load in enumerate(loads)]
+        memory = rack_diagnosed(memory, rack_signs_of(rack(second, *members)))
+
+    assert memory.incidents == ()

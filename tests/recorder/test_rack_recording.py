@@ -194,7 +194,7 @@ async def test_where_nothing_is_recorded_no_incident_says_where(tmp_path):
 
 async def test_a_hall_is_recorded_within_the_same_memory_and_still_judged_the_same(tmp_path):
     """Its moments are further apart, so that memory goes back far enough to know how it began."""
-    hall = [member(f"tray-{number:03}", in_flight=100.0) for number in range(250)]
+    hall = [member(f"tray-{number:03}", in_flight=100.0) for number in range(201)]
     lived = LivedRack(tmp_path, memory=Bytes(1 << 19))
     slow = dataclasses.replace(SLOW, node="tray-007")
     lived.live(10, *hall).live(70, *hall[:7], slow, *hall[8:])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import statistics
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from agent.collectors._nvml.library import Library, Refusal, failure
 from agent.collectors._nvml.session import Session
 from agent.measure.finding import Finding, Level
 from agent.measure.gpu import PowerScope
+from agent.measure.median import median
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -262,5 +262,5 @@ def _update_periods(nvml: Library, device: Device) -> Iterator[Finding]:
                 Level.NOTE, subject, f"seen to change {len(moments)} times in {WATCH_SECONDS:g} s, {cost}"
             )
             continue
-        period = statistics.median(b - a for a, b in itertools.pairwise(moments))
+        period = median(b - a for a, b in itertools.pairwise(moments))
         yield Finding(Level.OK, subject, f"renewed every {period * 1e3:.0f} ms, {cost}")

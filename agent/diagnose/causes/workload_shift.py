@@ -28,12 +28,14 @@ def explain(case: Case) -> Iterator[Explanation]:
     They may have grown long ago, while there was little to do: then it is more than when it was learned what
     it gives at this load.
     """
-    before = _usually(case)
+    before, learned = middle(_mix(sample) for sample in case.before), _learned(case)
     now = middle(_mix(sample) for sample in case.latest)
     prompts_before = middle(sample.prompt_rate for sample in case.before)
     prompts = middle(sample.prompt_rate for sample in case.latest)
     if not before or now is None or not prompts_before or prompts is None:
         return
+    if learned is not None and learned < before:
+        before, prompts_before = learned, min(prompts_before, learned * case.expected)
     if now < LEAST_GROWTH * before or prompts <= prompts_before:
         return
     text = f"{now:.2f} prompt tokens are computed for each output token, before {before:.2f}"
@@ -42,12 +44,10 @@ def explain(case: Case) -> Iterator[Explanation]:
     yield Explanation(Cause.WORKLOAD_SHIFT, None, 0.85, text, evidence, usual=usual)
 
 
-def _usually(case: Case) -> float | None:
-    """Return the lower of what was just before, and when it was learned what the present load gives."""
+def _learned(case: Case) -> float | None:
+    """Return the prompts with which it was learned what the present load gives."""
     load = load_of(case.baseline, case.latest[-1].in_flight)
-    learned = None if load is None else mix_at(case.baseline, load)
-    before = middle(_mix(sample) for sample in case.before)
-    return before if before is None or learned is None else min(before, learned)
+    return None if load is None else mix_at(case.baseline, load)
 
 
 def _is_usual(baseline: Baseline, lately: float | None) -> bool:
