@@ -108,7 +108,8 @@ def stepped(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
     asked = gap.asked if gap.since is not None else asked_of(samples, now)
     if asked is None and (sample.gone or now - (gap.known_seconds or 0.0) <= UNSEEN_SECONDS):
         asked = gap.last_asked
-    gap = replace(gap, known_seconds=now, step_seconds=seconds, last_asked=asked)
+    step = _step(gap, samples, sample, seconds)
+    gap = replace(gap, known_seconds=now, step_seconds=step, last_asked=asked)
     lately = (*samples, sample)
     can = capacity_at(gap.baseline, lately)
     should = None if asked is None or can is None else min(can, wanted(gap.baseline, asked, lately))
@@ -125,7 +126,7 @@ def stepped(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
         loss = Loss(before=Seen(now - REFERENCE_AGE_SECONDS, asked.rate), side_seconds=side)
         gap = replace(gap, since=now - seconds, asked=asked, loss=loss)
     queued = is_waiting(sample, sample.in_flight or 0.0)
-    missed = Moment(now, seconds, rate, can or 0.0, queued) if missing > slack or not gap.sure else None
+    missed = Moment(now, step, rate, can or 0.0, queued) if missing > slack or not gap.sure else None
     gap = replace(gap, loss=with_moment(gap.loss, now, missed, demanded(gap.baseline, asked, lately)))
     if gap.sure:
         return replace(gap, healthy_since=None if missing > slack else gap.healthy_since or now)
@@ -148,6 +149,14 @@ def _passed(gap: Gap) -> Gap:
         baseline = with_noise(baseline, abs(missing), min(at - (before or at), LONGEST_STEP_SECONDS))
         before = at
     return replace(gap, baseline=baseline, since=None, asked=None, loss=Loss(), track=())
+
+
+def _step(gap: Gap, samples: tuple[Sample, ...], sample: Sample, seconds: float) -> float:
+    """Return for how long a sample stands: what was gone before a time out of sight was so meanwhile."""
+    if not gap.sure or not sample.gone or gap.known_seconds is None:
+        return seconds
+    before = next((each for each in reversed(samples) if each.rate is not None), sample)
+    return max(seconds, sample.seconds - gap.known_seconds) if before.gone else seconds
 
 
 def _seen_late(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:

@@ -182,3 +182,12 @@ def test_a_fault_that_began_while_pages_hung_is_told_as_soon_as_they_can_be_read
     (drop,) = [each for each in lived.loud if each.kind == "drop"]
     assert drop.cause == "power_brake"
     assert lived.started(drop) + drop.detected - drop.started < 205
+
+
+def test_an_engine_that_was_gone_before_pages_hung_was_gone_meanwhile(live):
+    lived = live(
+        "{kind: engine_crash, at: 150s, lasts: 100s}\n  - {kind: telemetry_gap, at: 180s, lasts: 40s}"
+    )
+
+    (drop,) = [each for each in lived.loud if each.kind == "drop"]
+    assert drop.lost_tokens == pytest.approx(lived.lost, rel=0.05)

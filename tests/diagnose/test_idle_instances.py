@@ -78,8 +78,8 @@ def test_an_instance_without_a_queue_that_has_half_a_batch_makes_half_of_its_par
     assert capacity_at(baseline, samples) == pytest.approx(600.0)
 
 
-def case_of_prompts(mix, learned):
-    """Both before and now 1,500 tokens/s are made with so many prompt tokens for each; 1,950 are expected."""
+def case_of_prompts(mix, learned, idle=0):
+    """Before and now 1,500 tokens/s are made with so many prompt tokens for each; 1,950 are expected."""
     one = engine(0, Moment(0.0, 0.0), 0.0, 16.0, 5000.0)
     samples = [sampled(float(at), {"e0": one}, {"e0": Rates(1500.0, 1500.0 * mix)}, ()) for at in range(60)]
     level = Level(1950.0, 600.0, place_of(16.0), learned)
@@ -103,3 +103,7 @@ def test_gpus_that_worked_on_for_a_while_after_the_last_answer_may_have_ended_th
         memory = diagnosed(memory, NodeSigns(at, "node-a", drained=False, units=(unit,), gpus=(gpu,)))
 
     assert [str(each.kind) for each in memory.incidents if each.ended is None] == [kind]
+
+
+def test_also_where_nothing_at_all_was_asked_for_most_of_the_time_before():
+    assert len(list(workload_shift.explain(case_of_prompts(2.8, 0.9, idle=40)))) == 1

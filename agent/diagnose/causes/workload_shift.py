@@ -32,10 +32,13 @@ def explain(case: Case) -> Iterator[Explanation]:
     now = middle(_mix(sample) for sample in case.latest)
     prompts_before = middle(sample.prompt_rate for sample in case.before)
     prompts = middle(sample.prompt_rate for sample in case.latest)
-    if not before or now is None or not prompts_before or prompts is None:
+    if now is None or prompts is None:
         return
-    if learned is not None and learned < before:
-        before, prompts_before = learned, min(prompts_before, learned * case.expected)
+    if learned and (not before or learned < before):
+        usual = learned * case.expected
+        before, prompts_before = learned, min(prompts_before or usual, usual)
+    if not before or not prompts_before:
+        return
     if now < LEAST_GROWTH * before or prompts <= prompts_before:
         return
     text = f"{now:.2f} prompt tokens are computed for each output token, before {before:.2f}"
