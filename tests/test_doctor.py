@@ -118,7 +118,8 @@ BMC = "{redfish: {targets: [{url: 'https://bmc'%s}]}}"
 def test_boundaries_that_are_measured_are_told_and_a_node_without_a_meter_is_noted(
     collectors, at, level, text
 ):
-    settings = parse(f"collectors: {collectors}", "rackwatt.yaml")
+    text_of_file = f"collectors: {collectors}\nrack: {{members: [http://tray-7:9744]}}"
+    settings = parse(text_of_file, "rackwatt.yaml")
     (finding,) = boundaries(settings, seen_with(*at))
 
     assert finding.level is level

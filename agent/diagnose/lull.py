@@ -20,7 +20,8 @@ KNOWN_SECONDS = 180.0
 """… and known after so long."""
 FALLEN_RATIO, BACK_RATIO = 0.6, 0.8
 """Less than this share of what was usual is a fall worth a word; from that share on it is over."""
-LASTS_SECONDS = 60.0
+LASTS_SECONDS = 150.0
+"""Chance arrivals in bursts leave pauses of a minute."""
 BACK_SECONDS = 15.0
 ACCUSTOMED_SECONDS = 1800.0
 """After this time it is the usual."""

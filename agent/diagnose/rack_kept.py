@@ -38,7 +38,7 @@ def places_of(
     return {
         "places": {node: _shifted(place, shift) for node, place in places.items() if place.reported},
         "away": {
-            node: [each.since + shift, dict(each.watts), each.before, each.spread, each.now]
+            node: [each.since + shift, dict(each.watts), each.before, each.spread, each.now, each.own]
             for node, each in power.known.items()
         },
         "lost": {
@@ -59,17 +59,11 @@ def recalled(kept: Any, incidents: tuple[Incident, ...]) -> RackResumed:
         told = [None if each is None else _number(each) for each in moments]
         places[str(node)] = Place(**dict(zip(MOMENTS, told, strict=True)), reported=True)
     away = {}
-    for node, (since, watts, before, spread, now) in dict(kept["away"]).items():
+    for node, (since, watts, before, spread, now, own) in dict(kept["away"]).items():
         drew = {str(name): _number(each) for name, each in dict(watts).items()}
-        began = _number(since)
+        began, drawn = _number(since), None if now is None else _number(now)
         away[str(node)] = Away(
-            began,
-            began,
-            drew,
-            _number(before),
-            _number(spread),
-            frozenset(),
-            None if now is None else _number(now),
+            began, began, drew, _number(before), _number(spread), frozenset(), drawn, own=bool(own)
         )
     lost = {}
     for node, told in dict(kept["lost"]).items():

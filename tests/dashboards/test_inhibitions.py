@@ -71,3 +71,10 @@ def test_a_leak_is_told_beside_the_node_that_it_took_away_and_what_it_silenced_i
 
     assert [each for each in (LEAK, MISSING) if each in held_back] == []
     assert [each for each in (MUTE, METER) if each not in held_back] == []
+
+
+def test_a_link_that_an_incident_names_is_not_told_again_by_its_gpu_and_another_nodes_is(silent):
+    fault = {**TICKET, "alertname": "RackwattIncidentFault", "kind": "fault", "cause": "nvlink"}
+    link = {**BRAKE, "alertname": "RackwattGpuNvlinkDegraded", "severity": "warning"}
+
+    assert silent(fault, link, {**link, "node": "tray-04"}) == [link]

@@ -100,7 +100,7 @@ def test_what_is_no_loss_is_no_incident(live, event, load):
 
 
 def test_demand_that_falls_is_information_and_no_more(live):
-    (lull,) = live("{kind: demand, at: 220s, lasts: 120s, factor: 0.2}", seconds=400).incidents
+    (lull,) = live("{kind: demand, at: 220s, lasts: 200s, factor: 0.2}", seconds=480).incidents
 
     assert (lull.kind, lull.cause, lull.severity) == ("demand", "demand", "info")
     assert lull.ended is not None

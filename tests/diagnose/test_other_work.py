@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 import pytest
+from fakes.hand_node import HandNode
 
 from agent.diagnose.baseline import Baseline
 from agent.diagnose.case import Case
 from agent.diagnose.causes import workload_shift
 from agent.diagnose.sample import Rates, Sample, mix_of
 from agent.diagnose.signs import EngineSigns
+from agent.measure.series import Point
 from agent.measure.snapshot import Activity
 from benchmarks.quiet_hours import incidents_seen
 
@@ -64,3 +66,39 @@ def test_what_varies_by_chance_is_never_loud_not_for_a_second_and_seldom_told(lo
 
     assert [each for each in seen if each.severity != "info"] == []
     assert len({each.id for each in seen}) <= most
+
+
+class Prompts(HandNode):
+    """Computes prompts for each output token as it is told."""
+
+    mix = 2.0
+    prompts = 0.0
+
+    def signs(self):
+        self.prompts += self.mix * self.rate
+        self.engine = {"prompt": Point(self.booted + self.second, self.prompts), "waiting": 5.0}
+        return super().signs()
+
+    def served(self, seconds, mix, rate=1000.0):
+        self.mix = mix
+        return self.live(seconds, rate=rate)
+
+
+def varied():
+    node = Prompts()
+    for _ in range(6):
+        node.served(30, 1.0).served(30, 4.0)
+    return node.served(60, 2.0)
+
+
+def test_prompts_that_are_as_long_now_and_then_are_told_only_if_they_stay_so():
+    assert varied().served(100, 6.0, rate=750.0).served(60, 2.0).told == []
+
+    second, incident = varied().served(200, 6.0, rate=750.0).told[0]
+    assert (incident.cause, second - 420 >= 145) == ("workload_shift", True)
+
+
+def test_prompts_that_grow_where_they_are_steady_are_told_after_twenty_seconds():
+    second, incident = Prompts().served(420, 2.0).served(60, 6.0, rate=750.0).told[0]
+
+    assert (incident.cause, incident.severity, second - 420 <= 30) == ("workload_shift", "info", True)

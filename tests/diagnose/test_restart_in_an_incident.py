@@ -9,6 +9,7 @@ from fakes.rack_moments import away, member, rack
 from agent.diagnose import diagnosis, kept, rack_diagnosis, rack_kept
 from agent.diagnose.diagnosis import Memory, baselines_of, with_baselines
 from agent.diagnose.rack_diagnosis import RackMemory, rack_diagnosed
+from agent.diagnose.rack_power import Away, PowerBook
 from agent.diagnose.rack_signs import rack_signs_of
 
 CAPPED = {"clock_hertz": 1.4e9, "throttle": frozenset({"sw_power_cap"})}
@@ -128,3 +129,11 @@ def test_a_node_that_is_down_stays_down_and_costs_more():
 
     assert (incident.id, incident.cause, incident.severity) == (before.id, "node_down", "critical")
     assert incident.lost_tokens == pytest.approx(before.lost_tokens + 40_000.0, rel=0.05)
+
+
+def test_what_a_controller_said_of_a_member_is_its_own_after_a_restart_too():
+    off = Away(10.0, 10.0, {"tray-03": 7000.0}, 7000.0, 0.0, frozenset(), 40.0, own=True)
+    memory = RackMemory(power=PowerBook(known={"tray-03": off}), at=rack(20).at)
+
+    (away_,) = resumed(memory).resumed.away.values()
+    assert (away_.own, away_.now, away_.power) == (True, 40.0, off.power)

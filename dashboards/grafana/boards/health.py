@@ -316,7 +316,7 @@ def _daemons() -> Row:
                 "{{collector}} {{reason}}",
             ),
             face=Face("cps", low=0, colour=looks.shades("orange")),
-            course=Course(fill=0, soft=1),
+            course=Course(colours={" none": looks.QUIET}, fill=0, soft=1),
         ),
         series(
             "What exporters did not get rid of",
