@@ -138,7 +138,8 @@ def stepped(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
 
 def _slack(baseline: Baseline, sample: Sample) -> float:
     """Return the share that may be missing without anything being wrong."""
-    chance = min(MOST_SLACK, FEW_REQUESTS / max(sample.in_flight or 1.0, 1.0))
+    few = FEW_REQUESTS * max(1, len(sample.engines))  # each instance counts whole requests
+    chance = min(MOST_SLACK, few / max(sample.in_flight or 1.0, 1.0))
     return max(SLACK, SLACK_NOISES * baseline.noise, chance)
 
 

@@ -5,6 +5,7 @@ import pytest
 from agent.diagnose.baseline import Baseline
 from agent.diagnose.demand import asked_of, wanted
 from agent.diagnose.diagnosis import Memory, diagnosed
+from agent.diagnose.gap import Gap, stepped
 from agent.diagnose.sample import Sample
 from agent.diagnose.signs import EngineSigns, GpuSigns, NodeSigns, UnitSigns
 from agent.measure.reading import Moment
@@ -52,3 +53,17 @@ def test_what_was_asked_for_while_demand_fell_is_of_one_time():
     asked = asked_of(samples, 70.0)
 
     assert wanted(Baseline(), asked, samples) == pytest.approx(5350.0, rel=0.01)
+
+
+@pytest.mark.parametrize(("instances", "sure"), [(1, True), (2, False)])
+def test_each_instance_counts_whole_requests(instances, sure):
+    """Of sixteen requests of two instances either may have half a one less: six percent are nothing."""
+    gap, samples = Gap(), ()
+    for second in range(200):
+        names = [f"e{place}" for place in range(instances)]
+        rate = 1600.0 if second < 150 else 1505.0
+        engines = {name: EngineSigns(name, True, False, Activity.SERVING, 0.0) for name in names}
+        sample = Sample(float(second), engines, {}, (), rate, 16.0, 0.0, 16.0)
+        gap, samples = stepped(gap, samples, sample), (*samples, sample)
+
+    assert gap.sure is sure
