@@ -200,10 +200,14 @@ class HostEngine:
         numbers = self.field_groups[fields][2]
         if self.profiling_code and any(number in PROFILING for number in numbers):
             raise RefusedError(self.profiling_code)
-        self.watches[group, fields] = (numbers, period_us, keep_seconds, keep_samples)
+        self.watches[group, fields] = (list(numbers), period_us, keep_seconds, keep_samples)
 
-    def _unwatch(self, _, group, fields):
-        self.watches.pop((group, fields), None)
+    def _unwatch(self, connection, group, fields):
+        """Stop measuring, in whatever watch of this connection a field is: the real one knows one of each."""
+        ended, *_ = self.watches.pop((group, fields), ((),))
+        for (other, _), (numbers, *_) in self.watches.items():
+            if other in self.groups and self.groups[other][0] is connection:
+                numbers[:] = [number for number in numbers if number not in ended]
 
     def _profiling(self, _, group):
         if self.profiling_code in {-33, -36}:
