@@ -694,18 +694,32 @@ async def test_one_that_is_believed_itself_measures_everything(watched, engine, 
     assert fields_of(engine) == full
 
 
-async def test_without_anything_lacking_hardware_counters_are_not_even_asked_for(watched, engine, soon):
+async def test_what_is_watched_anew_and_not_measured_yet_leaves_no_gap(watched, engine, soon):
+    node = Node(watched.make())
+    await node.turns(2)
+    engine.lag_seconds = 0.03
+    told = []
+    for nvml in (True, True, True, False, False, False, False):
+        await asyncio.sleep(0.04)
+        await node.turns(1, nvml=nvml)
+        told += [(gpu.state, gpu.reading.active_ratio.get("sm")) for gpu in node.seen.gpus]
+
+    assert told == [(GpuState.OK, 0.83)] * 14
+
+
+async def test_without_anything_lacking_neither_counters_nor_links_are_even_asked_for(watched, engine, soon):
     every = dict.fromkeys(("graphics", "sm", "sm_occupancy", "tensor", "dram", "fp64", "fp32", "fp16"), 0.5)
     links = [f"{link}_{way}" for link in ("pcie", "nvlink", "c2c") for way in ("tx", "rx")]
     node = Node(watched.make())
     node.lacks = {"active_ratio": every, "link_bytes_per_second": dict.fromkeys(links, 1.0)}
     await node.turns(5)
-    before = len(asked(engine, "profiling"))
-    node.collector._link.session._counters_at = float("-inf")
+    before = [len(asked(engine, question)) for question in ("profiling", "links")]
+    session = node.collector._link.session
+    session._counters_at = session._slow_at = float("-inf")
     await node.turns(2)
 
     assert fields_of(engine) == NARROW[:3]
-    assert len(asked(engine, "profiling")) == before
+    assert [len(asked(engine, question)) for question in ("profiling", "links")] == before
 
 
 async def test_the_pulse_is_a_field_that_every_gpu_has(watched, engine, soon):
