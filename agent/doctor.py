@@ -32,7 +32,8 @@ SEEN = "seen"
 """Argument of `examine` by which a plug-in asks for the GPUs."""
 NO_GPUS = ("engines", "host", "peers", "redfish", "twin")
 """Collectors that tell of no GPUs of this machine."""
-HWMON, REDFISH = "hwmon", "redfish"
+DCGM, HWMON, REDFISH = "dcgm", "hwmon", "redfish"
+SPARING = "; until then its host engine measures only what the others lack"
 NO_NODE_METER = (
     "name its BMC: collectors: {redfish: {targets: [{url: https://bmc, boundary: node}]}}, on the rack's "
     "daemon if the node cannot reach it; or an ACPI meter of the whole: hwmon.node_meter "
@@ -140,6 +141,7 @@ def shared_gpus(gpus: Sequence[GpuFigures], tellers: Collection[str]) -> Iterato
         else:
             text = f"{teller} tells nothing of these GPUs that {', '.join(led)} does not"
             remedy = "leave it out, unless it is there to take over; node.gpu_sources says who is believed"
+            remedy += SPARING if teller == DCGM else ""
             yield Finding(Level.NOTE, "gpu_sources", text, remedy)
 
 
@@ -155,6 +157,7 @@ async def _seen(settings: Config) -> tuple[Snapshot, frozenset[str]]:
     ]
     sources = [source for collector in collectors for source in collector.sources(None)]
     reckoner = NodeReckoner(settings.node_name, "", settings.general.window, "", "")
+    reckoner.prefer(settings.general.node.gpu_sources)
     reckoner.expect(source.name for source in sources)
     tellers = set()
     for source in sources:

@@ -109,9 +109,12 @@ class PushLoop:
         snapshot = self._seen()
         if snapshot is None or snapshot.sequence == self._taken:
             return
-        self._taken = snapshot.sequence
+        before, self._taken = self._taken, snapshot.sequence
         try:
             batch = await asyncio.to_thread(self._pusher.encode, snapshot)
+        except asyncio.CancelledError:
+            self._taken = before  # the last flush takes it once more, or a newer one
+            raise
         except Exception as error:  # noqa: BLE001  (a bug of one exporter: counted, logged, survived)
             self._fail(self._bug(error))
             return

@@ -1,5 +1,6 @@
 """What the doctor says of GPUs that several collectors read."""
 
+import dataclasses
 import json
 import sys
 from functools import partial
@@ -13,7 +14,7 @@ from fakes.power_tree import PowerTree
 
 from agent.collectors import hwmon
 from agent.config import parse
-from agent.doctor import boundaries, examine, expected_gpus
+from agent.doctor import boundaries, examine, expected_gpus, shared_gpus
 from agent.measure.finding import Level
 from agent.measure.gpu import GpuState
 from agent.measure.snapshot import BoundaryFigures, GpuFigures
@@ -41,14 +42,14 @@ def engine():
         sys.modules.pop(name, None)
 
 
-async def of_sources(engine, page):
+async def of_sources(engine, page, **node):
     """What is found of GPUs that DCGM and a page of dcgm-exporter tell of."""
     async with PageServer({"/metrics": Answer(page.encode())}) as server:
         collectors = {
             "dcgm": {"address": engine.address, "bindings": BINDINGS},
             "dcgm_exporter": {"url": f"{server.url}/metrics"},
         }
-        found = await examine(parse(json.dumps({"collectors": collectors}), "rackwatt.yaml"))
+        found = await examine(parse(json.dumps({"collectors": collectors, "node": node}), "rackwatt.yaml"))
     return [(each.level, each.text) for each in found if each.subject == "gpu_sources"]
 
 
@@ -64,6 +65,21 @@ async def test_a_source_that_fills_something_is_said_to_fill_it(engine):
     assert await of_sources(engine, page) == [
         (Level.OK, "dcgm_exporter fills what dcgm does not tell: active_ratio")
     ]
+
+
+async def test_the_one_that_is_configured_to_be_believed_is_not_the_one_that_is_redundant(engine):
+    assert await of_sources(engine, POWER, gpu_sources=["dcgm_exporter", "dcgm"]) == [
+        (Level.NOTE, "dcgm tells nothing of these GPUs that dcgm_exporter does not")
+    ]
+
+
+def test_a_host_engine_that_tells_nothing_new_is_said_to_have_little_to_do():
+    told = [dataclasses.replace(gpu, sources={"all others": "nvml"}) for gpu in gpus(GpuState.OK)]
+    (dcgm,) = shared_gpus(told, ("nvml", "dcgm"))
+    (page,) = shared_gpus(told, ("nvml", "dcgm_exporter"))
+
+    assert dcgm.remedy.endswith("; until then its host engine measures only what the others lack")
+    assert "until then" not in page.remedy
 
 
 async def test_of_a_source_that_failed_nothing_is_said_here(engine):

@@ -446,7 +446,7 @@ def test_the_page_is_absent_not_empty_before_the_first_snapshot_and_ready_comes_
     driver.hang("nvmlInitWithFlags", 3)
     agent = start(wait=False)
     wait_http(f"{agent.url}/-/healthy", agent.program)
-    time.sleep(1.5)
+    time.sleep(0.5)
     early = {path: http_get(f"{agent.url}{path}")[0] for path in ("/-/ready", "/metrics", "/api/v1/node")}
     wait_http(f"{agent.url}/-/ready", agent.program, 20)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from dataclasses import dataclass
@@ -144,12 +145,13 @@ class DcgmCollector:
         """One source: the host engine."""
         return (self,)
 
-    async def collect(self, now: Moment, seen: Snapshot | None) -> Reading:  # noqa: ARG002 - as above
-        """Read every GPU of the host engine."""
+    async def collect(self, now: Moment, seen: Snapshot | None) -> Reading:
+        """Read every GPU of the host engine; of those that others tell of, what they lack."""
         self._refuse_while_released(now)
         self._clear_way(now)
         try:
-            reading: Reading = await self._lane.run(self._link.read, self._settings.timeout * MARGIN)
+            read = functools.partial(self._link.read, seen)
+            reading: Reading = await self._lane.run(read, self._settings.timeout * MARGIN)
         except TimeoutError:
             raise SourceError(
                 Reason.TIMED_OUT,

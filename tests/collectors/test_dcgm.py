@@ -11,13 +11,14 @@ import pytest
 from fakes.dcgm.host_engine import DOUBLE_BLANK, DOUBLE_UNSUPPORTED, INT_BLANK, Gpu, HostEngine, micros
 
 from agent.collectors import dcgm
-from agent.collectors._dcgm import library
+from agent.collectors._dcgm import library, share
 from agent.collectors._dcgm.fields import CLUSTER, LINK_FIELDS
 from agent.collectors._dcgm.link import Link
 from agent.collectors.dcgm import Settings, address_of, build, examine
 from agent.measure.finding import Level
 from agent.measure.gpu import GpuIdentity, GpuState, Placement, Power, PowerScope
-from agent.measure.reading import Moment, Reason, SourceError
+from agent.measure.node import NodeReckoner
+from agent.measure.reading import Moment, Reading, Reason, SourceError
 
 BINDINGS = Path(__file__).parents[1] / "fakes" / "dcgm" / "bindings"
 A, B = "GPU-00000000-0000-0000-0000-0000000000d1", "GPU-00000000-0000-0000-0000-0000000000d2"
@@ -521,7 +522,7 @@ async def test_a_call_that_never_returns_is_left_behind(watched, engine, monkeyp
 async def test_no_more_than_three_threads_are_left_behind(watched, monkeypatch):
     monkeypatch.setattr(dcgm, "LEAVE_SECONDS", 0.0)
     returns, collector = threading.Event(), watched.make(timeout=0.1)
-    monkeypatch.setattr(Link, "read", lambda _: returns.wait())
+    monkeypatch.setattr(Link, "read", lambda *_: returns.wait())
     reasons = [(await refusal(collector)).reason for _ in range(5)]
     left = collector._lane.left_behind
     returns.set()
@@ -587,6 +588,203 @@ async def test_a_release_hangs_up_until_it_is_over(watched, engine):
 
     assert (error.reason, engine.leftovers) == (Reason.RELEASED, [])
     assert len((await read(collector)).gpus) == 2
+
+
+# ---- beside a source that is believed before it
+
+
+class Node:
+    """A node on which NVML tells of the same GPUs, but for `lacks`; every turn hands back what was seen."""
+
+    def __init__(self, collector, preference=("nvml", "dcgm")):
+        self.collector = collector
+        self.reckoner = NodeReckoner("n", "", 10.0, "", "")
+        self.reckoner.prefer(preference)
+        self.reckoner.expect(("nvml", "dcgm"))
+        self.lacks = {"active_ratio": {}, "link_bytes_per_second": {}}
+        self.nvml = None
+        self.lost = ()
+        self.seen = None
+
+    async def turns(self, count, nvml=True):
+        for _ in range(count):
+            reading = await self.collector.collect(moment(), self.seen)
+            self.nvml = self.nvml or reading.gpus
+            if nvml:
+                gpus = [dataclasses.replace(gpu, at=moment(), **self.lacks) for gpu in self.nvml]
+                for gpu in self.lost:
+                    gpus[gpu] = dataclasses.replace(gpus[gpu], state=GpuState.LOST)
+                self.reckoner.take(Reading("nvml", moment(), gpus=tuple(gpus)), 1.0)
+            else:
+                self.reckoner.miss("nvml")
+            self.reckoner.take(reading, 1.0)
+            self.seen = self.reckoner.snapshot(moment(), (), {})
+
+
+@pytest.fixture
+def soon(monkeypatch):
+    """Nobody waits a minute."""
+    monkeypatch.setattr(share, "TOLD_SECONDS", 0.0)
+
+
+NARROW = [[102, 156], [206, 207, 394, 395], [230], [1001, 1002, 1003, 1004, 1005, 1006, 1007, 1008, 1009,
+          1010, 1011, 1012]]  # fmt: skip
+"""What NVML lacks here: a clock, video engines, two kinds of rows, hardware counters; energy is the pulse."""
+
+
+def fields_of(engine):
+    return sorted(numbers for numbers, *_ in engine.watches.values())
+
+
+async def test_what_a_source_before_it_tells_is_not_measured_again(watched, engine, soon):
+    node = Node(watched.make())
+    await node.turns(2)
+    before, page = fields_of(engine), node.seen.gpus[0]
+    await node.turns(3)
+    after = node.seen.gpus[0]
+
+    assert [len(numbers) for numbers in before] == [30, 39, 1, 12]
+    assert fields_of(engine) == NARROW
+    assert (len(engine.leftovers), len(engine.field_groups)) == (5, 4)
+    assert dataclasses.replace(after.reading, at=page.reading.at) == page.reading
+    assert after.sources == page.sources
+    assert after.sources["active_ratio"] == "dcgm"
+    assert after.reading.active_ratio == {"sm": 0.83, "tensor": 0.41}
+
+
+@pytest.mark.parametrize("gone", ["source", "gpu"])
+async def test_when_that_source_stops_telling_of_a_gpu_everything_is_measured_again(
+    watched, engine, soon, gone
+):
+    node = Node(watched.make())
+    await node.turns(2)
+    full = fields_of(engine)
+    await node.turns(3)
+    node.lost = (1,) if gone == "gpu" else ()
+    await node.turns(2, nvml=gone == "gpu")
+
+    assert fields_of(engine) == full
+    assert len(engine.leftovers) == 5
+
+
+async def test_it_takes_over_with_all_that_it_has(watched, engine, soon):
+    node = Node(watched.make())
+    await node.turns(5)
+    engine.gpus[0].values[155] = 900.0
+    states = []
+    for _ in range(3):
+        await node.turns(1, nvml=False)
+        states.append(node.seen.gpus[0].state)
+    gpu = node.seen.gpus[0]
+
+    assert states == [GpuState.OK] * 3
+    assert gpu.sources == {"all others": "dcgm"}
+    assert gpu.reading.power[PowerScope.GPU].average_watts == 900.0
+    assert gpu.reading.placement.tray == 15
+    assert gpu.reading.nvlinks == {"active": 17, "inactive": 1}
+    assert gpu.reading.ecc_errors == {"corrected": 3, "uncorrected": 0}
+
+
+async def test_one_that_is_believed_itself_measures_everything(watched, engine, soon):
+    node = Node(watched.make(), ("dcgm", "nvml"))
+    await node.turns(1)
+    full = fields_of(engine)
+    await node.turns(4)
+
+    assert fields_of(engine) == full
+
+
+async def test_what_is_watched_anew_and_not_measured_yet_leaves_no_gap(watched, engine, soon):
+    node = Node(watched.make())
+    await node.turns(2)
+    engine.lag_seconds = 0.03
+    told = []
+    for nvml in (True, True, True, False, False, False, False):
+        await asyncio.sleep(0.04)
+        await node.turns(1, nvml=nvml)
+        told += [(gpu.state, gpu.reading.active_ratio.get("sm")) for gpu in node.seen.gpus]
+
+    assert told == [(GpuState.OK, 0.83)] * 14
+
+
+async def test_without_anything_lacking_neither_counters_nor_links_are_even_asked_for(watched, engine, soon):
+    every = dict.fromkeys(("graphics", "sm", "sm_occupancy", "tensor", "dram", "fp64", "fp32", "fp16"), 0.5)
+    links = [f"{link}_{way}" for link in ("pcie", "nvlink", "c2c") for way in ("tx", "rx")]
+    node = Node(watched.make())
+    node.lacks = {"active_ratio": every, "link_bytes_per_second": dict.fromkeys(links, 1.0)}
+    await node.turns(5)
+    before = [len(asked(engine, question)) for question in ("profiling", "links")]
+    session = node.collector._link.session
+    session._counters_at = session._slow_at = float("-inf")
+    await node.turns(2)
+
+    assert fields_of(engine) == NARROW[:3]
+    assert [len(asked(engine, question)) for question in ("profiling", "links")] == before
+
+
+async def test_the_pulse_is_a_field_that_every_gpu_has(watched, engine, soon):
+    engine.gpus[1].values[156] = INT_BLANK
+    node = Node(watched.make())
+    await node.turns(5)
+
+    assert fields_of(engine)[0] == [102, 155]
+    assert [gpu.state for gpu in node.seen.gpus] == [GpuState.OK] * 2
+
+
+async def test_a_new_engine_is_watched_whole_at_first(watched, engine, soon):
+    node = Node(watched.make())
+    await node.turns(2)
+    full = fields_of(engine)
+    await node.turns(3)
+    engine.restart()
+    await node.turns(1)
+
+    assert fields_of(engine) == full
+
+
+async def judged(node, seconds):
+    """What is left to the host engine at these moments."""
+    it = share.Share()
+    return [it.judge(node.seen, (A, B), at) for at in seconds]
+
+
+async def test_less_is_measured_only_after_a_minute_of_being_told(watched):
+    node = Node(watched.make())
+    await node.turns(2)
+    at_first, later, after = await judged(node, (0.0, 59.0, 60.0))
+
+    assert (at_first, later) == (None, None)
+    assert {102, 1004} < after
+    assert not after & {100, 155, 156, 203, 252, 310}
+
+
+async def test_a_source_that_comes_and_goes_is_none(watched):
+    node = Node(watched.make())
+    await node.turns(2)
+    it = share.Share()
+    told = [it.judge(node.seen if at % 50 else None, (A, B), float(at)) for at in range(200)]
+
+    assert told == [None] * 200
+
+
+async def test_a_figure_that_comes_and_goes_is_measured_from_the_second_time_on(watched):
+    node = Node(watched.make())
+    await node.turns(2)
+    with_it, it = node.seen, share.Share()
+    node.lacks = {**node.lacks, "utilization_ratio": None}
+    await node.turns(1)
+    steps = [(with_it, 0.0), (with_it, 60.0), (node.seen, 61.0), (with_it, 62.0), (with_it, 122.0)]
+    left = [it.judge(seen, (A, B), at) for seen, at in steps]
+    later = it.judge(node.seen, (A, B), 123.0)
+
+    assert [None if numbers is None else 203 in numbers for numbers in left] == [
+        None,
+        False,
+        None,
+        None,
+        True,
+    ]
+    assert later == left[-1]
 
 
 # ---- bindings

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from agent.collectors._dcgm.gpu import Past, is_uuid, reading_of, stamp_of, still
 from agent.collectors._dcgm.library import Code, Refusal, load
 from agent.collectors._dcgm.session import GONE, Session
+from agent.collectors._dcgm.share import Share
 from agent.measure.reading import Moment, Reading, Reason, SourceError
 
 if TYPE_CHECKING:
     from agent.collectors._dcgm.library import Bindings
     from agent.collectors._dcgm.session import Gpu, Plan
     from agent.measure.gpu import GpuReading
+    from agent.measure.snapshot import Snapshot
 
 RENEWED = 2
 """A session is opened at most so often in one collection."""
@@ -62,13 +64,14 @@ class Link:
         self.bindings: Bindings | None = None
         self._folder = folder
         self._stale_after_seconds = stale_after_seconds
+        self._share = Share()
         self.pasts: dict[str, Past] = {}
         """By UUID: what was heard of a GPU outlives its host engine."""
 
-    def read(self) -> Reading:
-        """Read once. Raises SourceError."""
+    def read(self, seen: Snapshot | None = None) -> Reading:
+        """Read once what others do not tell in `seen`. Raises SourceError."""
         try:
-            gpus = self._gpus()
+            gpus = self._gpus(seen)
         except Refusal as refusal:
             self.close(gone=refusal.code in GONE)
             raise failure(refusal, self.plan.address.text) from refusal
@@ -92,14 +95,14 @@ class Link:
             self.bindings = load(self._folder)
         return self.bindings
 
-    def _gpus(self) -> list[Gpu]:
+    def _gpus(self, seen: Snapshot | None) -> list[Gpu]:
         """Read the GPUs, over a new connection where the old one has ended."""
         fresh = self.session is None
         for _ in range(RENEWED):
             if self.session is None:
-                self.session = Session(self._loaded(), self.plan)
+                self.session, self._share = Session(self._loaded(), self.plan), Share()
             try:
-                gpus = self.session.read()
+                gpus = self.session.read(self._left(self.session, seen))
             except Refusal as refusal:
                 if fresh or refusal.code != Code.CONNECTION_NOT_VALID:
                     raise
@@ -110,6 +113,11 @@ class Link:
                 self.close()  # others have come or gone
             fresh = True
         return []
+
+    def _left(self, session: Session, seen: Snapshot | None) -> frozenset[int] | None:
+        """Return the fields that are left to this host engine; None for all."""
+        uuids = [gpu.identity.uuid for gpu in session.gpus if is_uuid(gpu.identity.uuid)]
+        return self._share.judge(seen, uuids, time.monotonic())
 
     def _reading(self, gpu: Gpu, now: Moment) -> GpuReading | None:
         if not is_uuid(gpu.identity.uuid):

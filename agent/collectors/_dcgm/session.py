@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from agent.collectors._dcgm.fields import COUNTED, FAST, LINK_FIELDS, SLOW
 from agent.collectors._dcgm.library import Code, Identity, Refusal, forget
-from agent.measure.dcgm_fields import XID
+from agent.measure.dcgm_fields import ENERGY, XID
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -26,6 +26,8 @@ NEVER = {Code.NOT_SUPPORTED, Code.PROFILING_NOT_SUPPORTED, Code.MODULE_NOT_LOADE
 """Refusals of profiling that stand for as long as the host engine runs."""
 GONE = {Code.CONNECTION_NOT_VALID, Code.TIMEOUT}
 """Refusals after which a host engine is told nothing more."""
+PULSES = (ENERGY, 155, 150)
+"""Energy, power, temperature: the first that all GPUs tell is always measured, to know that they live."""
 COUNTERS_RETRY_SECONDS = 60.0
 COUNTERS_SILENT_SECONDS = 30.0
 """Two samples are needed for the first value, and a profiler may hold the counters for a moment."""
@@ -78,7 +80,12 @@ class Session:
         self._counters_at = float("-inf")
         self._counters_never = not plan.profiling
         self._counters_since = 0.0
+        self._fast: Watch | None = None
+        self._slow: Watch | None = None
         self._slow_at = float("-inf")
+        self._left: frozenset[int] | None = None
+        self._wanted: frozenset[int] | None = None
+        """Fields that are measured, where not all are."""
         self._group: object = None
         self.gpus: list[Gpu] = []
         self.unreachable: list[int] = []
@@ -99,12 +106,58 @@ class Session:
         numbers = engine.gpus()
         self.gpus = [Gpu(number, engine.identity(number)) for number in numbers]
         self._group, self.unreachable = engine.group(self._name, numbers)
-        leave_out = frozenset() if plan.nvlinks else LINK_FIELDS
-        fast = self._watch("fast", [n for n in FAST if n not in leave_out], plan.period_seconds)
-        slow = self._watch("slow", [n for n in SLOW if n not in leave_out], plan.slow_seconds)
-        xids = self._watch("xid", [XID], plan.period_seconds, XID_KEEP_SECONDS)
-        self._fast, self._slow, self._xids = fast.watch, slow.watch, xids.watch
-        self.unknown = (*fast.unknown, *slow.unknown)
+        self._watch_figures()
+        self._xids = self._watch("xid", [XID], plan.period_seconds, XID_KEEP_SECONDS).watch
+
+    def _watch_figures(self) -> None:
+        """Watch what is wanted, but hardware counters."""
+        self._fast = self._watch_wanted("fast", FAST, self._plan.period_seconds)
+        self._slow = self._watch_wanted("slow", SLOW, self._plan.slow_seconds)
+
+    def _watch_wanted(self, name: str, numbers: Collection[int], period_seconds: float) -> Watch | None:
+        leave_out = {*self.unknown, *(() if self._plan.nvlinks else LINK_FIELDS)}
+        wanted = [number for number in numbers if self._wants(number) and number not in leave_out]
+        if not wanted:
+            return None
+        asked = self._watch(name, wanted, period_seconds)
+        self.unknown = (*self.unknown, *asked.unknown)
+        return asked.watch
+
+    def _wants(self, number: int) -> bool:
+        return self._wanted is None or number in self._wanted
+
+    def _divide(self, left: frozenset[int] | None) -> bool:
+        """Have only these fields measured, None for all; tell whether that is another share now.
+
+        The old watches go first: to a host engine the fields of one connection are watched once, whatever
+        group they are in.
+        """
+        wanted = left
+        if left is not None:
+            pulse = next((number for number in PULSES if all(_tells(gpu, number) for gpu in self.gpus)), None)
+            if pulse is None:
+                return False
+            wanted = left | {pulse}
+        counted = self._wants_counted
+        self._left, self._wanted = left, wanted
+        self._drop(self._fast, self._slow)
+        self._slow_at = float("-inf")
+        self._watch_figures()
+        if self._wants_counted != counted:
+            self._drop(self._counters)
+            self._counters, self._counters_at = None, float("-inf")
+            self._watch_counters(time.monotonic())
+        return True
+
+    @property
+    def _wants_counted(self) -> list[int]:
+        return [number for number in COUNTED if self._wants(number)]
+
+    def _drop(self, *watches: Watch | None) -> None:
+        for watch in watches:
+            if watch is not None:
+                self._watches.remove(watch)
+                self._engine.unwatch(watch)
 
     def _watch(
         self, name: str, numbers: Collection[int], period_seconds: float, keep_seconds: float = 0.0
@@ -126,16 +179,22 @@ class Session:
         self._watches.append(watch)
         return Asked(watch, tuple(unknown))
 
-    def read(self) -> list[Gpu]:
-        """Read what is due; return every GPU. An empty list says that the GPUs are others now: open anew."""
+    def read(self, left: frozenset[int] | None = None) -> list[Gpu]:
+        """Read what is due; return every GPU. An empty list says that the GPUs are others now: open anew.
+
+        `left` are the fields that are left to us, None for all. When they change, the last values stand for
+        this once: what is watched anew was not measured yet.
+        """
+        if left != self._left and self._divide(left):
+            return self.gpus
         engine, now = self._engine, time.monotonic()
         slow: Samples | None = None
         if now - self._slow_at >= self._plan.slow_seconds:
             if engine.gpus() != [gpu.number for gpu in self.gpus]:
                 return []
-            slow, links = engine.latest(self._slow), engine.links() if self._plan.nvlinks else {}
-            self._slow_at = now
-        fast, kept = engine.latest(self._fast), engine.kept(self._xids)
+            slow, self._slow_at = self._latest(self._slow), now
+            links = engine.links() if self._plan.nvlinks and self._wanted is None else {}
+        fast, kept = self._latest(self._fast), engine.kept(self._xids)
         counters = self._read_counters(now)
         for gpu in self.gpus:
             gpu.fast, gpu.xids = _newest(fast, gpu.number), kept.get(gpu.number, {}).get(XID, [])
@@ -145,6 +204,9 @@ class Session:
             if slow is not None or all(sample.value is None for sample in gpu.fast.values()):
                 gpu.status = engine.status(gpu.number)
         return self.gpus
+
+    def _latest(self, watch: Watch | None) -> Samples:
+        return {} if watch is None else self._engine.latest(watch)
 
     def _read_counters(self, now: float) -> Samples:
         """Read hardware counters, where they are supported and nobody else has hold of them."""
@@ -166,12 +228,15 @@ class Session:
         """Ask for those that are supported; another profiler's hold on them is respected, and tried again."""
         if self._counters_never or now - self._counters_at < COUNTERS_RETRY_SECONDS or not self.gpus:
             return
+        if not self._wants_counted:
+            self.counters_note = ""
+            return
         self._counters_at = self._counters_since = now
         try:
             supported = self._engine.profiling(self._group)
-            wanted = [number for number in COUNTED if number in supported]
-            if wanted:
-                self._counters = self._watch("counters", wanted, self._plan.period_seconds).watch
+            if supported.intersection(COUNTED):
+                if wanted := [number for number in self._wants_counted if number in supported]:
+                    self._counters = self._watch("counters", wanted, self._plan.period_seconds).watch
                 self.counters_note = ""
                 return
             self._counters_never = True
@@ -201,3 +266,8 @@ class Session:
 
 def _newest(samples: Samples, gpu: int) -> dict[int, Sample]:
     return {number: kept[-1] for number, kept in samples.get(gpu, {}).items() if kept}
+
+
+def _tells(gpu: Gpu, number: int) -> bool:
+    sample = gpu.fast.get(number)
+    return sample is not None and sample.value is not None

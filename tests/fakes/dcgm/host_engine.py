@@ -63,6 +63,8 @@ class HostEngine:
         """Fields of hardware counters that it supports."""
         self.frozen_us = None
         """Moment after which it measures nothing any more."""
+        self.lag_seconds = 0.0
+        """What is watched anew has no value for so long."""
         self.awake = threading.Event()
         self.refusals = {}
         """What it refuses, by question, with which code."""
@@ -75,7 +77,7 @@ class HostEngine:
         return f"unix://{self.path}" if self.path else f"127.0.0.1:{self.port}"
 
     def start(self):
-        self.groups, self.field_groups, self.watches = {}, {}, {}
+        self.groups, self.field_groups, self.watches, self._began = {}, {}, {}, {}
         self._last = 0
         self._open = set()
         self.awake.set()
@@ -200,10 +202,15 @@ class HostEngine:
         numbers = self.field_groups[fields][2]
         if self.profiling_code and any(number in PROFILING for number in numbers):
             raise RefusedError(self.profiling_code)
-        self.watches[group, fields] = (numbers, period_us, keep_seconds, keep_samples)
+        self._began[group, fields] = time.monotonic()
+        self.watches[group, fields] = (list(numbers), period_us, keep_seconds, keep_samples)
 
-    def _unwatch(self, _, group, fields):
-        self.watches.pop((group, fields), None)
+    def _unwatch(self, connection, group, fields):
+        """Stop measuring, in whatever watch of this connection a field is: the real one knows one of each."""
+        ended, *_ = self.watches.pop((group, fields), ((),))
+        for (other, _), (numbers, *_) in self.watches.items():
+            if other in self.groups and self.groups[other][0] is connection:
+                numbers[:] = [number for number in numbers if number not in ended]
 
     def _profiling(self, _, group):
         if self.profiling_code in {-33, -36}:
@@ -225,8 +232,9 @@ class HostEngine:
         if watch not in self.watches:
             raise RefusedError(NOT_WATCHED)
         at = micros() if self.frozen_us is None else self.frozen_us
+        measured = time.monotonic() - self._began[watch] >= self.lag_seconds
         for number in self.watches[watch][0]:
-            if number in self.gpus[gpu].values:
+            if measured and number in self.gpus[gpu].values:
                 yield gpu, number, self.gpus[gpu].values[number], at, OK
             else:
                 yield gpu, number, None, 0, NO_DATA
