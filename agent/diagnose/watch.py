@@ -72,11 +72,7 @@ def watched(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
     gap = _mixed(stepped(watch.gap, watch.samples, sample), samples)
     watch = _known(replace(watch, samples=samples, vanished=vanished), sample)
     if gap.since is None:
-        nothing = second.Second()
-        cleared = replace(
-            watch, gap=gap, case_before=(), toll=Toll(), verdict=None, incident=None, other=nothing
-        )
-        return cleared, None
+        return replace(_cleared(watch, gap), other=second.Second()), None
     if watch.gap.since is None:
         before = _before(samples, gap.since) or watch.healthy
         watch = replace(watch, case_before=before, toll=begun(before))
@@ -154,16 +150,20 @@ def _judged(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
 
 def _made_unseen(watch: Watch, node: NodeSigns) -> float | None:
     """Return what engines made that were taken to be gone, and are seen now to have been there."""
-    if watch.samples[-1].gone or not watch.case_before:
-        return None
     taken = watch.verdict is None or watch.verdict.best.cause in {Cause.ENGINE_DOWN, Cause.ENGINE_RESTART}
+    if not taken or watch.samples[-1].gone or not watch.case_before:
+        return None
     case = case_of(watch, node)
-    return presence.made_unseen(case.before[-1], case.during, usual_rates(case)) if taken else None
+    return presence.made_unseen(case.before[-1], case.during, usual_rates(case))
 
 
 def _after(watch: Watch, gap: Gap) -> Watch:
     """Return what is remembered when a gap is over."""
-    return replace(watch, gap=ended(gap), case_before=(), toll=Toll(), verdict=None, incident=None)
+    return _cleared(watch, ended(gap))
+
+
+def _cleared(watch: Watch, gap: Gap) -> Watch:
+    return replace(watch, gap=gap, case_before=(), toll=Toll(), verdict=None, incident=None)
 
 
 def _is_early(verdict: Verdict, gap: Gap, lasts: float) -> bool:

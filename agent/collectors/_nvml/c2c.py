@@ -6,18 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from agent.collectors._nvml.batch import Batch
 from agent.collectors._nvml.fields import Field
-from agent.collectors._nvml.group import FATAL, check
-from agent.collectors._nvml.library import Code, Refusal
+from agent.collectors._nvml.links import Links
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from agent.collectors._nvml.library import Library
+    from agent.collectors._nvml.links import Answer
 
-    Answer = tuple[str, Any, Any]
-
-MOST_LINKS = 32
-"""A driver that says more is not believed; there are 10 between a Grace and each of its Blackwells."""
 COUNT, STATUS, SPEED, POWER_STATE = 170, 171, 172, 234
 ACTIVE = 1
 LOW_POWER = 1
@@ -27,35 +23,18 @@ ERRORS = {"interrupt": 231, "replay": 232, "replay_b2b": 233}
 """By kind: a replay is a packet that was sent again, replay_b2b one right after another."""
 
 
-class C2cLinks:
+class C2cLinks(Links):
     """What these links are asked, and what they last said; used in sampler threads only."""
 
+    most_links = 32  # there are 10 between a Grace and each of its Blackwells
+    count = Field("c2c_links", None, COUNT, 0, 1)
+
     def __init__(self, nvml: Library) -> None:
-        self._nvml = nvml
-        self.settled = False
-        """It is known what the links can be asked; until then each call finds out a little more."""
-        self.refused = 0
-        """Why they are not asked, as NVML's code."""
-        self._links = 0
-        self._batch: Batch | None = None
+        super().__init__(nvml)
         self._counts: dict[str, dict[int, float]] = {}
 
-    def ask(self, handle: Any) -> Iterable[Answer]:
-        """Ask every link and fold what they say; nothing until it is known what they can be asked."""
-        try:
-            if not self.settled:
-                self._settle(handle)
-                return ()
-            if self._batch is None:
-                return ()
-            answers, codes = self._batch.ask()
-        except Refusal as refusal:
-            if refusal.code in FATAL:
-                raise
-            self.settled, self.refused = True, refusal.code
-            return ()
-        check(codes)
-        told = {(f.number, f.scope): value for f, value in zip(self._batch.fields, answers, strict=True)}
+    def _folded(self, answered: Iterable[tuple[Field, float | None]]) -> Iterable[Answer]:
+        told = {(field.number, field.scope): value for field, value in answered}
         return (*self._states(told), *self._errors(told))
 
     def _states(self, told: dict[tuple[int, int], float | None]) -> Iterable[Answer]:
@@ -82,27 +61,14 @@ class C2cLinks:
             if counts:
                 yield ("c2c_errors", kind, sum(counts.values()))
 
-    def _settle(self, handle: Any) -> None:
-        """Take one step, one driver call: a GPU whose driver is slow must not pass for one that hangs."""
-        if not self._links:
-            (count,), (code,) = Batch(self._nvml, handle, (Field("c2c_links", None, COUNT, 0, 1),)).ask()
-            check((code,))
-            if count is not None and 0 < count <= MOST_LINKS:
-                self._links = int(count)
-            else:
-                self.settled, self.refused = True, code or Code.NOT_SUPPORTED
-            return
-        kept, _ = Batch(self._nvml, handle, _of_link(0)).probe()
-        known = {field.number for field in kept}
-        every = [field for link in range(self._links) for field in _of_link(link) if field.number in known]
-        self._batch = Batch(self._nvml, handle, every) if every else None
-        self.settled, self.refused = True, 0 if every else Code.NOT_SUPPORTED
+    def _probe(self, handle: Any) -> None:
+        kept, _ = Batch(self._nvml, handle, self._of_link(0)).probe()
+        self._take(handle, kept)
 
-
-def _of_link(link: int) -> Sequence[Field]:
-    return (
-        Field("c2c_links", None, STATUS, link, 1),
-        Field("c2c_links", "power", POWER_STATE, link, 1),
-        Field("c2c_slowest_bytes_per_second", None, SPEED, link, 1 / MEGA),
-        *(Field("c2c_errors", kind, number, link, 1) for kind, number in ERRORS.items()),
-    )
+    def _of_link(self, link: int) -> Sequence[Field]:
+        return (
+            Field("c2c_links", None, STATUS, link, 1),
+            Field("c2c_links", "power", POWER_STATE, link, 1),
+            Field("c2c_slowest_bytes_per_second", None, SPEED, link, 1 / MEGA),
+            *(Field("c2c_errors", kind, number, link, 1) for kind, number in ERRORS.items()),
+        )

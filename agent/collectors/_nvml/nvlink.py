@@ -6,20 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from agent.collectors._nvml.batch import Batch
 from agent.collectors._nvml.fields import Field
-from agent.collectors._nvml.group import FATAL, check
-from agent.collectors._nvml.library import Code, Refusal
+from agent.collectors._nvml.links import Links
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from agent.collectors._nvml.library import Library
-
-    Answer = tuple[str, Any, Any]
+    from agent.collectors._nvml.links import Answer
 
 EVERY_LINK = 0xFFFFFFFF
 KIBI = 1024
-MOST_LINKS = 64
-"""A driver that says more is not believed; there are 18 on Hopper and Blackwell."""
 TRAFFIC = (
     Field("nvlink_bytes", "tx", 138, EVERY_LINK, 1 / KIBI),
     Field("nvlink_bytes", "rx", 139, EVERY_LINK, 1 / KIBI),
@@ -27,7 +23,7 @@ TRAFFIC = (
 """Of all links in one number; in KiB."""
 TRAFFIC_OF_LINK = {"tx": 202, "rx": 204}
 """Of one link, in bytes; for drivers that do not add them up (NVLink 5)."""
-STATE, SPEED = 165, 164
+COUNT, STATE, SPEED = 91, 165, 164
 MEGA = 1e6
 STATES = {0: "inactive", 1: "active", 2: "sleep", 3: "traffic_disabled"}
 ERRORS = {
@@ -52,38 +48,18 @@ TELLING = ("link_recovery", "recovery")
 """What names a failing link: in the field it did so days before the link failed."""
 
 
-class NvLinks:
+class NvLinks(Links):
     """What the links of one GPU are asked, and what they last said; used in sampler threads only."""
+
+    most_links = 64  # there are 18 on Hopper and Blackwell
+    count = Field("nvlinks", None, COUNT, 0, 1)
 
     def __init__(self, nvml: Library, *, traffic: bool) -> None:
         """With `traffic` each link is asked for its bytes as well: the driver does not add them up."""
-        self._nvml = nvml
+        super().__init__(nvml)
         self._traffic = TRAFFIC_OF_LINK if traffic else {}
-        self.settled = False
-        """It is known what the links can be asked; until then each call finds out a little more."""
-        self.refused = 0
-        """Why they are not asked, as NVML's code."""
-        self._links = 0
         self._tried = 0
-        self._batch: Batch | None = None
         self._counts: dict[tuple[str, str], dict[int, float]] = {}
-
-    def ask(self, handle: Any) -> Iterable[Answer]:
-        """Ask every link and fold what they say; nothing until it is known what they can be asked."""
-        try:
-            if not self.settled:
-                self._settle(handle)
-                return ()
-            if self._batch is None:
-                return ()
-            answers, codes = self._batch.ask()
-        except Refusal as refusal:
-            if refusal.code in FATAL:
-                raise
-            self.settled, self.refused = True, refusal.code  # of all links at once: no field values here
-            return ()
-        check(codes)
-        return self._folded(zip(self._batch.fields, answers, strict=True))
 
     def _folded(self, answered: Iterable[tuple[Field, float | None]]) -> Iterable[Answer]:
         states: dict[str, int] = dict.fromkeys(STATES.values(), 0)
@@ -106,25 +82,12 @@ class NvLinks:
             ("nvlink_worst", None, worst_of({key: by for (_, key), by in self._counts.items()})),
         )
 
-    def _settle(self, handle: Any) -> None:
-        """Take one step, one driver call: a GPU whose driver is slow must not pass for one that hangs."""
-        if not self._links:
-            batch = Batch(self._nvml, handle, (Field("nvlinks", None, 91, 0, 1),))
-            (count,), (code,) = batch.ask()
-            check((code,))
-            if count is not None and 0 < count <= MOST_LINKS:
-                self._links = int(count)
-            else:
-                self.settled, self.refused = True, code or Code.NOT_SUPPORTED
-            return
+    def _probe(self, handle: Any) -> None:
         link, self._tried = self._tried, self._tried + 1
         kept, _ = Batch(self._nvml, handle, self._of_link(link)).probe()
         last = self._tried == self._links
         if any(field.attribute == "nvlink_errors" for field in kept) or last:
-            known = {field.number for field in kept}  # a link that is down may have no counters
-            every = [f for link in range(self._links) for f in self._of_link(link) if f.number in known]
-            self._batch = Batch(self._nvml, handle, every) if every else None
-            self.settled, self.refused = True, 0 if every else Code.NOT_SUPPORTED
+            self._take(handle, kept)
 
     def _of_link(self, link: int) -> Sequence[Field]:
         return (
