@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.aside import Aside
 from agent.measure.carbon import CarbonReading
-from agent.measure.finding import Finding, Level, problem_of
+from agent.measure.finding import found_once
 from agent.measure.reading import Moment, Reading, Reason, SourceError
 from agent.measure.settings import Bytes, Seconds, setting
 from agent.small_file import SmallFileError, read_small
@@ -21,6 +21,7 @@ from agent.wire.http import HttpClient, HttpConfig, Limits
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from agent.measure.finding import Finding
     from agent.measure.snapshot import Snapshot
 
 MOST_GRAMS_PER_KWH = 5000.0
@@ -62,16 +63,12 @@ def build(settings: Settings) -> CarbonCollector:
 
 async def examine(settings: Settings) -> tuple[Finding, ...]:
     """Ask the feed once, for `rackwatt doctor`."""
-    collector = build(settings)
-    try:
-        reading = await collector.collect(Moment(time.monotonic(), time.time()), None)
-    except SourceError as error:
-        return (problem_of(collector.name, error),)
-    finally:
-        await collector.close()
+    return await found_once(build(settings), Moment(time.monotonic(), time.time()), _in_words)
+
+
+def _in_words(reading: Reading) -> str:
     told = reading.carbon
-    text = "" if told is None else f"{told.grams_per_kwh:g} g/kWh in {told.zone or 'an unnamed zone'}"
-    return (Finding(Level.OK, collector.name, text),)
+    return "" if told is None else f"{told.grams_per_kwh:g} g/kWh in {told.zone or 'an unnamed zone'}"
 
 
 class CarbonCollector:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from agent.collectors._dcgm_exporter.gpu import identity_of, reading_of, told_of
 from agent.collectors._dcgm_exporter.past import GpuPast
 from agent.measure.dcgm_fields import BY_NAME
-from agent.measure.finding import Finding, Level, problem_of
+from agent.measure.finding import found_once
 from agent.measure.gpu import GpuReading, GpuState
 from agent.measure.reading import Moment, Reading, Reason, SourceError
 from agent.measure.settings import Bytes, Seconds, setting
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent.collectors._dcgm_exporter.gpu import Told
+    from agent.measure.finding import Finding
     from agent.measure.snapshot import Snapshot
     from agent.wire.http import Fetched
 
@@ -63,16 +64,8 @@ def build(settings: Settings) -> DcgmExporterCollector:
 
 async def examine(settings: Settings) -> tuple[Finding, ...]:
     """Look at the page once, for `rackwatt doctor`."""
-    collector = build(settings)
-    try:
-        reading = await collector.collect(Moment(time.monotonic(), time.time()), None)
-    except SourceError as error:
-        return (problem_of(collector.name, error),)
-    finally:
-        await collector.close()
-    text = f"{len(reading.gpus)} GPUs at {public(settings.url)}"
-    notes = (Finding(Level.NOTE, collector.name, *note.partition("; ")[::2]) for note in reading.notes)
-    return (Finding(Level.OK, collector.name, text), *notes)
+    now, place = Moment(time.monotonic(), time.time()), public(settings.url)
+    return await found_once(build(settings), now, lambda reading: f"{len(reading.gpus)} GPUs at {place}")
 
 
 class DcgmExporterCollector:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from agent.aside import Aside
 from agent.collectors._hwmon import acpi, rapl
-from agent.measure.finding import Finding, Level, problem_of
+from agent.measure.finding import found_once
 from agent.measure.meter import MeterReading
 from agent.measure.reading import Moment, Reading, Reason, SourceError
 from agent.measure.settings import Seconds, setting
@@ -18,6 +18,7 @@ from agent.measure.settings import Seconds, setting
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from agent.measure.finding import Finding
     from agent.measure.snapshot import Snapshot
 
 SEARCH_SECONDS = 60.0
@@ -63,14 +64,12 @@ def build(settings: Settings) -> HwmonCollector:
 
 async def examine(settings: Settings) -> tuple[Finding, ...]:
     """Look at the meters once, for `rackwatt doctor`."""
-    collector = build(settings)
-    try:
-        reading = await collector.collect(Moment(time.monotonic(), time.time()), None)
-    except SourceError as error:
-        return (problem_of(collector.name, error),)
+    return await found_once(build(settings), Moment(time.monotonic(), time.time()), _in_words)
+
+
+def _in_words(reading: Reading) -> str:
     names = ", ".join(sorted(f"{meter.part} {meter.unit}" for meter in reading.meters))
-    notes = (Finding(Level.NOTE, collector.name, *note.partition("; ")[::2]) for note in reading.notes)
-    return (Finding(Level.OK, collector.name, f"meters: {names}"), *notes)
+    return f"meters: {names}"
 
 
 class HwmonCollector:

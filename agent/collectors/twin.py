@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from agent.measure.finding import Finding, Level, problem_of
+from agent.measure.finding import found_once
 from agent.measure.gpu import (
     GpuIdentity,
     GpuProcess,
@@ -26,6 +26,7 @@ from agent.wire.http import HttpClient, Limits
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from agent.measure.finding import Finding
     from agent.measure.snapshot import Snapshot
 
 SCHEMA = 1
@@ -73,17 +74,13 @@ def build(settings: Settings) -> TwinCollector:
 
 async def examine(settings: Settings) -> tuple[Finding, ...]:
     """Look at the tray once, for `rackwatt doctor`."""
-    collector = build(settings)
-    try:
-        reading = await collector.collect(Moment(time.monotonic(), time.time()), None)
-    except SourceError as error:
-        return (problem_of(collector.name, error),)
-    finally:
-        await collector.close()
-    text = f"{len(reading.gpus)} simulated GPUs of tray {settings.tray}"
-    if settings.rack:
-        text = f"{len(reading.meters)} simulated meters of the rack"
-    return (Finding(Level.OK, collector.name, text, ""),)
+
+    def told(reading: Reading) -> str:
+        if settings.rack:
+            return f"{len(reading.meters)} simulated meters of the rack"
+        return f"{len(reading.gpus)} simulated GPUs of tray {settings.tray}"
+
+    return await found_once(build(settings), Moment(time.monotonic(), time.time()), told)
 
 
 class TwinCollector:
