@@ -29,6 +29,11 @@ class Pace:
         self._next_seconds = float("-inf")
         self.period_seconds = self._configured_seconds
 
+    @property
+    def due_seconds(self) -> float:
+        """From when on it is time to ask again."""
+        return self._next_seconds - self._slack_seconds
+
     def due(self, now_seconds: float) -> bool:
         """Whether it is time to ask again."""
         return now_seconds >= self._next_seconds - self._slack_seconds
