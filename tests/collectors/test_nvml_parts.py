@@ -56,7 +56,7 @@ class Answers:
 
         def rates():
             told = self.call(function, handle)
-            where.gpu, where.memory = told.gpu, told.memory
+            where[:] = told.gpu, told.memory
 
         if function == "nvmlDeviceGetFieldValues":
             return field_values

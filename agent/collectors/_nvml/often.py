@@ -1,6 +1,6 @@
 """What is asked of a GPU each second by functions of its own: their arguments are made once.
 
-pynvml makes them anew at each call, which takes longer than asking.
+pynvml makes them anew at each call, of classes whose fields are slow, which takes longer than asking.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ BLANK = 0xFFFFFFFF
 MEGA = 1e6
 PERCENT = 100
 GPU_SENSOR = 0
+TEMPERATURE_V1 = 0x100000C
+"""Its version, which holds its size."""
 CLOCKS = {"graphics": 0, "sm": 1, "memory": 2, "video": 3}
 
 
@@ -41,30 +43,27 @@ def ratio(percent: int) -> float | None:
 
 def utilization(nvml: Library, handle: Any) -> Ask:
     """Share of the last second in which it worked, and in which its memory did."""
-    rates = nvml.pynvml.c_nvmlUtilization_t()
+    rates = (ctypes.c_uint * 2)()  # nvmlUtilization_t
     call = nvml.bare("nvmlDeviceGetUtilizationRates", handle, ctypes.byref(rates))
 
     def ask() -> Iterable[Answer]:
-        rates.gpu = rates.memory = BLANK
+        rates[:] = [BLANK, BLANK]
         call()
-        return (
-            ("utilization_ratio", None, ratio(rates.gpu)),
-            ("memory_busy_ratio", None, ratio(rates.memory)),
-        )
+        gpu, memory = rates
+        return ("utilization_ratio", None, ratio(gpu)), ("memory_busy_ratio", None, ratio(memory))
 
     return ask
 
 
 def temperature(nvml: Library, handle: Any) -> Ask:
     """Degrees of the GPU itself."""
-    asked = nvml.pynvml.c_nvmlTemperature_v1_t()
-    asked.version, asked.sensorType = nvml.pynvml.nvmlTemperature_v1, GPU_SENSOR
+    asked = (ctypes.c_int * 3)(TEMPERATURE_V1, GPU_SENSOR)  # nvmlTemperature_v1_t: version, sensor, degrees
     call = nvml.bare("nvmlDeviceGetTemperatureV", handle, ctypes.byref(asked))
 
     def ask() -> Iterable[Answer]:
-        asked.temperature = -1
+        asked[2] = -1
         call()
-        return (("temperature_celsius", "gpu", known(asked.temperature)),)
+        return (("temperature_celsius", "gpu", known(asked[2])),)
 
     return ask
 
