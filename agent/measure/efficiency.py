@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from agent.measure.series import Series
 
+INFINITY = float("inf")
 CADENCES_PER_WINDOW = 3.0
 """A window holds at least this many samples of its slowest input."""
 
@@ -50,12 +51,17 @@ def window_of(members: Sequence[Member], window_seconds: float, now: float) -> W
 
     A member whose samples stopped does not hold the window back. None when nobody reports.
     """
-    end, slowest = float("inf"), 0.0
+    end, slowest, gap_cadence, gap_seconds = INFINITY, 0.0, 0.0, max_gap_seconds(0.0)
     for series, cadence in members:
-        newest = float("-inf") if series is None else series.newest
-        if now - newest <= max_gap_seconds(cadence):
-            end, slowest = min(end, newest), max(slowest, cadence)
-    if end == float("inf"):
+        if series is None or (last := series.last) is None:
+            continue
+        if cadence != gap_cadence:  # mostly it is that of the member before
+            gap_cadence, gap_seconds = cadence, max_gap_seconds(cadence)
+        newest = last.seconds
+        if now - newest <= gap_seconds:
+            end = min(newest, end)
+            slowest = max(cadence, slowest)
+    if end == INFINITY:
         return None
     return Window(end - max(window_seconds, CADENCES_PER_WINDOW * slowest), end)
 
@@ -102,7 +108,7 @@ def _why_not(member: Member, window: Window | None, nobody: Invalid) -> Invalid 
     if member.series is None:
         return Invalid.MEMBER_MISSING
     oldest = member.series.oldest
-    if oldest == float("inf"):
+    if oldest == INFINITY:
         return nobody
     if window is None:
         return Invalid.GAP

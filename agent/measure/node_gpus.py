@@ -65,6 +65,8 @@ class NodeGpus:
         self._ledger, self._horizon = ledger, horizon
         self._epoch, self._run = epoch, run
         self._books: dict[str, GpuBook] = {}
+        self._by_number: list[GpuBook] | None = None
+        """The same by number, until there are others."""
         self._modules: dict[str, ModuleBook] = {}
         self._module_sources: dict[str, str] = {}
         self._numbers: dict[str, int] = {}
@@ -89,7 +91,9 @@ class NodeGpus:
     @property
     def books(self) -> Sequence[GpuBook]:
         """Every GPU that is expected, by number."""
-        return sorted(self._books.values(), key=lambda book: book.gpu)
+        if self._by_number is None:
+            self._by_number = sorted(self._books.values(), key=lambda book: book.gpu)
+        return self._by_number
 
     @property
     def modules(self) -> Sequence[ModuleBook]:
@@ -164,6 +168,7 @@ class NodeGpus:
         self._sources.expect(sources)
         for uuid in [uuid for uuid in self._books if self._origins[uuid].source not in sources]:
             del self._books[uuid]
+            self._by_number = None
         for serial in [serial for serial, source in self._module_sources.items() if source not in sources]:
             del self._modules[serial], self._module_sources[serial]
         for source in self._cadences.keys() - set(sources):
@@ -217,6 +222,7 @@ class NodeGpus:
             if origin.unseen_seconds(now) >= FORGET_SECONDS:
                 del self._origins[uuid]
                 self._books.pop(uuid, None)
+                self._by_number = None
         boards = {book.serial for book in self._books.values()}
         for serial in self._modules.keys() - boards:
             del self._modules[serial], self._module_sources[serial]
@@ -225,6 +231,7 @@ class NodeGpus:
         if uuid not in self._books:
             number = self._numbers.setdefault(uuid, max(self._numbers.values(), default=-1) + 1)
             self._books[uuid] = GpuBook(number, uuid, self._ledger, self._horizon)
+            self._by_number = None
         return self._books[uuid]
 
     def _take_modules(self, source: str, gpus: Sequence[GpuReading], at: Moment) -> dict[str, float]:
