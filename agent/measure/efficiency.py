@@ -78,13 +78,11 @@ def sum_over(
     reasons: set[Invalid] = set()
     amounts: list[float] = []
     uncertainty = 0.0
-    for member in members:
-        why_not = _why_not(member, window, nobody)
-        if why_not is not None:
-            reasons.add(why_not)
+    for series, cadence in members:
+        if series is None or window is None or series.oldest > window.start:
+            reasons.add(_why_not(series, window, nobody))
             continue
-        gap_seconds = max_gap_seconds(member.cadence_seconds)
-        grown = member.series.grown(window.start, window.end, gap_seconds, bounded=bounded)  # type: ignore[union-attr]  # _why_not saw both
+        grown = series.grown(window.start, window.end, max_gap_seconds(cadence), bounded=bounded)
         if grown is None or grown.below_step:
             reasons.add(Invalid.GAP if grown is None else Invalid.BELOW_RESOLUTION)
             continue
@@ -103,13 +101,10 @@ def joules_per_token(tokens: float, joules: float) -> float | None:
     return joules / tokens if tokens > 0.0 else None
 
 
-def _why_not(member: Member, window: Window | None, nobody: Invalid) -> Invalid | None:
-    """Tell why a member cannot be read over a window; None when it can be tried."""
-    if member.series is None:
+def _why_not(series: Series | None, window: Window | None, nobody: Invalid) -> Invalid:
+    """Tell why a member cannot be read over a window."""
+    if series is None:
         return Invalid.MEMBER_MISSING
-    oldest = member.series.oldest
-    if oldest == INFINITY:
+    if series.oldest == INFINITY:
         return nobody
-    if window is None:
-        return Invalid.GAP
-    return Invalid.WARMING_UP if oldest > window.start else None
+    return Invalid.GAP if window is None else Invalid.WARMING_UP
