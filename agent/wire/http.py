@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urljoin, urlsplit
 
+from agent.alarms import Alarms
 from agent.measure.reading import Reason, SourceError
 from agent.wire.address import DEFAULT_PORTS, login, public
 from agent.wire.deadline import Deadline
@@ -129,6 +130,7 @@ class HttpClient:
 
     def __init__(self) -> None:
         self._pool = ConnectionPool()
+        self._alarms = Alarms()
         self._credentials = Credentials()
 
     async def get(
@@ -142,7 +144,7 @@ class HttpClient:
         """Return the answer to one GET. Raises SourceError for every way in which it can fail."""
         progress = _Progress()
         try:
-            async with Deadline(limits.seconds, progress.answer_waits):
+            with Deadline(limits.seconds, progress.answer_waits, self._alarms):
                 response = await self._followed(url, limits, headers or {}, config, progress)
             return _fetched(public(url), response, limits, config, progress)
         except (HttpError, OSError, ValueError) as error:
@@ -181,7 +183,7 @@ class HttpClient:
         try:
             target = _parsed(url)
             authorization = self._credentials.header(config) or target.login
-            async with Deadline(limits.seconds, progress.answer_waits):
+            with Deadline(limits.seconds, progress.answer_waits, self._alarms):
                 response = await self._asked(
                     target, limits, headers or {}, authorization, config, progress, _Sent(method, body)
                 )
