@@ -272,6 +272,14 @@ def test_a_member_that_makes_less_of_as_few_requests_is_one():
     assert straggler.kind is Kind.STRAGGLER
 
 
+@pytest.mark.parametrize(("engines", "told"), [(4, 0), (1, 1)])
+def test_each_engine_counts_whole_requests_which_of_few_makes_a_share_of_the_pace(engines, told):
+    """Others make 10 tokens/s of each request, here it is 8.75 of 32; one in each may be new."""
+    asked_less = member(3, 280.0, in_flight=32.0, engines=engines)
+
+    assert len(lived((150, (*FOUR[:3], asked_less)))) == told
+
+
 def test_a_load_that_varies_from_second_to_second_is_compared_by_its_mean_and_how_far_that_may_be_off():
     dice, memory = random.Random(0), RackMemory()
     rates = [1000.0] * 4
