@@ -101,6 +101,10 @@ class Like:
     """… and the median's; None while too few tell."""
     wasteful: bool = False
     """It makes as many tokens as its like, and takes more joules for them (T18: with as much to do)."""
+    load: float | None = None
+    """Its requests in flight …"""
+    fair: float = 0.0
+    """… and what the median would make of as many, where it has fewer than that."""
 
 
 def likes_of(rack: RackSigns, works: Mapping[str, Work] | None = None) -> dict[str, Like]:
@@ -140,8 +144,10 @@ def _likes(rack: RackSigns, works: Mapping[str, Work]) -> dict[str, Like]:
             behind = alike and fewer and _is_slow(work, pace)
             ratio, full = work.ratio, load is None or work.load is None or work.load >= LOAD_RATIO * load
             wasteful = usual is not None and ratio is not None and ratio < WASTEFUL_RATIO * usual
+            wasteful = wasteful and alike and full and not fewer
+            fair = usual_rate if full or not pace or not work.load else min(usual_rate, pace * work.load)
             found[member.node] = Like(
-                work.rate, usual_rate, like, behind, ratio, usual, wasteful and alike and full and not fewer
+                work.rate, usual_rate, like, behind, ratio, usual, wasteful, work.load, fair
             )
     return found
 

@@ -101,7 +101,7 @@ def test_while_it_may_be_over_it_is_told_as_it_was_and_not_as_what_denies_it(wro
     ],
 )
 def test_a_straggler_is_suspected_for_the_gpu_that_differs_from_its_like(changed, cause, metric):
-    slow = member(3, 900.0, gpus=(GPU, replace(GPU, gpu=1, **changed)))
+    slow = member(3, 900.0, gpus=(GPU, replace(GPU, gpu=1, **changed)), waiting=10.0)
 
     (straggler,) = lived((120, (*FOUR[:3], slow)))
     assert straggler.cause is cause
