@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MISSING_SECONDS = 5.0
 BEHIND_SECONDS = 60.0
+SLIGHTLY_SECONDS = 240.0
+"""What is off by little more than its like are from each other must be so for longer."""
 AHEAD_SECONDS = 30.0
 """One that was behind has caught up after this time."""
 KEPT_SECONDS = 86400.0
@@ -106,7 +108,9 @@ def _of_rack(
     known = {each.id: each for each in before.incidents if each.ended is None}
     for member in rack.members:
         place = memory.places[member.node]
-        found = [*_own(rack, member, place, like.get(member.node), memory.shortfalls.get(member.node))]
+        stands = any(each.node == member.node and each.kind is Kind.EFFICIENCY for each in known.values())
+        lost = memory.shortfalls.get(member.node)
+        found = [*_own(rack, member, place, like.get(member.node), lost, stands=stands)]
         if place.missing_since is not None and now - place.missing_since >= MISSING_SECONDS:
             found.append(_away(rack, member, place.missing_since, memory.power, memory.absences))
         for incident in found:
@@ -229,13 +233,16 @@ def _own(
     place: Place,
     like: Like | None,
     lost: shortfall.Shortfall | None,
+    *,
+    stands: bool,
 ) -> Iterator[Incident]:
     now = rack.at.monotonic_seconds
     if like is None:
         return
+    needed = BEHIND_SECONDS if like.clearly or stands else SLIGHTLY_SECONDS
     if place.behind_since is not None and now - place.behind_since >= BEHIND_SECONDS:
         yield _straggler(rack, member, place.behind_since, like, lost or shortfall.Shortfall())
-    elif place.wasteful_since is not None and now - place.wasteful_since >= BEHIND_SECONDS:
+    elif place.wasteful_since is not None and now - place.wasteful_since >= needed:
         yield _wasteful(rack, member, place.wasteful_since, like)
 
 
