@@ -33,8 +33,8 @@ MEGAHERTZ, GIGA = 1e6, 1e9
 
 SMOOTHED_SECONDS = 15.0
 """What comes by chance is not compared, but the mean of about so long."""
-FEW_REQUESTS, MOST_CHANCE = 0.5, 0.5
-"""Of few requests, one that has just begun or is about to end makes a share of the rate."""
+FEW_REQUESTS, MOST_CHANCE = 1.0, 0.5
+"""Of few requests, one in each engine that has just begun or is about to end makes a share of the rate."""
 SPREADS = 1.0
 """Four times of how far a mean over so long is off, where a load varies from second to second."""
 
@@ -53,6 +53,7 @@ class Work:
     """Output tokens for each joule of its GPUs."""
     spread: float = 0.0
     """How far its load is from that from moment to moment, as a share."""
+    engines: int = 1
 
     @property
     def pace(self) -> float | None:
@@ -65,7 +66,8 @@ def worked(before: Mapping[str, Work], rack: RackSigns) -> dict[str, Work]:
     now, found = rack.at.monotonic_seconds, {}
     for member in rack.members:
         if member.up and not member.drained and member.rate and len(member.models) == 1:
-            fresh = Work(now, member.rate, member.in_flight, member.ratio)
+            engines = member.engines or 1
+            fresh = Work(now, member.rate, member.in_flight, member.ratio, engines=engines)
             known = before.get(member.node)
             found[member.node] = fresh if known is None else _smoothed(known, fresh)
     return found
@@ -76,7 +78,8 @@ def _smoothed(before: Work, now: Work) -> Work:
     rate = before.rate + (now.rate - before.rate) * share
     load, ratio = _nearer(before.load, now.load, share), _nearer(before.ratio, now.ratio, share)
     off = abs(now.load / before.load - 1.0) if now.load is not None and before.load else 0.0
-    return Work(now.at, rate, load, ratio, before.spread + (min(off, 1.0) - before.spread) * share)
+    spread = before.spread + (min(off, 1.0) - before.spread) * share
+    return Work(now.at, rate, load, ratio, spread, now.engines)
 
 
 def _nearer(before: float | None, now: float | None, share: float) -> float | None:
@@ -98,6 +101,10 @@ class Like:
     """… and the median's; None while too few tell."""
     wasteful: bool = False
     """It makes as many tokens as its like, and takes more joules for them (T18: with as much to do)."""
+    load: float | None = None
+    """Its requests in flight …"""
+    fair: float = 0.0
+    """… and what the median would make of as many, where it has fewer than that."""
 
 
 def likes_of(rack: RackSigns, works: Mapping[str, Work] | None = None) -> dict[str, Like]:
@@ -137,8 +144,10 @@ def _likes(rack: RackSigns, works: Mapping[str, Work]) -> dict[str, Like]:
             behind = alike and fewer and _is_slow(work, pace)
             ratio, full = work.ratio, load is None or work.load is None or work.load >= LOAD_RATIO * load
             wasteful = usual is not None and ratio is not None and ratio < WASTEFUL_RATIO * usual
+            wasteful = wasteful and alike and full and not fewer
+            fair = usual_rate if full or not pace or not work.load else min(usual_rate, pace * work.load)
             found[member.node] = Like(
-                work.rate, usual_rate, like, behind, ratio, usual, wasteful and alike and full and not fewer
+                work.rate, usual_rate, like, behind, ratio, usual, wasteful, work.load, fair
             )
     return found
 
@@ -147,7 +156,7 @@ def _is_slow(work: Work, pace: float | None) -> bool:
     """Whether each of its requests gets less than those of its like: fewer requests are less demand."""
     if pace is None or work.pace is None or not work.load:
         return True
-    chance = min(MOST_CHANCE, max(FEW_REQUESTS / work.load, SPREADS * work.spread))
+    chance = min(MOST_CHANCE, max(FEW_REQUESTS * work.engines / work.load, SPREADS * work.spread))
     return work.pace < pace * (1.0 - max(1.0 - BEHIND_RATIO, chance))
 
 

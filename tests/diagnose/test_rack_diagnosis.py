@@ -101,7 +101,7 @@ def test_while_it_may_be_over_it_is_told_as_it_was_and_not_as_what_denies_it(wro
     ],
 )
 def test_a_straggler_is_suspected_for_the_gpu_that_differs_from_its_like(changed, cause, metric):
-    slow = member(3, 900.0, gpus=(GPU, replace(GPU, gpu=1, **changed)))
+    slow = member(3, 900.0, gpus=(GPU, replace(GPU, gpu=1, **changed)), waiting=10.0)
 
     (straggler,) = lived((120, (*FOUR[:3], slow)))
     assert straggler.cause is cause
@@ -270,6 +270,14 @@ def test_a_member_that_makes_less_of_as_few_requests_is_one():
 
     (straggler,) = lived((150, (*(member(number, 150.0, in_flight=3.0) for number in range(3)), slow)))
     assert straggler.kind is Kind.STRAGGLER
+
+
+@pytest.mark.parametrize(("engines", "told"), [(4, 0), (1, 1)])
+def test_each_engine_counts_whole_requests_which_of_few_makes_a_share_of_the_pace(engines, told):
+    """Others make 10 tokens/s of each request, here it is 8.75 of 32; one in each may be new."""
+    asked_less = member(3, 280.0, in_flight=32.0, engines=engines)
+
+    assert len(lived((150, (*FOUR[:3], asked_less)))) == told
 
 
 def test_a_load_that_varies_from_second_to_second_is_compared_by_its_mean_and_how_far_that_may_be_off():
