@@ -254,6 +254,7 @@ def test_a_full_disk_is_told_and_costs_nothing_until_a_restart(driver, start, tm
         assert agent.value("rackwatt_state_writable") == 0.0
         assert joules(agent.node(), 0) > before
         assert agent.log_text().count("totals are not kept") == 1
+        assert "No space left on device; make room there" in agent.log_text()
         (disk / "filler").unlink()
         ends = time.monotonic() + 15
         while agent.value("rackwatt_state_writable") == 0.0 and time.monotonic() < ends:
@@ -438,7 +439,8 @@ def test_a_port_in_use_is_told_in_one_line_and_exits_2(driver, start):
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
 
     assert done.returncode == 2
-    assert f"listen: cannot listen on 127.0.0.1:{agent.port}" in done.stderr
+    wrong = f"listen: cannot listen on 127.0.0.1:{agent.port}: Address already in use; is rackwatt running"
+    assert wrong in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agent.aside import Lane
 from agent.collectors._nvml.device import Rates
@@ -210,10 +209,10 @@ class NvmlCollector:
     async def _attend(self, sweep: Sweep, deadline: float) -> None:
         """Wait for a sweep; leave a GPU that hangs behind, and the driver when a second one does."""
         self._sweep = sweep
-        future = self._lane.begin(sweep.run)
+        job = self._lane.begin(sweep.run)
         given_up = False
         try:
-            while not await _settled(future, min(deadline, self._patience(sweep))):
+            while not await job.settled(min(deadline, self._patience(sweep))):
                 if time.monotonic() >= deadline:
                     return self._late(sweep)
                 if not self._hangs(sweep):
@@ -223,7 +222,7 @@ class NvmlCollector:
                     raise SourceError(Reason.TIMED_OUT, "the driver hangs: calls for two GPUs did not return")
                 if self._give_up(sweep):
                     given_up = True
-                    future = self._lane.begin(sweep.run)
+                    job = self._lane.begin(sweep.run)
         finally:
             sweep.stop()
         if sweep.refusal or sweep.error:
@@ -347,9 +346,3 @@ class NvmlCollector:
         self._lane.end()
         if self._log is not None:
             self._log.close()
-
-
-async def _settled(future: asyncio.Future[Any], until: float) -> bool:
-    """Wait for a future until a moment of the monotonic clock."""
-    await asyncio.wait({future}, timeout=max(0.0, until - time.monotonic()))
-    return future.done()

@@ -9,12 +9,15 @@ from agent.diagnose.baseline import Baseline, expected, learned, load_of, with_b
 from agent.diagnose.case import middle
 from agent.diagnose.demand import (
     REFERENCE_AGE_SECONDS,
+    Sight,
     asked_of,
     bursts_of,
     demanded,
     flow_of,
     flow_seconds,
+    is_read,
     is_waiting,
+    most_of,
     wanted,
 )
 from agent.diagnose.loss import Loss, Moment, Seen, closed
@@ -52,6 +55,9 @@ UNSEEN_SECONDS = 180.0
 SETTLED_SECONDS = 2.0
 """A rate of the last seconds is the new one after this time."""
 MOST_TRACKED = 120
+MOST_UNSEEN = 4
+LATE_SECONDS = 4.0
+"""A gap that begins so soon after a time out of sight began in it."""
 OVER_SECONDS = 8.0
 """A gap is over when there was none for so long."""
 
@@ -75,6 +81,10 @@ class Gap:
     missing: float = 0.0
     """Share of the expected rate that was missing in the last sample."""
     loss: Loss = Loss()
+    sight: Sight = Sight()
+    """When it was last seen what is asked for."""
+    unseen: tuple[Moment, ...] = ()
+    """What was made before it began, while nobody could read it."""
     track: tuple[tuple[float, float], ...] = ()
     """Until it is sure: moments, and the share that was missing at each."""
     known_seconds: float | None = None
@@ -122,18 +132,46 @@ def stepped(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
     if not gap.sure and total <= 0.0:
         return _healthy(_passed(gap), samples, sample, seconds)
     if gap.since is None:
-        side = flow_seconds(gap.baseline, asked) / 2.0
-        loss = Loss(before=Seen(now - REFERENCE_AGE_SECONDS, asked.rate), side_seconds=side)
-        gap = replace(gap, since=now - seconds, asked=asked, loss=loss)
+        gap = _begun(gap, samples, asked, now, seconds)
     queued = is_waiting(sample, sample.in_flight or 0.0)
     missed = Moment(now, step, rate, can or 0.0, queued) if missing > slack or not gap.sure else None
-    gap = replace(gap, loss=with_moment(gap.loss, now, missed, demanded(gap.baseline, asked, lately)))
+    gap = _booked(gap, lately, missed, demanded(gap.baseline, asked, lately))
     if gap.sure:
         return replace(gap, healthy_since=None if missing > slack else gap.healthy_since or now)
     gap = replace(gap, track=(*gap.track, (now, missing))[-MOST_TRACKED:])
     lasts = now - (gap.since or now)
     sure = total > max(SURE_SECONDS, SURE_NOISES * gap.baseline.noise) and lasts > 1.0
     return _made_sure(gap, samples) if sure else gap
+
+
+def _begun(gap: Gap, samples: Sequence[Sample], asked: Asked, now: float, seconds: float) -> Gap:
+    """Return a gap that begins with the sample of now, or in the time out of sight just before it."""
+    side = flow_seconds(gap.baseline, asked) / 2.0
+    unseen = gap.unseen if gap.unseen and now - gap.unseen[-1].seconds <= LATE_SECONDS else ()
+    seen_until = unseen[0].seconds - unseen[0].lasts if unseen else now
+    sight = Sight(
+        next((each for each in reversed(samples) if each.seconds <= seen_until and is_read(each)), None)
+    )
+    for each in samples:
+        sight = sight.looked(each) if each.seconds >= seen_until - seconds else sight
+    loss = Loss(before=Seen(now - REFERENCE_AGE_SECONDS, asked.rate), side_seconds=side)
+    return replace(gap, since=now - seconds, asked=asked, loss=loss, sight=sight, unseen=unseen)
+
+
+def _booked(gap: Gap, lately: Sequence[Sample], missed: Moment | None, asked_for: float | None) -> Gap:
+    """Book one moment, and those before it of which it is known only now what was asked for."""
+    sample = lately[-1]
+    meanwhile = gap.sight.since(gap.baseline, sample) if gap.sure else None
+    loss = with_moment(gap.loss, sample.seconds, missed, asked_for, meanwhile)
+    if loss.blind or asked_for is None:
+        return replace(gap, loss=loss, sight=gap.sight.looked(sample))
+    middle = (
+        sample.seconds if meanwhile is not None and gap.loss.blind else sample.seconds - loss.side_seconds
+    )
+    seen = next((each for each in reversed(lately) if each.seconds <= middle and is_read(each)), None)
+    return replace(
+        gap, loss=loss, sight=Sight(seen, most_of(each for each in lately if each.seconds >= middle))
+    )
 
 
 def _slack(baseline: Baseline, sample: Sample) -> float:
@@ -163,11 +201,14 @@ def _step(gap: Gap, samples: tuple[Sample, ...], sample: Sample, seconds: float)
 def _seen_late(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
     """Book what was made of a sure gap while nobody could read it; what was asked for then is not known."""
     now, rate, known = sample.seconds, sample.late_rate, gap.known_seconds
-    if rate is None or not gap.sure or known is None:
+    if rate is None or known is None:
         return gap
     can = capacity_at(gap.baseline, (*samples, sample)) or 0.0
-    loss = with_moment(gap.loss, now, Moment(now, now - known, rate, can), None)
-    return replace(gap, known_seconds=now, step_seconds=now - known, loss=loss)
+    made = Moment(now, now - known, rate, can)
+    gap = replace(gap, known_seconds=now, step_seconds=now - known)
+    if not gap.sure:
+        return replace(gap, unseen=(*gap.unseen, made)[-MOST_UNSEEN:])
+    return replace(gap, loss=with_moment(gap.loss, now, made, None), sight=gap.sight.looked(sample))
 
 
 def _made_sure(gap: Gap, samples: Sequence[Sample]) -> Gap:
@@ -184,6 +225,8 @@ def _made_sure(gap: Gap, samples: Sequence[Sample]) -> Gap:
             since, lowest = at, total
     begun = since or 0.0
     young = tuple(each for each in gap.loss.young if each.seconds > begun)
+    if gap.unseen and begun - gap.unseen[-1].seconds <= LATE_SECONDS:
+        young = (*gap.unseen, *young)  # it did not begin when somebody looked again
     earlier = [each for each in samples if each.seconds <= begun]
     bursts = bursts_of(earlier, gap.baseline.tokens_per_request, 2.0 * gap.loss.side_seconds)
     loss = replace(gap.loss, young=young, bursts=bursts)

@@ -72,11 +72,17 @@ class Loss:
         return closed(self, self.held)
 
 
-def stepped(loss: Loss, now: float, moment: Moment | None, asked_for: float | None) -> Loss:
+def stepped(
+    loss: Loss, now: float, moment: Moment | None, asked_for: float | None, meanwhile: float | None = None
+) -> Loss:
     """Take one moment more, None where nothing was missing.
 
-    `asked_for` is what clients asked for around the moment that is one side ago; None was not seen.
+    `asked_for` is what clients asked for around the moment that is one side ago; None was not seen. With
+    `meanwhile` it is known afterwards what they asked for since it was last seen, on average.
     """
+    if meanwhile is not None and loss.blind:
+        left = (*loss.blind, *loss.young, *([] if moment is None else [moment]))
+        return _booked(replace(loss, young=(), blind=()), ((each, (meanwhile,)) for each in left))
     middle, blurred = now - loss.side_seconds, 2.0 * loss.side_seconds
     waiting = loss.young if moment is None else (*loss.young, moment)
     ripe = tuple(each for each in waiting if each.seconds <= middle)

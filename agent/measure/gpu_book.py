@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from agent.measure.counters import Change
 from agent.measure.energy import MEAN_LAG_SECONDS, CrossCheck, PowerIntegral, Verdict
-from agent.measure.gpu import GpuState, Power, PowerScope
+from agent.measure.gpu import NO_POWER, GpuState, PowerScope
 from agent.measure.gpu_handover import Carry, Handover
 from agent.measure.series import Point, Series
 from agent.measure.snapshot import GpuFigures
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent.measure.counters import Step
-    from agent.measure.gpu import GpuReading
+    from agent.measure.gpu import GpuReading, Power
     from agent.measure.gpu_sources import Told
     from agent.measure.ledger import Ledger
     from agent.measure.reading import Moment
@@ -26,8 +27,13 @@ MAX_WATTS = 3000.0
 HARDWARE_XIDS = (48, 63, 64, 74, 79, 92, 94, 95, 119, 120, 145, 149, 154)
 """Xids that speak of hardware; their counters exist at 0 from the start."""
 NO_XIDS = {str(xid): 0 for xid in HARDWARE_XIDS}
-COUNTS = ("throttled", "ecc", "xid", "nvlink", "nvlink_errors", "c2c_errors", "pcie")
+BY_NAME = ("throttled", "ecc", "nvlink", "nvlink_errors", "c2c_errors")
+RAWS_BY_NAME = attrgetter("throttled_seconds", "ecc_errors", "nvlink_bytes", "nvlink_errors", "c2c_errors")
+"""Where a reading has them."""
+COUNTS = (*BY_NAME, "xid", "pcie")
 REPLAYS = "replays"
+UNCERTAIN = frozenset({Change.RESET, Change.IMPLAUSIBLE, Change.ADOPTED})
+"""After these the energy of the open window of the cross-check is not known."""
 
 
 class GpuBook:
@@ -51,6 +57,8 @@ class GpuBook:
         self._counts = {what: self._kept(what) for what in COUNTS}
         """Totals by name; a new mapping whenever one has changed, for snapshots hold on to it."""
         self._raws: dict[str, dict[str, float]] = {what: {} for what in COUNTS}
+        self._booked: dict[str, Mapping[str, float] | None] = dict.fromkeys(COUNTS)
+        """The mapping of raws that was booked last: most of them are told again and again until read anew."""
         self._xids = self._by_number()
         """Totals by Xid, in the same way."""
 
@@ -67,19 +75,16 @@ class GpuBook:
     def take(self, reading: GpuReading, epoch: str, run: str) -> float:
         """Book one reading; `epoch` is the kernel's boot, `run` this process. Returns the joules it adds."""
         self.reading, self.serial = reading, reading.identity.serial
-        seen = {str(xid): count for xid, count in reading.xid_errors.items()}
-        xids = NO_XIDS | seen if seen else NO_XIDS
-        if self._book_counts("xid", xids, reading.at, run, from_zero=True):
-            self._xids = self._by_number()
+        self._book_xids(reading, run)
         if reading.state is not GpuState.OK:
             return 0.0
-        self._book_counts("throttled", reading.throttled_seconds, reading.at, epoch)
-        self._book_counts("ecc", reading.ecc_errors, reading.at, epoch)
-        self._book_counts("nvlink", reading.nvlink_bytes, reading.at, epoch)
-        self._book_counts("nvlink_errors", reading.nvlink_errors, reading.at, epoch)
-        self._book_counts("c2c_errors", reading.c2c_errors, reading.at, epoch)
-        if reading.pcie_replays is not None:
-            self._book_counts("pcie", {REPLAYS: reading.pcie_replays}, reading.at, epoch)
+        booked = self._booked
+        for what, raws in zip(BY_NAME, RAWS_BY_NAME(reading), strict=True):
+            if raws is not booked[what]:
+                self._book_counts(what, raws, reading.at, epoch)
+        replays = reading.pcie_replays
+        if replays is not None and replays != self._raws["pcie"].get(REPLAYS):
+            self._book_counts("pcie", {REPLAYS: replays}, reading.at, epoch)
         return self._book_energy(reading, epoch)
 
     def miss(self) -> None:
@@ -113,6 +118,15 @@ class GpuBook:
             pcie_replays_total=self._counts["pcie"].get(REPLAYS) if told else None,
         )
 
+    def _book_xids(self, reading: GpuReading, run: str) -> None:
+        xids = NO_XIDS
+        if reading.xid_errors:
+            xids = NO_XIDS | {str(xid): count for xid, count in reading.xid_errors.items()}
+        if xids is not self._booked["xid"] and self._book_counts(
+            "xid", xids, reading.at, run, from_zero=True
+        ):
+            self._xids = self._by_number()
+
     def _book_energy(self, reading: GpuReading, epoch: str) -> float:
         """Book energy by its counter, else by integrated mean power; return the joules added.
 
@@ -120,7 +134,7 @@ class GpuBook:
         Where there is no counter and only instant power, energy is absent (`no_meter`): instant power
         aliases with periodic load, and its integral would be a number that nobody measured (T9).
         """
-        power = reading.power.get(PowerScope.GPU, Power())
+        power = reading.power.get(PowerScope.GPU, NO_POWER)
         integral = self._integrate(power, reading.at)
         if reading.energy_joules is not None:
             counted = self._count(reading.energy_joules, reading.at, epoch)
@@ -156,7 +170,7 @@ class GpuBook:
         step = self._observe(self._energy_key, raw_joules, at, epoch, max_rate=MAX_WATTS)
         if step is None:
             return None
-        if step.change in {Change.RESET, Change.IMPLAUSIBLE, Change.ADOPTED}:
+        if step.change in UNCERTAIN:
             self._check.restart()
         if step.change is Change.ADOPTED:
             self.energy = Series(self._horizon)  # nobody knows what was drawn meanwhile
@@ -173,10 +187,12 @@ class GpuBook:
         max_rate: float | None = None,
     ) -> Step | None:
         """Book one raw counter; None when it is to be waited for."""
-        carry = self._handover.judge(key, raw, self._ledger.get(key), at.monotonic_seconds)
-        if carry is Carry.WAIT:
-            return None
-        adopted = carry is Carry.ADOPT
+        adopted = False
+        if self._handover.begun:
+            carry = self._handover.judge(key, raw, self._ledger.get(key), at.monotonic_seconds)
+            if carry is Carry.WAIT:
+                return None
+            adopted = carry is Carry.ADOPT
         return self._ledger.observe(
             key, raw, at, epoch, from_zero=from_zero, adopted=adopted, max_rate=max_rate
         )
@@ -196,6 +212,7 @@ class GpuBook:
         """Book counts by name; tell whether any may have changed."""
         known = self._raws[what]
         if raws == known:
+            self._booked[what] = raws
             return False  # mostly; `epoch` is the same for as long as we run
         totals = self._counts[what] = dict(self._counts[what])
         for name, raw in raws.items():

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent.measure.costs import NO_FIGURES
+from agent.measure.quick import quick
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,6 +109,7 @@ class ModelFigures:
     """Of a node alone: quantiles of several nodes make none of their rack."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class DeploymentFigures:
     """The instances and GPUs that serve one model together, on one node or over a rack (T13)."""

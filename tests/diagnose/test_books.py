@@ -89,3 +89,12 @@ def test_a_day_without_sight_is_held_in_bounded_memory():
 
     assert len(books.blind) <= MOST_BLIND
     assert books.reckoned().lost_tokens == pytest.approx(5_000_000.0)
+
+
+def test_what_is_known_afterwards_is_booked_for_the_time_in_which_it_was_not_seen():
+    books = blind(100, Loss(before=Seen(0.0, 1000.0), bursts=(500.0, 1500.0), side_seconds=2.0))
+    moment = Moment(101.0, 1.0, 0.0, 2000.0)
+
+    assert stepped(books, 101.0, moment, None, meanwhile=700.0).reckoned().lost_tokens == pytest.approx(
+        101 * 700.0
+    )

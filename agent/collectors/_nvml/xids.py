@@ -21,6 +21,8 @@ ADDRESS = r"(?:PCI:)?([0-9a-fA-F]{4,8}):([0-9a-fA-F]{2}):([0-9a-fA-F]{2})(?:\.[0
 XID_LINE = re.compile(rf"NVRM: Xid \({ADDRESS}\): (\d+)")
 FALL_LINE = re.compile(rf"NVRM: .*?{ADDRESS}.*fallen off the bus")
 
+NONE: Mapping[int, int] = {}
+
 Address = tuple[int, int, int]
 """PCI domain, bus, device."""
 
@@ -94,7 +96,7 @@ class Tally:
     def of(self, gpu: GpuIdentity) -> Mapping[int, int]:
         """Return the count of each Xid of a GPU."""
         if not self._told:
-            return {}
+            return NONE
         with self._lock:
             counts = dict(self._events.get(gpu.uuid, {}))
             whose = address(gpu.pci)
