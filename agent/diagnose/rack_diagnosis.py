@@ -12,7 +12,7 @@ from agent.diagnose.stragglers import likes_of, suspected, wasting, worked
 from agent.measure.incident import Cause, Evidence, Incident, Kind, Severity, recording_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from agent.diagnose.rack_signs import MemberSigns, RackSigns
     from agent.diagnose.stragglers import Like, Work
@@ -93,7 +93,7 @@ def _places(memory: RackMemory, rack: RackSigns, like: Mapping[str, Like]) -> di
     for member in rack.members:
         before = memory.places.get(member.node, Place())
         place = _seen(before, member, like.get(member.node), now)
-        place = _weighed(place, before, None if member.troubled else like.get(member.node), now)
+        place = _weighed(place, before, member, like.get(member.node), now)
         if now < memory.awaited_until and not member.up:  # after a restart nobody has been asked yet
             place = replace(before, missing_since=place.missing_since)
         places[member.node] = place
@@ -106,17 +106,27 @@ def _of_rack(
     """Return what only the rack sees, by its id."""
     now, own = rack.at.monotonic_seconds, dict[str, Incident]()
     known = {each.id: each for each in before.incidents if each.ended is None}
+    compared: dict[str, list[Incident]] = {}
+    for each in known.values():
+        if each.id in before.own:
+            compared.setdefault(each.node, []).append(each)
     for member in rack.members:
-        place = memory.places[member.node]
-        stands = any(each.node == member.node and each.kind is Kind.EFFICIENCY for each in known.values())
-        lost = memory.shortfalls.get(member.node)
-        found = [*_own(rack, member, place, like.get(member.node), lost, stands=stands)]
+        place, lost = memory.places[member.node], memory.shortfalls.get(member.node)
+        stood = [each for each in compared.get(member.node, ()) if _stands(place, each)]
+        beside = like.get(member.node)  # what it makes may not be known for a moment
+        found = stood if beside is None else [*_own(rack, member, place, beside, lost, stood)]
         if place.missing_since is not None and now - place.missing_since >= MISSING_SECONDS:
             found.append(_away(rack, member, place.missing_since, memory.power, memory.absences))
         for incident in found:
             own[incident.id] = _told(incident, known.get(incident.id), place)
     own |= {each.id: each for each in _left_to_nodes(before, rack, known.values())}
     return own
+
+
+def _stands(place: Place, told: Incident) -> bool:
+    """Whether what was told of a member against its like may still be so."""
+    since = {Kind.STRAGGLER: place.behind_since, Kind.EFFICIENCY: place.wasteful_since}.get(told.kind)
+    return since is not None
 
 
 def _left_to_nodes(before: RackMemory, rack: RackSigns, standing: Iterable[Incident]) -> Iterator[Incident]:
@@ -211,15 +221,16 @@ def _seen(place: Place, member: MemberSigns, like: Like | None, now: float) -> P
     )
 
 
-def _weighed(place: Place, before: Place, like: Like | None, now: float) -> Place:
-    """Note since when a member is wasteful; one that was is thrifty again after a while."""
-    if like is not None and like.wasteful:
+def _weighed(place: Place, before: Place, member: MemberSigns, like: Like | None, now: float) -> Place:
+    """Note since when a member is wasteful; one that was, and is not seen to be, is thrifty after a while."""
+    if like is not None and like.wasteful and not member.troubled:
         since = now if before.wasteful_since is None else before.wasteful_since
         return replace(place, wasteful_since=since, thrifty_since=None)
     if before.wasteful_since is None:
         return replace(place, wasteful_since=None, thrifty_since=None)
     thrifty = now if before.thrifty_since is None else before.thrifty_since
-    over = now - thrifty >= AHEAD_SECONDS or like is None or like.behind
+    another = member.troubled or not member.up or (like is not None and like.behind)
+    over = now - thrifty >= AHEAD_SECONDS or another
     return replace(
         place,
         wasteful_since=None if over else before.wasteful_since,
@@ -231,15 +242,12 @@ def _own(
     rack: RackSigns,
     member: MemberSigns,
     place: Place,
-    like: Like | None,
+    like: Like,
     lost: shortfall.Shortfall | None,
-    *,
-    stands: bool,
+    stood: Sequence[Incident],
 ) -> Iterator[Incident]:
     now = rack.at.monotonic_seconds
-    if like is None:
-        return
-    needed = BEHIND_SECONDS if like.clearly or stands else SLIGHTLY_SECONDS
+    needed = BEHIND_SECONDS if like.clearly or stood else SLIGHTLY_SECONDS
     if place.behind_since is not None and now - place.behind_since >= BEHIND_SECONDS:
         yield _straggler(rack, member, place.behind_since, like, lost or shortfall.Shortfall())
     elif place.wasteful_since is not None and now - place.wasteful_since >= needed:
