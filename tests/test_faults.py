@@ -238,6 +238,23 @@ def test_a_hostile_page_costs_one_outcome_and_nothing_else(driver, start, kind, 
         assert states(node) == ["ok"] * 4
 
 
+def test_a_counter_that_falls_with_each_page_makes_no_tokens_and_is_not_up(driver, start):
+    with HostileServer() as hostile, TruthEngine(output=constant(1000.0)) as good:
+        agent = start(
+            {"url": f"{hostile.address('falling')}/metrics", "engine": "vllm"}, f"{good.url}/metrics"
+        )
+        node = agent.wait_for(lambda node: any("cannot have made" in note for note in node["notes"]))
+        time.sleep(1.0)
+        instance = hostile.url.removeprefix("http://")
+        told = agent.value("rackwatt_engine_tokens_total", kind="output", engine_instance=instance)
+
+        assert [engine["up"] for engine in node["engines"] if engine["engine_instance"] == instance] == [
+            False
+        ]
+        assert told in {None, 0.0}
+        assert outcome(node, f"engines/{good.url.removeprefix('http://')}")["ok"]
+
+
 def test_a_full_disk_is_told_and_costs_nothing_until_a_restart(driver, start, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
