@@ -84,7 +84,11 @@ def advance(
     restarted = restarted or raw < counter.raw
     delta = raw if restarted else raw - counter.raw
     change = Change.RESET if restarted else Change.GREW
-    if max_rate is not None and delta > _most(counter, at, max_rate, restarted=restarted):
+    if (
+        max_rate is not None
+        and delta > max_rate
+        and delta > _most(counter, at, max_rate, restarted=restarted)
+    ):
         change, delta = Change.IMPLAUSIBLE, 0.0
     moved = Counter(  # not `_replace`, which takes longer: this runs hundreds of times a second
         total=counter.total + delta,
@@ -132,7 +136,7 @@ def _adopt(counter: Counter, raw: float, at: Moment, epoch: str | None) -> Step:
 
 
 def _most(counter: Counter, at: Moment, max_rate: float, *, restarted: bool) -> float:
-    """Return the most that can have been produced since the counter was last seen."""
+    """Return the most that can have been produced since the counter was last seen, a second's at least."""
     if counter.seen_monotonic_seconds is not None:
         elapsed = at.monotonic_seconds - counter.seen_monotonic_seconds
     elif restarted:

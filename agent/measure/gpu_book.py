@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from agent.measure.counters import Change
-from agent.measure.energy import MEAN_LAG_SECONDS, CrossCheck, PowerIntegral, Verdict
+from agent.measure.energy import MEAN_LAG_SECONDS, CrossCheck, PowerIntegral
 from agent.measure.gpu import NO_POWER, GpuState, PowerScope
 from agent.measure.gpu_handover import Carry, Handover
 from agent.measure.series import Point, Series
@@ -45,14 +45,22 @@ class GpuBook:
         self.energy = Series(horizon)
         """Joules by the best source there is: the counter, else the integral of the mean."""
         self.reading: GpuReading | None = None
+        self.reports = False
+        """Whether the GPU answers its driver."""
         self.serial: str | None = None
         """Of its board, as last told."""
         self.integrated_only = False
         self._ledger = ledger
         self._horizon = horizon
         self._energy_key, self._integrated_key = self._key("energy"), self._key("integrated")
+        self._counted_joules, self._integrated_joules = (
+            ledger.total(self._energy_key),
+            ledger.total(self._integrated_key),
+        )
+        """Totals as they were last booked; None is never."""
         self._integral = PowerIntegral()
-        self._check = CrossCheck()
+        self.check = CrossCheck()
+        """Whether the energy counter agrees with power."""
         self._handover = Handover()
         self._counts = {what: self._kept(what) for what in COUNTS}
         """Totals by name; a new mapping whenever one has changed, for snapshots hold on to it."""
@@ -62,21 +70,13 @@ class GpuBook:
         self._xids = self._by_number()
         """Totals by Xid, in the same way."""
 
-    @property
-    def verdict(self) -> Verdict:
-        """What the cross-check says of the energy counter."""
-        return self._check.verdict
-
-    @property
-    def reports(self) -> bool:
-        """Whether the GPU answers its driver."""
-        return self.reading is not None and self.reading.state is GpuState.OK
-
     def take(self, reading: GpuReading, epoch: str, run: str) -> float:
         """Book one reading; `epoch` is the kernel's boot, `run` this process. Returns the joules it adds."""
         self.reading, self.serial = reading, reading.identity.serial
-        self._book_xids(reading, run)
-        if reading.state is not GpuState.OK:
+        self.reports = reading.state is GpuState.OK
+        if reading.xid_errors or self._booked["xid"] is not NO_XIDS:
+            self._book_xids(reading, run)
+        if not self.reports:
             return 0.0
         booked = self._booked
         for what, raws in zip(BY_NAME, RAWS_BY_NAME(reading), strict=True):
@@ -89,12 +89,12 @@ class GpuBook:
 
     def miss(self) -> None:
         """Note that its source failed: nothing is known of it now."""
-        self.reading = None
+        self.reading, self.reports = None, False
 
     def change_source(self, at: Moment) -> None:
         """Note that another source tells of this GPU from now on."""
         self._handover.begin(at.monotonic_seconds)
-        self._check.restart()
+        self.check.restart()
 
     def figures(self, known: Told | None) -> GpuFigures:
         """Return what outputs may see; `known` is the reading, filled with what other sources know."""
@@ -106,9 +106,9 @@ class GpuBook:
             state=None if reading is None else reading.state,
             reading=reading if known is None else known.reading,
             sources={} if known is None else known.sources,
-            energy_joules_total=self._ledger.total(self._energy_key) if told else None,
-            energy_integrated_joules_total=self._ledger.total(self._integrated_key) if told else None,
-            verdict=self._check.verdict,
+            energy_joules_total=self._counted_joules if told else None,
+            energy_integrated_joules_total=self._integrated_joules if told else None,
+            verdict=self.check.verdict,
             throttled_seconds_total=self._counts["throttled"] if told else {},
             ecc_errors_total=self._counts["ecc"] if told else {},
             nvlink_bytes_total=self._counts["nvlink"] if told else {},
@@ -122,9 +122,7 @@ class GpuBook:
         xids = NO_XIDS
         if reading.xid_errors:
             xids = NO_XIDS | {str(xid): count for xid, count in reading.xid_errors.items()}
-        if xids is not self._booked["xid"] and self._book_counts(
-            "xid", xids, reading.at, run, from_zero=True
-        ):
+        if self._book_counts("xid", xids, reading.at, run, from_zero=True):
             self._xids = self._by_number()
 
     def _book_energy(self, reading: GpuReading, epoch: str) -> float:
@@ -159,9 +157,9 @@ class GpuBook:
         if power.average_watts is None:
             return None
         joules = self._integral.add(at.monotonic_seconds, power.average_watts)
-        self._ledger.add(self._integrated_key, joules or 0.0, at)
+        self._integrated_joules = self._ledger.add(self._integrated_key, joules or 0.0, at)
         if joules is None:
-            self._check.restart()
+            self.check.restart()
         return joules
 
     def _count(self, raw_joules: float, at: Moment, epoch: str) -> float | None:
@@ -170,8 +168,9 @@ class GpuBook:
         step = self._observe(self._energy_key, raw_joules, at, epoch, max_rate=MAX_WATTS)
         if step is None:
             return None
+        self._counted_joules = step.counter.total
         if step.change in UNCERTAIN:
-            self._check.restart()
+            self.check.restart()
         if step.change is Change.ADOPTED:
             self.energy = Series(self._horizon)  # nobody knows what was drawn meanwhile
         return step.delta
@@ -198,13 +197,12 @@ class GpuBook:
         )
 
     def _verify(self, reading: GpuReading, power: Power) -> None:
-        counted = self._ledger.total(self._energy_key)
-        integrated = self._ledger.total(self._integrated_key)
+        counted, integrated = self._counted_joules, self._integrated_joules
         if counted is None or integrated is None or power.average_watts is None:
-            self._check.doubt()
+            self.check.doubt()
             return
         limit = reading.power_limit_watts.get(PowerScope.GPU)
-        self._check.add(reading.at.monotonic_seconds, counted, integrated, power.average_watts, limit)
+        self.check.add(reading.at.monotonic_seconds, counted, integrated, power.average_watts, limit)
 
     def _book_counts(
         self, what: str, raws: Mapping[str, float], at: Moment, epoch: str, *, from_zero: bool = False

@@ -133,7 +133,7 @@ class Device:
 
     def wanted(self, now_seconds: float) -> bool:
         """Whether this sweep should read it."""
-        return not self.stuck and now_seconds >= self._retry_seconds and self.fast.due(now_seconds)
+        return not self.stuck and now_seconds >= max(self._retry_seconds, self.fast.pace.due_seconds)
 
     def read(self) -> Result:
         """Ask what is due. Raises Refusal only for what ends the session."""
@@ -208,7 +208,7 @@ class Device:
         now = at.monotonic_seconds
         if self._read_seldom(now):
             self._seldom = self._joined()
-        if self.medium.due(now):
+        if now >= self.medium.pace.due_seconds:
             self.medium.read(mig=self.slow.values.get("mig", False))
         seldom, often = self._seldom, self.medium.values
         joined = {**seldom, **often, **values}
@@ -224,7 +224,7 @@ class Device:
         read = self._read_slow(now)
         waits = self._gpm.waiting or (self._rates.nvlinks and self._unsettled is not None)
         groups = (self.slow, self.detail, self.links) if self._rates.nvlinks else (self.slow, self.detail)
-        next_due = min(group.pace.due_seconds for group in groups)
+        next_due = min([group.pace.due_seconds for group in groups])
         self._seldom_due_seconds = float("-inf") if waits else next_due
         return read
 

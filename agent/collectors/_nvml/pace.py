@@ -21,22 +21,19 @@ class Pace:
         """Ticks jitter: a group is due when no more than this is missing; the mean period stays exact."""
         self._costs: deque[float] = deque(maxlen=REMEMBERED)
         self._next_seconds = float("-inf")
+        self.due_seconds = float("-inf")
+        """From when on it is time to ask again."""
         self.period_seconds = period_seconds
 
     def forget(self) -> None:
         """Start over: due at once, as often as configured."""
         self._costs.clear()
-        self._next_seconds = float("-inf")
+        self._next_seconds = self.due_seconds = float("-inf")
         self.period_seconds = self._configured_seconds
-
-    @property
-    def due_seconds(self) -> float:
-        """From when on it is time to ask again."""
-        return self._next_seconds - self._slack_seconds
 
     def due(self, now_seconds: float) -> bool:
         """Whether it is time to ask again."""
-        return now_seconds >= self._next_seconds - self._slack_seconds
+        return now_seconds >= self.due_seconds
 
     def spent(self, now_seconds: float, cost_seconds: float) -> None:
         """Take account of a run that began at `now_seconds`."""
@@ -48,3 +45,4 @@ class Pace:
             self.period_seconds = min(max(configured, median / self._share), ceiling)
         on_time = abs(now_seconds - self._next_seconds) < self.period_seconds
         self._next_seconds = (self._next_seconds if on_time else now_seconds) + self.period_seconds
+        self.due_seconds = self._next_seconds - self._slack_seconds

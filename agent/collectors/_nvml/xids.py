@@ -82,6 +82,11 @@ class Tally:
         self._told += 1
         self._last[whose] = (self._told, xid)
 
+    @property
+    def silent(self) -> bool:
+        """Whether no Xid was told of any GPU."""
+        return not self._told
+
     def last(self, gpu: GpuIdentity) -> int:
         """Return the Xid that was told last of a GPU, 0 before the first."""
         if not self._told:
