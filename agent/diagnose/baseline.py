@@ -115,6 +115,18 @@ def expected(baseline: Baseline, in_flight: float) -> float | None:
     return float(low ** (1.0 - share) * high**share)
 
 
+def at_batch(baseline: Baseline, batch: float) -> float | None:
+    """Return what more requests in work would give than were ever seen, if they gave more as fewer did."""
+    known = sorted(_known(baseline))
+    if not known or batch < 1.0 or place_of(batch) <= known[-1][0] + MORE_PLACE:
+        return None
+    (low_place, low), (place, rate) = known[0], known[-1]
+    apart = place - low_place
+    slope = BINS_AN_OCTAVE * math.log2(rate / low) / apart if apart >= 1.0 else 1.0
+    grown = 2.0 ** ((place_of(batch) - place) / BINS_AN_OCTAVE)
+    return float(rate * grown ** min(1.0, max(0.0, slope)))
+
+
 def mix_at(baseline: Baseline, in_flight: float) -> float | None:
     """Return the prompts that were usual when it was learned what it gives at about this load."""
     levels = baseline.levels.values() if baseline.top is None else (*baseline.levels.values(), baseline.top)

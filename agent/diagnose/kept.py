@@ -9,7 +9,7 @@ from agent.diagnose.baseline import amount
 from agent.diagnose.case import Explanation
 from agent.diagnose.demand import Asked
 from agent.diagnose.gap import Gap
-from agent.diagnose.loss import Loss, Seen
+from agent.diagnose.loss import Loss, Seen, Sum
 from agent.diagnose.lull import Pace
 from agent.diagnose.toll import Toll, Usual
 from agent.diagnose.verdict import Verdict
@@ -131,10 +131,12 @@ def watch_of(standing: Standing, baseline: Baseline, at: Moment) -> Watch:
     """
     incident, now = standing.incident, at.monotonic_seconds
     since = since_of(incident, at)
+    lost, bounds = incident.lost_tokens, incident.lost_tokens_bounds
     loss = Loss(
         before=Seen(now, standing.asked.rate),
+        noise=baseline.noise,
         due_tokens=standing.due_tokens,
-        lost_tokens=incident.lost_tokens,
+        lost=Sum(lost, *((lost, lost) if bounds is None else (bounds.lower, bounds.upper))),
     )
     gap = Gap(baseline=baseline, since=since, asked=standing.asked, sure=True, loss=loss)
     best = Explanation(

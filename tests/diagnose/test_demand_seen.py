@@ -121,3 +121,21 @@ def test_what_was_lost_of_a_gap_that_began_out_of_sight_is_known_when_somebody_l
     (incident,) = lived(300)
 
     assert incident.lost_tokens == pytest.approx((299 - STALLS_AT) * 800.0, rel=0.03)
+
+
+def test_an_engine_that_went_out_of_sight_lost_something_between_nothing_and_all_of_that_time():
+    memory, told = Memory(), None
+    for second in range(300):
+        at = Moment(1000.0 + second, 1_760_000_000.0 + second)
+        if second < HIDDEN.start:
+            point = Point(at.monotonic_seconds, 800.0 * second)
+            told = EngineSigns("e0", True, False, Activity.SERVING, 0.0, output=point, running=8.0)
+        engine = replace(told, up=second < HIDDEN.start, gone=second >= HIDDEN.stop)
+        gpu = replace(BUSY, power_watts=90.0, utilization_ratio=0.0) if second >= HIDDEN.stop else BUSY
+        unit = UnitSigns("m", "m", (engine,), (gpu,))
+        memory = diagnosed(memory, NodeSigns(at, "node-a", drained=False, units=(unit,), gpus=(gpu,)))
+    (incident,) = (each for each in memory.incidents if each.kind == "drop")
+
+    assert incident.lost_tokens == pytest.approx((50 + 60 / 2) * 800.0, rel=0.05)
+    assert incident.lost_tokens_bounds.lower == pytest.approx(50 * 800.0, rel=0.05)
+    assert incident.lost_tokens_bounds.upper == pytest.approx(110 * 800.0, rel=0.05)
