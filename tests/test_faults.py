@@ -515,11 +515,12 @@ def test_a_port_in_use_is_told_in_one_line_and_exits_2(driver, start):
 
 
 def test_the_page_is_absent_not_empty_before_the_first_snapshot_and_ready_comes_after(driver, start):
-    driver.hang("nvmlInitWithFlags", 3)
-    agent = start(wait=False)
+    driver.hang("nvmlInitWithFlags", 60)
+    agent = start(wait=False, nvml={"timeout": "20s"})
     wait_http(f"{agent.url}/-/healthy", agent.program)
     time.sleep(0.5)
     early = {path: http_get(f"{agent.url}{path}")[0] for path in ("/-/ready", "/metrics", "/api/v1/node")}
+    driver.hang("nvmlInitWithFlags", 0)
     wait_http(f"{agent.url}/-/ready", agent.program, 20)
 
     assert early == {"/-/ready": 503, "/metrics": 503, "/api/v1/node": 503}
