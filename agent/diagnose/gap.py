@@ -131,8 +131,7 @@ class Gap:
     @property
     def share(self) -> float:
         """Share of what was due that was not made."""
-        loss = self.reckoned
-        return loss.lost_tokens / loss.due_tokens if loss.due_tokens else 0.0
+        return self.reckoned.share
 
 
 def stepped(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
@@ -210,7 +209,7 @@ def _booked(gap: Gap, lately: Sequence[Sample], missed: Moment | None, asked_for
     )
     seen = next((each for each in reversed(lately) if each.seconds <= middle and is_read(each)), None)
     return replace(
-        gap, loss=loss, sight=Sight(seen, most_of(each for each in lately if each.seconds >= middle))
+        gap, loss=loss, sight=Sight(seen, most_of([each for each in lately if each.seconds >= middle]))
     )
 
 

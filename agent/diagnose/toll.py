@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from agent.diagnose.gap import Gap
+    from agent.diagnose.loss import Sum
     from agent.diagnose.sample import Sample
 
 LEAST_SAMPLES = 5
@@ -106,7 +107,6 @@ def joules_of(toll: Toll, noise: float) -> Loss | None:
     )
 
 
-def tokens_of(gap: Gap) -> Loss:
+def tokens_of(lost: Sum) -> Loss:
     """Return the tokens that were lost, and between what they are."""
-    lost = gap.reckoned.lost
     return Loss(lost.amount, min(lost.least, lost.amount), max(lost.most, lost.amount))
