@@ -264,18 +264,19 @@ def _level(place: float, rate: float, seconds: float, mix: float | None = None) 
 
 def recalled(kept: Mapping[str, Any]) -> Baseline:
     """Take what `dumped` gave. Raises ValueError, TypeError or KeyError when it is something else."""
-    told = [_level(*map(_amount, level)) for level in kept["levels"]]
-    top = None if kept.get("top") is None else _level(*map(_amount, kept["top"]))
+    told = [_level(*map(amount, level)) for level in kept["levels"]]
+    top = None if kept.get("top") is None else _level(*map(amount, kept["top"]))
     levels = {round(each.place): each for each in told if each.rate > 0.0}
-    mix, length = (None if kept[key] is None else _amount(kept[key]) for key in ("mix", "tokens_per_request"))
-    noise = min(max(_amount(kept["noise"]), LEAST_NOISE), MOST_NOISE)
-    spread = min(_amount(kept.get("mix_spread", FIRST_SPREAD)), MOST_SPREAD)
-    known = min(_amount(kept.get("mix_seconds", 0.0)), MIX_SECONDS)
-    batch = None if kept.get("batch") is None else _amount(kept["batch"])
-    return Baseline(levels, noise, _amount(kept["seconds"]), mix, length, spread, known, batch, top)
+    mix, length = (None if kept[key] is None else amount(kept[key]) for key in ("mix", "tokens_per_request"))
+    noise = min(max(amount(kept["noise"]), LEAST_NOISE), MOST_NOISE)
+    spread = min(amount(kept.get("mix_spread", FIRST_SPREAD)), MOST_SPREAD)
+    known = min(amount(kept.get("mix_seconds", 0.0)), MIX_SECONDS)
+    batch = None if kept.get("batch") is None else amount(kept["batch"])
+    return Baseline(levels, noise, amount(kept["seconds"]), mix, length, spread, known, batch, top)
 
 
-def _amount(told: Any) -> float:
+def amount(told: Any) -> float:
+    """Return what was kept as a number that is no less than nothing. Raises ValueError or TypeError."""
     try:
         value = float(told)
     except OverflowError as error:
