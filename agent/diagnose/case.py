@@ -39,6 +39,8 @@ class Case:
     """Share of them that is not made, 0 to 1."""
     wall_seconds: float | None = None
     """What must be added to a monotonic moment to have Unix seconds; None is unknown."""
+    lacking: float = 0.0
+    """Share of what was due since its incident began that was not made."""
 
     @property
     def latest(self) -> tuple[Sample, ...]:
@@ -62,6 +64,8 @@ class Explanation:
     instance: str = ""
     usual: bool = False
     """It comes and goes here all the time."""
+    over: bool = False
+    """What it speaks of has ended."""
 
 
 def middle(values: Iterable[float | None]) -> float | None:

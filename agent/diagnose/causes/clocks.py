@@ -10,7 +10,9 @@ from agent.diagnose.signs import are_idle
 from agent.measure.incident import Cause, Evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from agent.diagnose.sample import Sample
 
 THERMAL = frozenset({"sw_thermal_slowdown", "hw_thermal_slowdown"})
 BRAKE = frozenset({"hw_power_brake_slowdown"})
@@ -21,6 +23,8 @@ LEAST_SHARE = 0.3
 """A reason that holds for less of the time holds nothing down."""
 ENOUGH = 0.8
 """What explains so much of what is missing explains it."""
+SURE, WITHOUT_REASON, HIDDEN = 0.95, 0.6, 0.5
+"""How sure a reason is that the driver gives, none, and one that holds down only what another one does."""
 MHZ = 1e6
 
 
@@ -30,6 +34,7 @@ class _Slow:
     before: float
     during: float
     reasons: frozenset[str]
+    """What holds it down: what did not do so before, if there is such."""
 
     @property
     def ratio(self) -> float:
@@ -38,16 +43,21 @@ class _Slow:
 
 
 def explain(case: Case) -> Iterator[Explanation]:
-    """Yield one explanation for each reason that holds clocks down now and did not before."""
+    """Yield one explanation for each reason that holds down clocks that are lower than before.
+
+    Of several that hold down the same GPUs the first is told as the surer one.
+    """
     numbers = gpu_numbers(case)
     slow = [each for number in numbers if (each := _slowed(case, number)) is not None]
+    free = slow
     for cause, reasons in ((Cause.POWER_BRAKE, BRAKE), (Cause.THERMAL, THERMAL), (Cause.POWER_CAP, CAP)):
         of_it = [each for each in slow if each.reasons & reasons]
+        alone = [each for each in of_it if each in free]
         if of_it:
-            yield _told(case, cause, of_it, len(numbers))
-            slow = [each for each in slow if each not in of_it]
-    if slow:
-        yield _told(case, Cause.CLOCKS_LOW, slow, len(numbers))
+            yield _told(case, cause, alone or of_it, len(numbers), SURE if alone else HIDDEN)
+            free = [each for each in free if each not in of_it]
+    if free:
+        yield _told(case, Cause.CLOCKS_LOW, free, len(numbers), WITHOUT_REASON)
 
 
 def are_held(case: Case) -> bool:
@@ -63,15 +73,19 @@ def _slowed(case: Case, number: int) -> _Slow | None:
         return None
     if share_of(case.latest, number, lambda gpu: are_idle((gpu,))) > 1.0 - LEAST_SHARE:
         return None  # without work a clock is low, and holds nothing down
-    reasons = frozenset(
+    reasons, earlier = (_reasons(samples, number) for samples in (case.latest, case.before))
+    return _Slow(number, before, during, reasons - earlier or reasons)
+
+
+def _reasons(samples: Iterable[Sample], number: int) -> frozenset[str]:
+    return frozenset(
         reason
         for reason in THERMAL | BRAKE | CAP
-        if share_of(case.latest, number, lambda gpu, reason=reason: reason in gpu.throttle) >= LEAST_SHARE  # type: ignore[misc]  # bound now
+        if share_of(samples, number, lambda gpu, reason=reason: reason in gpu.throttle) >= LEAST_SHARE  # type: ignore[misc]  # bound now
     )
-    return _Slow(number, before, during, reasons)
 
 
-def _told(case: Case, cause: Cause, slow: list[_Slow], of: int) -> Explanation:
+def _told(case: Case, cause: Cause, slow: list[_Slow], of: int, weight: float) -> Explanation:
     worst = max(slow, key=lambda each: each.ratio)
     evidence = [
         Evidence(
@@ -89,7 +103,6 @@ def _told(case: Case, cause: Cause, slow: list[_Slow], of: int) -> Explanation:
     # An engine over several GPUs waits for its slowest, one with a copy on each loses in proportion.
     whole = sum(each.ratio for each in slow) / of
     explained = whole if whole >= ENOUGH * case.missing else worst.ratio
-    weight = 0.6 if cause is Cause.CLOCKS_LOW else 0.95
     names = ", ".join(str(each.gpu) for each in slow)
     text = f"{_WHY[cause]} GPU{'s' if len(slow) > 1 else ''} {names}"
     gpu = None if len(slow) == of > 1 else worst.gpu
