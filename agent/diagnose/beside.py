@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from agent.diagnose.case import gpu_numbers, of_gpu, share_of
-from agent.diagnose.causes.clocks import BRAKE, LEAST_SHARE, THERMAL
+from agent.diagnose.causes.clocks import LEAST_SHARE
+from agent.diagnose.free import BRAKE, LOWERED, THERMAL
 from agent.diagnose.second import HARDWARE, SURE_SECONDS, explanations
 from agent.diagnose.signs import are_idle
 from agent.measure.incident import Cause, Evidence
@@ -29,7 +30,6 @@ SHOWN, FIRST_SHOWN = 6, 2
 """Pieces of evidence that an incident carries at most; a rack shows the first of them only."""
 HOTTER_CELSIUS = 5.0
 """A GPU that does nothing and is so much hotter than at work is not cooled."""
-LOWERED = 0.98
 LEAST_LOWERED_CLOCK = 0.05
 STILL = {Cause.ENGINE_DOWN, Cause.ENGINE_STALL, Cause.GPU_LOST}
 """GPUs that have less to do, or other work, tell nothing by their clocks."""
@@ -129,6 +129,8 @@ def _limited(case: Case) -> Iterator[tuple[Cause, Evidence]]:
     lowered = []
     for number in gpu_numbers(case):
         before, now = (of_gpu(part, number, _limit) for part in (case.before, case.latest))
+        usual = case.free.get(number)
+        before = before if usual is None or usual.limit_watts is None else usual.limit_watts
         if before and now is not None and now < LOWERED * before:
             lowered.append((now / before, number, before, now))
     if lowered:

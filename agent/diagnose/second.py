@@ -142,6 +142,8 @@ def judged(second: Second, case: Case, first: Verdict, fresh: Verdict) -> Second
     if second.stands:
         return _standing(second, case, first, (*new, *told))
     deepest = [each for each in new if _may_be(each, first.best)][:1] if second.deeper_since else []
+    if deepest and deepest[0].weight < SURE_WEIGHT and _has_less_to_do(second, case):
+        deepest = []
     if deepest and new[0].cause is first.best.cause:
         deepest = []  # it deepens by its own cause
     seen_now = deepest[0] if deepest else None
@@ -154,6 +156,12 @@ def judged(second: Second, case: Case, first: Verdict, fresh: Verdict) -> Second
     patient = seen_now.cause is Cause.ENGINE_DOWN or seen_now.weight < SURE_WEIGHT
     sure = now - second.since >= (PATIENT_SECONDS if patient else SURE_SECONDS)
     return _shared(replace(second, found=seen_now, silent_since=None, stands=sure), missing)
+
+
+def _has_less_to_do(second: Second, case: Case) -> bool:
+    """Whether fewer requests are there than with the first alone: then GPUs are worked less for that."""
+    alone, now = (middle(each.in_flight for each in part) for part in (second.alone, case.latest))
+    return alone is not None and now is not None and now < (1.0 - GROWN) * alone
 
 
 def explanations(verdict: Verdict) -> tuple[Explanation, ...]:
@@ -177,6 +185,7 @@ def _new(second: Second, case: Case) -> tuple[Explanation, ...]:
         during=during,
         expected=case.expected * left,
         missing=max(0.0, (missing - floor.missing) / left),
+        free={},
     )
     verdict = verdict_of(inner)
     ranked = [(verdict.best, verdict.confidence), *verdict.others]

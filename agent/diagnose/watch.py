@@ -10,6 +10,7 @@ from agent.diagnose import beside, blindness, handover, presence, second
 from agent.diagnose.baseline import with_mix
 from agent.diagnose.case import APART_SECONDS, BEFORE_SECONDS, Case, usual_rates
 from agent.diagnose.costs import costing
+from agent.diagnose.free import Free, learned
 from agent.diagnose.gap import LONGEST_STEP_SECONDS, Gap, ended, finished, is_over, stepped
 from agent.diagnose.sample import MIX_SECONDS, Sample, mix_of, sample_of
 from agent.diagnose.story import told_of
@@ -18,6 +19,8 @@ from agent.diagnose.verdict import verdict_of
 from agent.measure.incident import Cause, Incident, Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from agent.diagnose.signs import EngineSigns, NodeSigns, UnitSigns
     from agent.diagnose.verdict import Verdict
 
@@ -66,7 +69,9 @@ class Watch:
     healthy: tuple[Sample, ...] = ()
     """The last of which all was known."""
     work: presence.Work = field(default_factory=dict)
-    """What its GPUs usually draw at work."""
+    """What its GPUs usually draw at work …"""
+    free: Mapping[int, Free] = field(default_factory=dict)
+    """… and how fast they run with nothing to hold them down."""
 
 
 def watched(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Incident | None]:
@@ -79,7 +84,8 @@ def watched(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
     gap = _mixed(stepped(watch.gap, watch.samples, sample), samples)
     watch = _known(replace(watch, samples=samples, vanished=vanished), sample)
     if gap.since is None:
-        return replace(_cleared(watch, gap), other=second.Second()), None
+        free = learned(watch.free, sample) if sample.rate and not sample.gone else watch.free
+        return replace(_cleared(watch, gap), other=second.Second(), free=free), None
     if watch.gap.since is None:
         before = _before(samples, gap.since) or watch.healthy
         watch = replace(watch, case_before=before, toll=begun(before))
@@ -124,6 +130,7 @@ def case_of(watch: Watch, node: NodeSigns) -> Case:
         expected=gap.expected or 0.0,
         missing=max(0.0, gap.missing),
         lacking=_lacking(watch),
+        free=watch.free,
         wall_seconds=node.at.unix_seconds - now,
     )
 
@@ -248,6 +255,7 @@ def _cleared(watch: Watch, gap: Gap) -> Watch:
         vanished=watch.vanished,
         healthy=watch.healthy,
         work=watch.work,
+        free=watch.free,
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.diagnose.case import Case, Explanation, gpu_numbers, of_gpu, share_of
+from agent.diagnose.free import BRAKE, CAP, THERMAL, held
 from agent.diagnose.signs import are_idle
 from agent.measure.incident import Cause, Evidence
 
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
 
     from agent.diagnose.sample import Sample
 
-THERMAL = frozenset({"sw_thermal_slowdown", "hw_thermal_slowdown"})
-BRAKE = frozenset({"hw_power_brake_slowdown"})
-CAP = frozenset({"sw_power_cap"})
 LEAST_SLOWDOWN = 0.02
 """Clocks differ by this much without anything being wrong."""
 LEAST_SHARE = 0.3
@@ -25,6 +23,8 @@ ENOUGH = 0.8
 """What explains so much of what is missing explains it."""
 SURE, WITHOUT_REASON, HIDDEN = 0.95, 0.6, 0.5
 """How sure a reason is that the driver gives, none, and one that holds down only what another one does."""
+EARLIER = 0.7
+"""What held them down before the drop cost nothing then: something else is new."""
 MHZ = 1e6
 
 
@@ -35,6 +35,8 @@ class _Slow:
     during: float
     reasons: frozenset[str]
     """What holds it down: what did not do so before, if there is such."""
+    earlier: bool = False
+    """It did so before the drop as well."""
 
     @property
     def ratio(self) -> float:
@@ -63,18 +65,24 @@ def explain(case: Case) -> Iterator[Explanation]:
 def are_held(case: Case) -> bool:
     """Whether something that the driver names holds a GPU down: then its work is less for that."""
     slow = [_slowed(case, number) for number in gpu_numbers(case)]
-    return any(each is not None and each.reasons for each in slow)
+    return any(each is not None and each.reasons and not each.earlier for each in slow)
 
 
 def _slowed(case: Case, number: int) -> _Slow | None:
     before = of_gpu(case.before, number, lambda gpu: gpu.clock_hertz)
     during = of_gpu(case.latest, number, lambda gpu: gpu.clock_hertz)
-    if not before or during is None or during >= before * (1.0 - LEAST_SLOWDOWN):
+    if not before or during is None:
         return None
     if share_of(case.latest, number, lambda gpu: are_idle((gpu,))) > 1.0 - LEAST_SHARE:
         return None  # without work a clock is low, and holds nothing down
     reasons, earlier = (_reasons(samples, number) for samples in (case.latest, case.before))
-    return _Slow(number, before, during, reasons - earlier or reasons)
+    if during < before * (1.0 - LEAST_SLOWDOWN):
+        return _Slow(number, before, during, reasons - earlier or reasons)
+    free, limit = case.free.get(number), of_gpu(case.latest, number, lambda gpu: gpu.limit_watts)
+    usual, unusual = None if free is None else free.clock_hertz, held(free, reasons, limit)
+    if usual is None or not unusual or during >= usual * (1.0 - LEAST_SLOWDOWN):
+        return None
+    return _Slow(number, usual, during, unusual, earlier=True)
 
 
 def _reasons(samples: Iterable[Sample], number: int) -> frozenset[str]:
@@ -95,7 +103,8 @@ def _told(case: Case, cause: Cause, slow: list[_Slow], of: int, weight: float) -
             each.before,
             each.during,
             f"GPU {each.gpu} runs at {each.during / MHZ:.0f} MHz instead of {each.before / MHZ:.0f} MHz"
-            + (f" ({', '.join(sorted(each.reasons))})" if each.reasons else ", and gives no reason"),
+            + (f" ({', '.join(sorted(each.reasons))})" if each.reasons else ", and gives no reason")
+            + (", since before the drop" if each.earlier else ""),
         )
         for each in slow
     ]
@@ -103,6 +112,7 @@ def _told(case: Case, cause: Cause, slow: list[_Slow], of: int, weight: float) -
     # An engine over several GPUs waits for its slowest, one with a copy on each loses in proportion.
     whole = sum(each.ratio for each in slow) / of
     explained = whole if whole >= ENOUGH * case.missing else worst.ratio
+    weight = min(weight, EARLIER) if all(each.earlier for each in slow) else weight
     names = ", ".join(str(each.gpu) for each in slow)
     text = f"{_WHY[cause]} GPU{'s' if len(slow) > 1 else ''} {names}"
     gpu = None if len(slow) == of > 1 else worst.gpu
