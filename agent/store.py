@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import logging
 import os
+import tempfile
 import threading
 import time
 import zlib
@@ -34,6 +36,18 @@ SET_ASIDE_FILES = 10
 """So many unusable files are kept; then the last one is replaced."""
 HUNG_SECONDS = 15.0
 """A save that takes longer counts as failed until it ends."""
+LEAST_ROOM_BYTES = 16 * 1024
+"""A node of eight GPUs keeps about so much."""
+_IN_THE_WAY = "what lies there is a file: set state_dir to a directory"
+_REMEDIES = {
+    errno.EACCES: "give this user {directory} and what is in it, or set state_dir",
+    errno.EPERM: "give this user {directory} and what is in it, or set state_dir",
+    errno.EROFS: "it is mounted read-only: set state_dir to a place that is not",
+    errno.ENOSPC: "make room there",
+    errno.EDQUOT: "make room there, or raise this user's quota",
+    errno.EEXIST: _IN_THE_WAY,
+    errno.ENOTDIR: _IN_THE_WAY,
+}
 
 
 class StoreError(Exception):
@@ -94,8 +108,7 @@ class Store:
         except (OSError, TypeError, ValueError) as error:
             with contextlib.suppress(OSError, ValueError):
                 self._fresh.unlink()
-            why = error.strerror if isinstance(error, OSError) else None
-            raise StoreError(f"{self._directory} cannot be written: {why or error}") from error
+            raise StoreError(_unwritable(self._directory, error)) from error
         self._saved = body
 
     def _encoded(self, state: Mapping[str, Any]) -> bytes:
@@ -146,6 +159,44 @@ class Store:
         else:
             moved = f"it was moved to {aside.name}"
         return f"{self._path} {why}; {moved}: totals start at 0"
+
+
+def trial(directory: Path) -> str:
+    """Try whether totals can be kept in a directory, which may not be there yet; leave nothing behind.
+
+    Return why they cannot, and what to do; empty when they can.
+    """
+    kept = directory / FILE_NAME
+    try:
+        nearest = directory
+        while not nearest.exists() and nearest != nearest.parent:
+            nearest = nearest.parent
+        with tempfile.TemporaryFile(dir=nearest, prefix=".rackwatt-") as file:
+            file.write(bytes(_room_for(kept)))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return _unwritable(directory, error)
+    if os.access(kept, os.F_OK) and not os.access(kept, os.R_OK | os.W_OK):
+        return f"{kept} belongs to somebody else; give this user {directory} and what is in it"
+    return ""
+
+
+def _room_for(kept: Path) -> int:
+    """Return how many bytes a save takes: the new file lies beside the old one for a moment."""
+    try:
+        return max(kept.stat().st_size, LEAST_ROOM_BYTES)
+    except FileNotFoundError:
+        return LEAST_ROOM_BYTES
+
+
+def _unwritable(directory: Path, error: OSError | TypeError | ValueError) -> str:
+    """Say that nothing can be kept in a directory, why, and what to do."""
+    if not isinstance(error, OSError):
+        return f"{directory} cannot be written: {error}"
+    said = f"{directory} cannot be written: {error.strerror or error}"
+    remedy = _REMEDIES.get(error.errno or 0)
+    return f"{said}; {remedy.format(directory=directory)}" if remedy else said
 
 
 def replace_durably(path: Path, fresh: Path, body: bytes) -> None:

@@ -83,6 +83,10 @@ class MemberFigures:
     """Its tokens and its joules belong together only over several nodes (T24)."""
     in_flight: float | None = None
     """Requests in work or waiting."""
+    waiting: float | None = None
+    """Those that wait; None where no engine tells."""
+    engines: int | None = None
+    """Engine instances that count its output; None while it is away."""
     incidents: tuple[Incident, ...] = ()
     """What it says is wrong with it, or was a moment ago."""
 

@@ -3,25 +3,15 @@
 import json
 
 import pytest
-from fakes.hand_node import HandNode
+from fakes.hand_node import HandNode, restarted
 from fakes.rack_moments import away, member, rack
 
-from agent.diagnose import diagnosis, kept, rack_diagnosis, rack_kept
-from agent.diagnose.diagnosis import Memory, baselines_of, with_baselines
+from agent.diagnose import kept, rack_diagnosis, rack_kept
 from agent.diagnose.rack_diagnosis import RackMemory, rack_diagnosed
 from agent.diagnose.rack_power import Away, PowerBook
 from agent.diagnose.rack_signs import rack_signs_of
 
 CAPPED = {"clock_hertz": 1.4e9, "throttle": frozenset({"sw_power_cap"})}
-
-
-def restarted(node, pause_seconds=5):
-    """The same node to a daemon that begins anew, on a machine whose monotonic clock begins anew as well."""
-    told = json.loads(json.dumps([diagnosis.standing_of(node.memory), baselines_of(node.memory)]))
-    resumed = kept.recalled(told[0], node.incidents)
-    memory = with_baselines(Memory(resumed=resumed), told[1])
-    booted = 50.0 - node.second
-    return HandNode(node.rate, node.gpus, node.engine, node.second + pause_seconds, booted, memory)
 
 
 @pytest.fixture
@@ -85,6 +75,35 @@ def test_a_gap_of_telemetry_goes_on():
     (incident,) = restarted(blind).live(20).incidents
 
     assert (incident.id, incident.kind, incident.ended) == (before.id, "gap", None)
+
+
+def test_the_second_of_two_faults_goes_on_as_the_same_one_and_the_loss_is_divided_as_before(capped):
+    stalled = capped.live(60, rate=0.0)
+    before = {str(each.cause): each for each in stalled.incidents}
+    assert set(before) == {"power_cap", "engine_stall"}
+
+    after = {str(each.cause): each for each in restarted(stalled).live(40).incidents}
+    assert {cause: (each.id, each.started, each.ended) for cause, each in after.items()} == {
+        cause: (each.id, each.started, None) for cause, each in before.items()
+    }
+    more = {cause: after[cause].lost_tokens - each.lost_tokens for cause, each in before.items()}
+    assert more == pytest.approx({"power_cap": 300.0 * 40, "engine_stall": 700.0 * 40}, rel=0.1)
+    assert sum(each.lost_gpu_seconds for each in after.values()) == pytest.approx(0.3 * 60 + 100, rel=0.05)
+
+
+def test_one_whose_forerunner_is_over_claims_nothing_of_it_after_a_restart():
+    idle = {"power_watts": 150.0, "utilization_ratio": 0.0}
+    node = HandNode().live(120).gpu(**idle).live(60, rate=0.0, up=False, gone=True, output=None)
+    node.gpu(power_watts=700.0, utilization_ratio=0.97, **CAPPED).live(40, rate=700.0, restarts=1.0)
+    assert {str(each.cause): each.ended is None for each in node.incidents} == {
+        "power_cap": True,
+        "engine_down": False,
+    }
+
+    after = {str(each.cause): each for each in restarted(node).live(40).incidents}
+    assert after["engine_down"].lost_tokens == pytest.approx(1000.0 * 60, rel=0.05)
+    assert after["power_cap"].lost_tokens == pytest.approx(300.0 * 80, rel=0.1)
+    assert "fewer tokens" in after["power_cap"].summary
 
 
 @pytest.mark.parametrize("told", [None, {}, {"gaps": 7, "crowds": {}}, {"gaps": {"m": {}}, "crowds": {}}])
