@@ -46,7 +46,7 @@ class SourceLoop:
         clock: Callable[[], Moment] = now,
         alarms: Alarms | None = None,
     ) -> None:
-        """`phase_seconds` is shared by all loops of a node: they wake together, nodes do not. So are `alarms`.
+        """`phase_seconds` is shared by all loops of a node: they wake together, nodes do not. So are alarms.
 
         The first reading comes after `delay_seconds`.
         """

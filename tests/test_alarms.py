@@ -23,7 +23,7 @@ async def test_each_rings_at_its_own_moment_whatever_the_order_they_were_set_in(
     await asyncio.sleep(0.2)
 
     assert 0.03 <= early.rang_seconds - began < 0.1
-    assert 0.1 <= late.rang_seconds - began
+    assert late.rang_seconds - began >= 0.1
 
 
 async def test_what_was_called_off_does_not_ring_and_what_is_set_after_it_does():

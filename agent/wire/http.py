@@ -227,7 +227,10 @@ class HttpClient:
     ) -> Response:
         """Ask once; once more, anew, where a kept connection was closed meanwhile."""
         route = self._route(target, config)
-        request = _request(target, route, headers, authorization, sent)
+        if headers or authorization or sent is not _GET:
+            request = _request(target, route.scheme, route.proxy, headers, authorization, sent)
+        else:  # the same page again and again
+            request = _page_request(target, route.scheme, route.proxy)
         progress.connection = self._pool.kept(route)
         if progress.connection is not None:
             try:
@@ -269,14 +272,20 @@ def _parsed(url: str) -> _Target:
     return _Target(parts.scheme, ascii_host, port, host_header, path, login(url))
 
 
+@functools.lru_cache(maxsize=ADDRESSES)
+def _page_request(target: _Target, scheme: str, proxy: str) -> bytes:
+    """Write a request down that tells nothing but what is asked for: no secret is kept here."""
+    return _request(target, scheme, proxy, {}, "", _GET)
+
+
 def _request(
-    target: _Target, route: Route, headers: Mapping[str, str], authorization: str, sent: _Sent
+    target: _Target, scheme: str, proxy: str, headers: Mapping[str, str], authorization: str, sent: _Sent
 ) -> bytes:
     """Write the request down."""
     path, proxy_login = target.path, ""
-    if route.proxy and route.scheme == "http":
+    if proxy and scheme == "http":
         path = f"http://{target.host_header}{path}"
-        proxy_login = proxy_authorization(route.proxy)
+        proxy_login = proxy_authorization(proxy)
     own = {"Accept": ACCEPT, "Accept-Encoding": "identity", "User-Agent": "rackwatt", **headers}
     if authorization:
         own["Authorization"] = authorization
