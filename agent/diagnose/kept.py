@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from agent.diagnose.baseline import amount
 from agent.diagnose.case import Explanation
 from agent.diagnose.costs import added, costs_of
 from agent.diagnose.demand import Asked
 from agent.diagnose.gap import Gap
-from agent.diagnose.loss import Loss, Seen
+from agent.diagnose.loss import Loss, Seen, Sum
+from agent.diagnose.lull import Pace
 from agent.diagnose.second import Level, Second
 from agent.diagnose.toll import Toll, Usual
 from agent.diagnose.verdict import Verdict
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent.diagnose.baseline import Baseline
+    from agent.diagnose.lull import Lull
     from agent.diagnose.saturation import Crowd
+    from agent.diagnose.thrift import Thrift
     from agent.measure.incident import Evidence, Incident
     from agent.measure.reading import Moment
 
@@ -48,19 +51,36 @@ class Resumed:
     """By deployment."""
     crowds: Mapping[str, Incident] = field(default_factory=dict)
     """Full caches, by deployment."""
+    thrifts: Mapping[str, Incident] = field(default_factory=dict)
+    """Joules of a token that are too many, by deployment."""
+    lulls: Mapping[str, tuple[Incident, Pace]] = field(default_factory=dict)
+    """Less demand, and what was usual before, by deployment."""
     incidents: tuple[Incident, ...] = ()
     """All that were told."""
 
 
-def standing_of(watches: Mapping[str, Watch], crowds: Mapping[str, Crowd]) -> dict[str, Any]:
+def standing_of(
+    watches: Mapping[str, Watch],
+    crowds: Mapping[str, Crowd],
+    thrifts: Mapping[str, Thrift],
+    lulls: Mapping[str, Lull],
+) -> dict[str, Any]:
     """Return what stands as plain values, with the names of its incidents."""
     gaps = {
         name: _plain(watch.incident, watch.verdict, watch.gap, watch.toll) | _plain_other(watch)
         for name, watch in watches.items()
         if watch.incident is not None and watch.verdict is not None and watch.gap.asked is not None
     }
-    full = {name: crowd.incident.id for name, crowd in crowds.items() if crowd.incident is not None}
-    return {"gaps": gaps, "crowds": full}
+    fewer = {
+        name: [each.incident.id, each.usual.rate, each.usual.in_flight, each.usual.seconds]
+        for name, each in lulls.items()
+        if each.incident is not None and each.usual is not None
+    }
+    return {"gaps": gaps, "crowds": _named(crowds), "thrifts": _named(thrifts), "lulls": fewer}
+
+
+def _named(known: Mapping[str, Crowd] | Mapping[str, Thrift]) -> dict[str, str]:
+    return {name: each.incident.id for name, each in known.items() if each.incident is not None}
 
 
 def _plain(incident: Incident, verdict: Verdict, gap: Gap, toll: Toll) -> dict[str, Any]:
@@ -94,22 +114,30 @@ def recalled(kept: Any, incidents: tuple[Incident, ...]) -> Resumed:
         for name, plain in dict(kept["gaps"]).items()
         if plain["incident"] in known
     }
-    full = {str(name): known[each] for name, each in dict(kept["crowds"]).items() if each in known}
-    return Resumed(standing, full, incidents)
+    full, more = (
+        {str(name): known[each] for name, each in dict(told).items() if each in known}
+        for told in (kept["crowds"], kept.get("thrifts", {}))
+    )
+    fewer = {
+        str(name): (known[each], Pace(*map(amount, usual)))
+        for name, (each, *usual) in dict(kept.get("lulls", {})).items()
+        if each in known
+    }
+    return Resumed(standing, full, more, fewer, incidents)
 
 
 def _standing(plain: Mapping[str, Any], incident: Incident, known: Mapping[str, Incident]) -> Standing:
     rate, mean, in_flight = plain["asked"]
-    asked = Asked(_amount(rate), _amount(mean), None if in_flight is None else _amount(in_flight))
-    joules, dark, tokens, gpu_seconds = map(_amount, plain["toll"])
+    asked = Asked(amount(rate), amount(mean), None if in_flight is None else amount(in_flight))
+    joules, dark, tokens, gpu_seconds = map(amount, plain["toll"])
     usual = None
     if plain["usual"] is not None:
         per_token, watts = plain["usual"]
-        usual = Usual(_amount(per_token), {int(gpu): _amount(each) for gpu, each in watts})
+        usual = Usual(amount(per_token), {int(gpu): amount(each) for gpu, each in watts})
     toll = Toll(usual, joules, dark, tokens, gpu_seconds)
-    begun_due, begun_lost = map(_amount, plain.get("begun", (0.0, 0.0)))
+    begun_due, begun_lost = map(amount, plain.get("begun", (0.0, 0.0)))
     other, begun = _other(plain, known), (begun_due, begun_lost)
-    return Standing(incident, str(plain["text"]), asked, _amount(plain["due"]), toll, other, begun)
+    return Standing(incident, str(plain["text"]), asked, amount(plain["due"]), toll, other, begun)
 
 
 def _other(plain: Mapping[str, Any], known: Mapping[str, Incident]) -> Second:
@@ -120,13 +148,13 @@ def _other(plain: Mapping[str, Any], known: Mapping[str, Incident]) -> Second:
     if told is None or incident is None or incident.ended is not None:
         return Second(past=past)
     _, text, explained, floor, share = told
-    level = None if floor is None else Level(0.0, *map(_amount, floor))
+    level = None if floor is None else Level(0.0, *map(amount, floor))
     best = _explanation(incident, str(text), incident.evidence, explained)
     return Second(
         floor=level,
         found=best,
         stands=True,
-        share=min(1.0, _amount(share)),
+        share=min(1.0, amount(share)),
         own=costs_of(incident),
         incident=incident,
         past=past,
@@ -136,16 +164,9 @@ def _other(plain: Mapping[str, Any], known: Mapping[str, Incident]) -> Second:
 def _explanation(
     told: Incident, text: str, evidence: tuple[Evidence, ...], explained: Any = None
 ) -> Explanation:
-    share = None if explained is None else _amount(explained)
+    share = None if explained is None else amount(explained)
     weight = told.confidence
     return Explanation(told.cause, share, weight, text, evidence, told.gpu, told.engine_instance)
-
-
-def _amount(told: Any) -> float:
-    value = float(told)
-    if not (math.isfinite(value) and value >= 0.0):
-        raise ValueError(f"{told!r} is no amount")
-    return value
 
 
 def watch_of(standing: Standing, baseline: Baseline, at: Moment) -> Watch:
@@ -160,8 +181,9 @@ def watch_of(standing: Standing, baseline: Baseline, at: Moment) -> Watch:
     since = since_of(incident, at)
     loss = Loss(
         before=Seen(now, standing.asked.rate),
+        noise=baseline.noise,
         due_tokens=standing.due_tokens,
-        lost_tokens=costs.tokens,
+        lost=_sum((incident, *other.incidents)),
     )
     gap = Gap(baseline=baseline, since=since, asked=standing.asked, sure=True, loss=loss)
     best = _explanation(incident, standing.text, incident.evidence[1:])
@@ -173,6 +195,15 @@ def watch_of(standing: Standing, baseline: Baseline, at: Moment) -> Watch:
         other=replace(other, whole=costs),
         begun_tokens=standing.begun_tokens,
     )
+
+
+def _sum(incidents: tuple[Incident, ...]) -> Sum:
+    """Return what all of a gap have lost."""
+    sums = [(each.lost_tokens, each.lost_tokens_bounds) for each in incidents]
+    lost = sum(tokens for tokens, _ in sums)
+    least = sum(tokens if bounds is None else bounds.lower for tokens, bounds in sums)
+    most = sum(tokens if bounds is None else bounds.upper for tokens, bounds in sums)
+    return Sum(lost, least, most)
 
 
 def since_of(incident: Incident, at: Moment) -> float:
