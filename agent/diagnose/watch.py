@@ -14,7 +14,7 @@ from agent.diagnose.free import Free, learned
 from agent.diagnose.gap import LONGEST_STEP_SECONDS, Gap, ended, finished, is_over, stepped
 from agent.diagnose.sample import MIX_SECONDS, Sample, mix_of, sample_of
 from agent.diagnose.story import told_of
-from agent.diagnose.toll import Toll, begun, paid
+from agent.diagnose.toll import Toll, begun, paid, with_unseen
 from agent.diagnose.verdict import verdict_of
 from agent.measure.incident import Cause, Incident, Kind
 
@@ -94,6 +94,7 @@ def watched(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
         return _unseen(watch, gap, made, node)
     if gap.sure and not watch.gap.sure:  # only now is it known since when
         watch = replace(watch, case_before=_before(samples, gap.since) or watch.case_before)
+        watch = replace(watch, toll=with_unseen(watch.toll, sample, gap))
     toll = paid(watch.toll, sample, gap)
     watch = replace(watch, gap=finished(gap, samples) if is_over(gap, now) else gap, toll=toll)
     if not gap.sure or not (watch.case_before or watch.incident):
