@@ -145,7 +145,6 @@ def _judged(
     best = max(of_it, key=lambda each: each.lost_tokens, default=None)
     names = {each.id for each in within}
     of_faults = [(cause, where, gpu) for name, cause, where, gpu in said if name in names]
-    drops = [each for each in within if each.kind in {"drop", "stall", "restart"}]
     return Result(
         seed=play.seed,
         faults=tuple(each.name for each in play.wants),
@@ -153,20 +152,13 @@ def _judged(
         size=lost / due if due else 0.0,
         found=best is not None,
         right_cause=best is not None and any(w.cause_is_right(best.cause) for w in play.wants),
-        right_place=best is not None
-        and any(
-            w.cause_is_right(best.cause) and w.place_is_right(best.node, best.gpu, best.cause)
-            for w in play.wants
-        ),
+        right_place=best is not None and any(_tells(best, want) for want in play.wants),
         every_cause=all(any(w.cause_is_right(cause) for cause, _, _ in of_faults) for w in play.wants),
         every_place=all(
             any(w.cause_is_right(cause) and w.place_is_right(at, gpu, cause) for cause, at, gpu in of_faults)
             for w in play.wants
         ),
-        felt=are_felt(play),
-        own=tuple(any(_tells(each, want) for each in drops) for want in play.wants),
-        named=tuple(any(_names(each, want) for each in drops) for want in play.wants),
-        strangers=sum(not any(_tells(each, want) for want in play.wants) for each in of_it),
+        **_apart(play, within, of_it),
         seconds_to_detect=best.detected - began if best else None,
         lost_ratio=sum(each.lost_tokens for each in of_it) / lost if of_it and lost else None,
         lost_bounded=_is_bounded(of_it, lost) if of_it and lost else None,
@@ -174,6 +166,17 @@ def _judged(
         told="; ".join(f"{e.kind}/{e.cause}@{e.node}/{e.gpu}" for e in (of_it or false)),
         rules=dict(rules),
     )
+
+
+def _apart(play: Play, within: Sequence[Incident], of_it: Sequence[Incident]) -> dict[str, Any]:
+    """Return what was told of each fault by itself, and of what was none."""
+    drops = [each for each in within if each.kind in {"drop", "stall", "restart"}]
+    return {
+        "felt": are_felt(play),
+        "own": tuple(any(_tells(each, want) for each in drops) for want in play.wants),
+        "named": tuple(any(_names(each, want) for each in drops) for want in play.wants),
+        "strangers": sum(not any(_tells(each, want) for want in play.wants) for each in of_it),
+    }
 
 
 def _is_bounded(told: Sequence[Incident], lost: float) -> bool:

@@ -48,11 +48,14 @@ def silence_of(
 
     Where next to nothing is made nothing is seen of what holds down who would work.
     """
-    same = [each for each in explanations(fresh) if each.cause is first.best.cause]
-    if any(not each.over for each in same) or first.best.cause is Cause.UNKNOWN:
+    best = first.best
+    same = [each for each in explanations(fresh) if each.cause is best.cause and not each.over]
+    if best.explained is not None:  # a state: the error that came with it is on record for ever
+        same = [each for each in same if each.explained is not None]
+    if same or best.cause is Cause.UNKNOWN:
         return None
     rate = case.during[-1].rate
-    if not _has_ended(first.best.cause, fresh) and (rate is None or rate < STILL_RATIO * case.expected):
+    if not _has_ended(best.cause, fresh) and (rate is None or rate < STILL_RATIO * case.expected):
         return None
     return before or Silence(case.during[-1].seconds, costs_of(told), (gap.due_tokens, gap.lost_tokens))
 

@@ -293,9 +293,14 @@ def _kept(watch: Watch, now: Verdict, case: Case) -> Verdict:
 
 
 def _is_settled(watch: Watch, verdict: Verdict, case: Case) -> bool:
-    """Whether a cause is told for so long, and is so sure, that it stays what this incident is of."""
-    told = watch.incident is not None and verdict.confidence >= SURE_ENOUGH
-    return told and case.during[-1].seconds - case.since >= JUDGED_SECONDS
+    """Whether a cause is told for so long that it stays what this incident is of.
+
+    That takes a sure one, or that what came since takes more beside it.
+    """
+    if watch.incident is None or verdict.best.cause is Cause.UNKNOWN:
+        return False
+    sure = verdict.confidence >= SURE_ENOUGH or watch.other.deeper_since is not None
+    return sure and case.during[-1].seconds - case.since >= JUDGED_SECONDS
 
 
 def _restarting(case: Case, verdict: Verdict) -> bool:
