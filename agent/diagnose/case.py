@@ -39,6 +39,10 @@ class Case:
     """Share of them that is not made, 0 to 1."""
     wall_seconds: float | None = None
     """What must be added to a monotonic moment to have Unix seconds; None is unknown."""
+    off: float = 0.0
+    """How far chance may put `missing`, where tokens are counted when their request ends."""
+    still: frozenset[str] = frozenset()
+    """Instances that count so, have requests, and of which nothing moves."""
 
     @property
     def latest(self) -> tuple[Sample, ...]:

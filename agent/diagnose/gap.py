@@ -19,6 +19,7 @@ from agent.diagnose.demand import (
 )
 from agent.diagnose.loss import Loss, Moment, Seen, closed
 from agent.diagnose.loss import stepped as with_moment
+from agent.diagnose.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,6 +58,17 @@ OVER_SECONDS = 8.0
 
 
 @dataclass(frozen=True, slots=True)
+class Due:
+    """What should be made now."""
+
+    asked: Asked
+    can: float
+    """Output tokens per second that it is able to give at its load …"""
+    rate: float
+    """… and no more of them than are asked for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Gap:
     """The state of one deployment's gap; `since` is None while there is none."""
 
@@ -81,6 +93,8 @@ class Gap:
     """Monotonic, when the rate was last known …"""
     step_seconds: float = 0.0
     """… and for how long that stands: counters tell what was made while nobody read them."""
+    tally: Tally = Tally()
+    """Of a deployment that counts what has ended: what was due, and what was counted."""
 
     @property
     def due_tokens(self) -> float:
@@ -103,30 +117,25 @@ def stepped(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
     """Take one sample more: learn from it, or add up what it misses."""
     now, rate = sample.seconds, sample.rate
     if rate is None or not samples:
-        return _seen_late(gap, samples, sample)  # not known is no shortfall
+        return seen_late(gap, samples, sample)  # not known is no shortfall
     seconds = min(now - samples[-1].seconds, LONGEST_STEP_SECONDS)
-    asked = gap.asked if gap.since is not None else asked_of(samples, now)
-    if asked is None and (sample.gone or now - (gap.known_seconds or 0.0) <= UNSEEN_SECONDS):
-        asked = gap.last_asked
-    step = _step(gap, samples, sample, seconds)
-    gap = replace(gap, known_seconds=now, step_seconds=step, last_asked=asked)
-    lately = (*samples, sample)
-    can = capacity_at(gap.baseline, lately)
-    should = None if asked is None or can is None else min(can, wanted(gap.baseline, asked, lately))
-    if asked is None or should is None or should < LEAST_RATE:
-        return _healthy(_unmissed(gap, should, now), samples, sample, seconds)
-    missing = 1.0 - rate / should
+    gap, due = due_now(gap, samples, sample, seconds)
+    if due is None:
+        return healthy(unmissed(gap, now), samples, sample, seconds)
+    asked, lately = due.asked, (*samples, sample)
+    missing = 1.0 - rate / due.rate
     slack = _slack(gap.baseline, sample)
     total = max(0.0, gap.sum_seconds + (missing - slack) * seconds)
-    gap = replace(gap, expected=should, missing=missing, sum_seconds=total)
+    gap = replace(gap, missing=missing, sum_seconds=total)
     if not gap.sure and total <= 0.0:
-        return _healthy(_passed(gap), samples, sample, seconds)
+        return healthy(passed(gap), samples, sample, seconds)
     if gap.since is None:
         side = flow_seconds(gap.baseline, asked) / 2.0
         loss = Loss(before=Seen(now - REFERENCE_AGE_SECONDS, asked.rate), side_seconds=side)
         gap = replace(gap, since=now - seconds, asked=asked, loss=loss)
     queued = is_waiting(sample, sample.in_flight or 0.0)
-    missed = Moment(now, step, rate, can or 0.0, queued) if missing > slack or not gap.sure else None
+    moment = Moment(now, gap.step_seconds, rate, due.can, queued)
+    missed = moment if missing > slack or not gap.sure else None
     gap = replace(gap, loss=with_moment(gap.loss, now, missed, demanded(gap.baseline, asked, lately)))
     if gap.sure:
         return replace(gap, healthy_since=None if missing > slack else gap.healthy_since or now)
@@ -136,6 +145,23 @@ def stepped(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
     return _made_sure(gap, samples) if sure else gap
 
 
+def due_now(gap: Gap, samples: tuple[Sample, ...], sample: Sample, seconds: float) -> tuple[Gap, Due | None]:
+    """Return what should be made, and the gap that says so; None where nothing can be missed."""
+    now = sample.seconds
+    asked = gap.asked if gap.since is not None else asked_of(samples, now)
+    if asked is None and (sample.gone or now - (gap.known_seconds or 0.0) <= UNSEEN_SECONDS):
+        asked = gap.last_asked
+    step = _step(gap, samples, sample, seconds)
+    gap = replace(gap, known_seconds=now, step_seconds=step, last_asked=asked)
+    lately = (*samples, sample)
+    can = capacity_at(gap.baseline, lately)
+    should = None if asked is None or can is None else min(can, wanted(gap.baseline, asked, lately))
+    gap = replace(gap, expected=should)
+    if asked is None or can is None or should is None or should < LEAST_RATE:
+        return gap, None
+    return gap, Due(asked, can, should)
+
+
 def _slack(baseline: Baseline, sample: Sample) -> float:
     """Return the share that may be missing without anything being wrong."""
     few = FEW_REQUESTS * max(1, len(sample.engines))  # each instance counts whole requests
@@ -143,7 +169,7 @@ def _slack(baseline: Baseline, sample: Sample) -> float:
     return max(SLACK, SLACK_NOISES * baseline.noise, chance)
 
 
-def _passed(gap: Gap) -> Gap:
+def passed(gap: Gap) -> Gap:
     """Return the state after a shortfall that never became sure: it was noise, and is known as that."""
     baseline, before = gap.baseline, gap.since
     for at, missing in gap.track:
@@ -160,7 +186,7 @@ def _step(gap: Gap, samples: tuple[Sample, ...], sample: Sample, seconds: float)
     return max(seconds, sample.seconds - gap.known_seconds) if before.gone else seconds
 
 
-def _seen_late(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
+def seen_late(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
     """Book what was made of a sure gap while nobody could read it; what was asked for then is not known."""
     now, rate, known = sample.seconds, sample.late_rate, gap.known_seconds
     if rate is None or not gap.sure or known is None:
@@ -235,7 +261,8 @@ def _within(values: Sequence[float | None], most: float) -> bool:
     return len(known) == len(values) and min(known) > 0.0 and max(known) <= most * min(known)
 
 
-def _healthy(gap: Gap, lately: tuple[Sample, ...], sample: Sample, seconds: float) -> Gap:
+def healthy(gap: Gap, lately: tuple[Sample, ...], sample: Sample, seconds: float) -> Gap:
+    """Return the gap after a sample in which nothing is wrong: what is usual is learned from it."""
     rate, in_flight = sample.rate, sample.in_flight
     if rate is None or in_flight is None or sample.gone or seconds <= 0.0:
         return gap
@@ -253,12 +280,12 @@ def _healthy(gap: Gap, lately: tuple[Sample, ...], sample: Sample, seconds: floa
     return replace(gap, baseline=baseline)
 
 
-def _unmissed(gap: Gap, should: float | None, now: float) -> Gap:
+def unmissed(gap: Gap, now: float) -> Gap:
     """Return the gap while nothing can be missed: a sure one goes on to its end, any other is dropped."""
     if not gap.sure:
-        return Gap(baseline=gap.baseline, expected=should, last_asked=gap.last_asked)
-    healthy = gap.healthy_since if should is None else gap.healthy_since or now
-    return replace(gap, expected=should, missing=0.0, healthy_since=healthy)
+        return Gap(baseline=gap.baseline, expected=gap.expected, last_asked=gap.last_asked, tally=gap.tally)
+    since = gap.healthy_since if gap.expected is None else gap.healthy_since or now
+    return replace(gap, missing=0.0, healthy_since=since)
 
 
 def is_over(gap: Gap, now: float) -> bool:
@@ -268,4 +295,5 @@ def is_over(gap: Gap, now: float) -> bool:
 
 def ended(gap: Gap) -> Gap:
     """Return the state after a gap: only what was learned stays."""
-    return Gap(baseline=gap.baseline)
+    tally = replace(gap.tally, steps=(), back=0.0, back_since=None)
+    return Gap(baseline=gap.baseline, tally=tally)

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from agent.diagnose import blindness, presence, second
+from agent.diagnose import ended as of_ended
 from agent.diagnose.baseline import with_mix
 from agent.diagnose.case import APART_SECONDS, BEFORE_SECONDS, Case, usual_rates
 from agent.diagnose.gap import LONGEST_STEP_SECONDS, Gap, ended, finished, is_over, stepped
 from agent.diagnose.sample import MIX_SECONDS, Sample, mix_of, sample_of
+from agent.diagnose.stillness import still_ones
 from agent.diagnose.story import told_of
+from agent.diagnose.tally import WITNESSED, off, since
 from agent.diagnose.toll import Toll, begun, paid
 from agent.diagnose.verdict import verdict_of
 from agent.measure.incident import Cause, Incident, Kind
@@ -33,6 +36,9 @@ SHIFT_PATIENCE_SECONDS = 20.0
 """A few long prompts are no other work: that lasts …"""
 USUAL_PATIENCE_SECONDS = 150.0
 """… and where prompts vary as much all the time, it must last longer than what is usual can."""
+NO_WITNESS = {Cause.UNKNOWN, Cause.WORKLOAD_SHIFT}
+"""Prompts that happened to be long, with answers that have not ended yet, are as much chance as these."""
+MOST_OFF = 0.5
 HEALTHY_SAMPLES = 5
 BACK = {Cause.ENGINE_RESTART, Cause.ENGINE_STALL}
 """What an engine is told to have been that is there again."""
@@ -69,24 +75,37 @@ def watched(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
     sample = sample_of(replace(unit, engines=engines), watch.samples, now, node.host)
     old = bisect(watch.samples, now - KEPT_SECONDS, key=lambda each: each.seconds)
     samples = (*watch.samples[old:], sample)
-    gap = _mixed(stepped(watch.gap, watch.samples, sample), samples)
+    step = of_ended.stepped if sample.on_finish else stepped
+    gap = _mixed(step(watch.gap, watch.samples, sample), samples)
     watch = _known(replace(watch, samples=samples, vanished=vanished), sample)
     if gap.since is None:
         return replace(_cleared(watch, gap), other=second.Second()), None
     if watch.gap.since is None:
         before = _before(samples, gap.since) or watch.healthy
         watch = replace(watch, case_before=before, toll=begun(before))
+    gap = _witnessed(replace(watch, gap=gap), node)
     made = _made_unseen(replace(watch, gap=gap), node)
     if made is not None:
         told = watch.incident
         return _after(watch, gap), told and blindness.unseen(told, made, node.at.unix_seconds)
     if gap.sure and not watch.gap.sure:  # only now is it known since when
-        watch = replace(watch, case_before=_before(samples, gap.since) or watch.case_before)
+        watch = replace(watch, case_before=_before(samples, gap.since or now) or watch.case_before)
     toll = paid(watch.toll, sample, gap)
     watch = replace(watch, gap=finished(gap, samples) if is_over(gap, now) else gap, toll=toll)
     if not gap.sure or not (watch.case_before or watch.incident):
         return watch, None
     return _judged(watch, unit, node)
+
+
+def _witnessed(watch: Watch, node: NodeSigns) -> Gap:
+    """Return the gap: of one that counts what has ended it is sure sooner where a cause speaks of it."""
+    gap = watch.gap
+    if gap.sure or not watch.samples[-1].on_finish or gap.sum_seconds < WITNESSED or not watch.case_before:
+        return gap
+    verdict = verdict_of(case_of(watch, node))
+    if verdict.confidence < SURE_ENOUGH or verdict.best.cause in NO_WITNESS:
+        return gap
+    return of_ended.made_sure(gap, watch.samples)
 
 
 def _mixed(gap: Gap, samples: tuple[Sample, ...]) -> Gap:
@@ -118,7 +137,18 @@ def case_of(watch: Watch, node: NodeSigns) -> Case:
         expected=gap.expected or 0.0,
         missing=max(0.0, gap.missing),
         wall_seconds=node.at.unix_seconds - now,
+        off=_off(watch),
+        still=still_ones(watch.samples),
     )
+
+
+def _off(watch: Watch) -> float:
+    """Return how far chance may put what is missing: of whole requests that have ended, two deviations."""
+    gap = watch.gap
+    if not watch.samples[-1].on_finish:
+        return 0.0
+    due = since(gap.tally, gap.since or 0.0).due
+    return min(MOST_OFF, 2.0 * off(gap.tally, gap.baseline.tokens_per_request, due))
 
 
 def _judged(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Incident | None]:

@@ -23,6 +23,8 @@ def explain(case: Case) -> Iterator[Explanation]:
         if engine is None or not engine.up or rate <= 0.0 or not (engine.running or engine.waiting):
             continue
         now = middle(sample.rates[name].output for sample in case.latest if name in sample.rates)
+        if engine.on_finish:  # that no request ended within seconds says nothing
+            now = 0.0 if name in case.still else None
         if now is not None and now <= STILL_RATIO * rate:
             requests = (engine.running or 0.0) + (engine.waiting or 0.0)
             text = f"engine {name} answers and has {requests:.0f} requests, but makes no tokens"
