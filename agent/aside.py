@@ -54,6 +54,44 @@ def _nothing() -> None:
     """Nobody waits for the job."""
 
 
+class Job(Generic[T]):
+    """What will come of one job of a lane; nothing ever, when it is left behind.
+
+    Waited for by one task, and not by `asyncio.wait`, which takes the event loop round once more.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.done = False
+        self._outcome: T | Exception | None = None
+        self._loop = loop
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def settled(self, until_seconds: float) -> bool:
+        """Wait until it is done, or a moment of the monotonic clock; tell whether it is done."""
+        if not self.done:
+            self._waiter = self._loop.create_future()
+            timer = self._loop.call_at(until_seconds, self._wake)
+            try:
+                await self._waiter
+            finally:
+                timer.cancel()
+                self._waiter = None
+        return self.done
+
+    def result(self) -> T:
+        """Return what a job that is done has returned, or raise what it has raised."""
+        return _returned(self._outcome)  # type: ignore[return-value]  # it is done
+
+    def settle(self, outcome: T | Exception) -> None:
+        """Take what came of it."""
+        self.done, self._outcome = True, outcome
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
 class Lane:
     """Jobs one after another in one thread, which can be left behind inside a job that does not return."""
 
@@ -81,19 +119,18 @@ class Lane:
 
     async def run(self, job: Callable[[], T], seconds: float) -> T:
         """Return what a job returns, or raise what it raises. Raises TimeoutError when it takes longer."""
-        future = self.begin(job)
-        await asyncio.wait({future}, timeout=max(0.0, seconds))
-        if not future.done():
+        begun = self.begin(job)
+        if not await begun.settled(time.monotonic() + max(0.0, seconds)):
             raise TimeoutError
-        return _returned(future.result())
+        return begun.result()
 
-    def begin(self, job: Callable[[], T]) -> asyncio.Future[T | Exception]:
-        """Return what will be what a job returns or raises; nothing ever, when the job is left behind."""
+    def begin(self, job: Callable[[], T]) -> Job[T]:
+        """Have a job done; return what will come of it."""
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[T | Exception] = loop.create_future()
+        begun: Job[T] = Job(loop)
         done: list[T | Exception] = []
-        self.submit(lambda: done.append(_outcome(job)), lambda: _bring_home(loop, _settle, future, done[0]))
-        return future
+        self.submit(lambda: done.append(_outcome(job)), lambda: _bring_home(loop, begun.settle, done[0]))
+        return begun
 
     def submit(self, job: Callable[[], None], done: Callable[[], None] = _nothing) -> None:
         """Run a job after those before it, then `done` unless it was left behind. Neither may raise."""
@@ -157,8 +194,3 @@ def _bring_home(loop: asyncio.AbstractEventLoop, take: Callable[..., None], *wha
     """Give the event loop what a thread has found; from any thread, and even when the loop is closed."""
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(take, *what)
-
-
-def _settle(future: asyncio.Future[Any], done: Any) -> None:
-    if not future.done():
-        future.set_result(done)

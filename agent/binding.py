@@ -62,7 +62,9 @@ def read_text(path: Path) -> str:
     try:
         return read_small(path, MAX_CONFIG_BYTES).decode()
     except SmallFileError as error:
-        raise ConfigError(str(error)) from error
+        denied = isinstance(error.__cause__, PermissionError)
+        remedy = "; let the user that runs rackwatt read it" if denied else ""
+        raise ConfigError(f"{error}{remedy}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text") from error
 
@@ -78,10 +80,13 @@ def compose(text: str, name: str, *, quoted: bool = True) -> yaml.Node | None:
     try:
         root: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
-        if quoted:
-            raise ConfigError(f"{name}: not YAML: {' '.join(str(error).split())}") from error
         mark = getattr(error, "problem_mark", None)
-        raise ConfigError(f"{name}:{mark.line + 1 if mark else 1}: not YAML") from None
+        where = f"{name}:{mark.line + 1 if mark else 1}"
+        if quoted:
+            said = getattr(error, "problem", None) or " ".join(str(error).split())
+            context = getattr(error, "context", None)
+            raise ConfigError(f"{where}: not YAML: {said}{f' ({context})' if context else ''}") from error
+        raise ConfigError(f"{where}: not YAML") from None
     except RecursionError as error:
         raise ConfigError(f"{name}: is nested too deeply") from error
     return root

@@ -276,7 +276,7 @@ def _twin(options: argparse.Namespace) -> int:
         try:
             server = TwinServer(chosen, host, port)
         except OSError as error:
-            message = f"--listen: cannot listen on {options.listen}: {error.strerror}"
+            message = f"--listen: cannot listen on {options.listen}: {config.why_not_listening(error)}"
             raise binding.ConfigError(message) from error
         await server.run(ready)
 

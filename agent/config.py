@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import socket
 from dataclasses import dataclass
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     import yaml
 
 DEFAULT_PATH = Path("/etc/rackwatt/rackwatt.yaml")
+_LISTEN_REMEDIES = {
+    errno.EADDRINUSE: "is rackwatt running already? else stop who has it (ss -ltnp tells), or set listen",
+    errno.EADDRNOTAVAIL: "no interface of this machine has that address (ip address lists them): set listen",
+    errno.EACCES: "ports below 1024 are not for this user: set listen to a higher one",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +273,14 @@ def address_of(listen: str, what: str) -> tuple[str, int]:
     if not colon or not host or not digits or int(port) > 65535:  # noqa: PLR2004  (ports are 16 bits)
         raise ConfigError(f"{what}: {listen!r} is not ADDRESS:PORT, e.g. 127.0.0.1:9744")
     return host.strip("[]"), int(port)
+
+
+def why_not_listening(error: OSError) -> str:
+    """Say why an address cannot be listened on; after a semicolon what to do, where that is known."""
+    if isinstance(error, socket.gaierror) or not error.errno:
+        return f"{error.strerror or error}; write the address in digits"
+    remedy = _LISTEN_REMEDIES.get(error.errno)
+    return f"{os.strerror(error.errno)}; {remedy}" if remedy else os.strerror(error.errno)
 
 
 def zone_of(site: Site, what: str = "site") -> ZoneInfo | None:

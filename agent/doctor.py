@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import inspect
-import os
 import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent import plugins
+from agent.config import why_not_listening
 from agent.measure.finding import Finding, Level
 from agent.measure.gpu import GpuState
 from agent.measure.gpu_sources import DEFAULT
 from agent.measure.meter import FACILITY, LADDER, NODE
 from agent.measure.node import NodeReckoner
 from agent.measure.reading import Moment, SourceError
-from agent.store import FILE_NAME
+from agent.store import trial
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
@@ -177,17 +178,10 @@ def _now() -> Moment:
 
 def _state(settings: Config) -> Finding:
     directory = settings.state_dir
-    remedy = (
-        f"give this user {directory} and what is in it, or set state_dir: without it a restart loses totals"
-    )
-    nearest = directory
-    while not os.access(nearest, os.F_OK) and nearest != nearest.parent:
-        nearest = nearest.parent
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        return Finding(Level.PROBLEM, "state_dir", f"{directory} cannot be written", remedy)
-    kept = directory / FILE_NAME
-    if os.access(kept, os.F_OK) and not os.access(kept, os.R_OK | os.W_OK):
-        return Finding(Level.PROBLEM, "state_dir", f"{kept} belongs to somebody else", remedy)
+    trouble, _, remedy = trial(directory).partition("; ")
+    if trouble:
+        remedy = f"{remedy or 'set state_dir to another place'}; without it a restart loses totals"
+        return Finding(Level.PROBLEM, "state_dir", trouble, remedy)
     return Finding(Level.OK, "state_dir", f"{directory} can be written")
 
 
@@ -200,9 +194,9 @@ def _listen(settings: Config) -> Finding:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
     except OSError as error:
-        text = f"{settings.general.listen} cannot be used: {error.strerror}"
-        remedy = "fine if rackwatt runs already; else stop who has it or set listen"
-        return Finding(Level.NOTE, "listen", text, remedy)
+        why, _, remedy = why_not_listening(error).partition("; ")
+        level = Level.NOTE if error.errno == errno.EADDRINUSE else Level.PROBLEM
+        return Finding(level, "listen", f"{settings.general.listen} cannot be used: {why}", remedy)
     return Finding(Level.OK, "listen", f"{settings.general.listen} is free")
 
 

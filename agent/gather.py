@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import zlib
 from dataclasses import dataclass
@@ -148,13 +147,9 @@ class Gatherer:
 
         There is none before every source has had its first outcome: until then nobody knows who is up.
         """
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(min(self._interval_seconds, MOST_SPACING_SECONDS)):
-                await self._news.wait()
         loop = asyncio.get_running_loop()
-        latest = loop.call_later(BATCH_SECONDS, self._batch_over.set)
-        await self._batch_over.wait()
-        latest.cancel()
+        await _set_within(self._news, min(self._interval_seconds, MOST_SPACING_SECONDS))
+        await _set_within(self._batch_over, BATCH_SECONDS)
         if (early_seconds := self._not_before - loop.time()) > 0.0:
             await asyncio.sleep(early_seconds)
         self._not_before = loop.time() + BATCH_SECONDS + LEAST_SPACING_SECONDS
@@ -262,6 +257,16 @@ class Gatherer:
             return
         if now().monotonic_seconds - outcome.duration_seconds > self._released_at:
             self._released_at = None
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> None:
+    """Wait for an event; it is set all the same when the time is over."""
+    if not event.is_set():
+        timer = asyncio.get_running_loop().call_later(seconds, event.set)
+        try:
+            await event.wait()
+        finally:
+            timer.cancel()
 
 
 async def _close(collector: Collector) -> None:

@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from agent.binding import ConfigError, load_records
+from agent.config import why_not_listening
 from agent.web.access import OPEN, Access, Taken, take
 from agent.web.guard import PROTOCOL_BOUNDS, Guard
 from agent.web.routes import application
@@ -74,7 +75,8 @@ class Listener:
             )
         except OSError as error:
             await self._runner.cleanup()
-            raise ListenError(f"listen: cannot listen on {host}:{port}: {error.strerror}") from error
+            why = why_not_listening(error)
+            raise ListenError(f"listen: cannot listen on {host}:{port}: {why}") from error
         bound = self._server.sockets[0].getsockname()
         shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
         scheme = "http" if self._access.context is None else "https"

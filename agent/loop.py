@@ -13,6 +13,7 @@ from agent.measure.reading import Moment, Outcome, Reading, Reason, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import TracebackType
 
     from agent.measure.ports import Source
     from agent.measure.snapshot import Snapshot
@@ -30,6 +31,39 @@ GRACE_SECONDS = 0.75
 def now() -> Moment:
     """Return this moment on both clocks."""
     return Moment(time.monotonic(), time.time())
+
+
+class TimeLimit:
+    """Cancels what its task does within it when the time is over, and raises TimeoutError.
+
+    `asyncio.timeout` for a task that never moves the limit: each source takes one at each of its ticks.
+    """
+
+    __slots__ = ("_cancelling", "_expired", "_seconds", "_task", "_timer")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._expired = False
+
+    def __enter__(self) -> None:
+        """Begin to wait."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a time limit is for a task, and there is none")
+        self._task, self._cancelling = task, task.cancelling()
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._expire)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Turn our own cancellation into TimeoutError; any other passes."""
+        self._timer.cancel()
+        if self._expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
+
+    def _expire(self) -> None:
+        self._expired = True
+        self._task.cancel()
 
 
 class SourceLoop:
@@ -76,7 +110,7 @@ class SourceLoop:
         reason: Reason | None = None
         detail = ""
         try:
-            async with asyncio.timeout(self.source.timeout_seconds + GRACE_SECONDS):
+            with TimeLimit(self.source.timeout_seconds + GRACE_SECONDS):
                 reading = await self.source.collect(began, self._seen())
         except SourceError as error:
             reason, detail = error.reason, error.detail

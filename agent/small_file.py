@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+_MISSING = (FileNotFoundError, NotADirectoryError)
+"""Nothing is there; in the second case because a file lies where a directory should."""
+
 
 class SmallFileError(Exception):
     """A file cannot be read, or is too large; the text names it and says why."""
@@ -28,4 +31,4 @@ def read_small(path: Path | str, most_bytes: int) -> bytes:
 def unreadable(path: Path | str, error: OSError | ValueError) -> SmallFileError:
     """Return the same for a file that something else failed to read."""
     why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return SmallFileError(path, f"cannot be read: {why}", missing=isinstance(error, FileNotFoundError))
+    return SmallFileError(path, f"cannot be read: {why}", missing=isinstance(error, _MISSING))

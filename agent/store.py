@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import logging
 import os
+import tempfile
 import threading
 import time
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from agent.small_file import SmallFileError, read_small
 
@@ -32,6 +36,18 @@ SET_ASIDE_FILES = 10
 """So many unusable files are kept; then the last one is replaced."""
 HUNG_SECONDS = 15.0
 """A save that takes longer counts as failed until it ends."""
+LEAST_ROOM_BYTES = 16 * 1024
+"""A node of eight GPUs keeps about so much."""
+_IN_THE_WAY = "what lies there is a file: set state_dir to a directory"
+_REMEDIES = {
+    errno.EACCES: "give this user {directory} and what is in it, or set state_dir",
+    errno.EPERM: "give this user {directory} and what is in it, or set state_dir",
+    errno.EROFS: "it is mounted read-only: set state_dir to a place that is not",
+    errno.ENOSPC: "make room there",
+    errno.EDQUOT: "make room there, or raise this user's quota",
+    errno.EEXIST: _IN_THE_WAY,
+    errno.ENOTDIR: _IN_THE_WAY,
+}
 
 
 class StoreError(Exception):
@@ -56,6 +72,8 @@ class Store:
         self._fresh = directory / (file_name + ".new")
         self._saved = b""
         """What is on disk already: the same is not written again."""
+        self._nulls = 0
+        """How many there were in a state that was looked at."""
         self._lock = -1
         self._unreadable = ""
         """Why a file that holds totals could not be read: then it is not replaced either."""
@@ -79,17 +97,36 @@ class Store:
         if self._unreadable:
             raise StoreError(self._unreadable)
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
-            body = _encode(state)
+            body = self._encoded(state)
             if body == self._saved:
                 return
-            replace_durably(self._path, self._fresh, body)
+            try:
+                replace_durably(self._path, self._fresh, body)
+            except FileNotFoundError:
+                self._directory.mkdir(parents=True, exist_ok=True)
+                replace_durably(self._path, self._fresh, body)
         except (OSError, TypeError, ValueError) as error:
             with contextlib.suppress(OSError, ValueError):
                 self._fresh.unlink()
-            why = error.strerror if isinstance(error, OSError) else None
-            raise StoreError(f"{self._directory} cannot be written: {why or error}") from error
+            raise StoreError(_unwritable(self._directory, error)) from error
         self._saved = body
+
+    def _encoded(self, state: Mapping[str, Any]) -> bytes:
+        """Write the state down. Raises TypeError or ValueError for what cannot be kept.
+
+        What is no number (an infinity) orjson writes as null, and json refuses. That one takes ten times as
+        long, so it only looks when there are other nulls than in what it has looked at.
+        """
+        body = orjson.dumps(state, option=orjson.OPT_NON_STR_KEYS)
+        nulls = body.count(b"null")
+        if nulls != self._nulls:
+            json.dumps(state, allow_nan=False)
+            self._nulls = nulls
+        head = {"format": "rackwatt totals", "version": VERSION, "crc32": zlib.crc32(body)}
+        encoded = b"%b\n%b\n" % (orjson.dumps(head), body)
+        if len(encoded) > MAX_BYTES:
+            raise ValueError(f"the totals are larger than {MAX_BYTES} bytes")
+        return encoded
 
     def lock(self) -> None:
         """Keep every other daemon off this directory until we end. Raises StoreError when one is there."""
@@ -124,6 +161,44 @@ class Store:
         return f"{self._path} {why}; {moved}: totals start at 0"
 
 
+def trial(directory: Path) -> str:
+    """Try whether totals can be kept in a directory, which may not be there yet; leave nothing behind.
+
+    Return why they cannot, and what to do; empty when they can.
+    """
+    kept = directory / FILE_NAME
+    try:
+        nearest = directory
+        while not nearest.exists() and nearest != nearest.parent:
+            nearest = nearest.parent
+        with tempfile.TemporaryFile(dir=nearest, prefix=".rackwatt-") as file:
+            file.write(bytes(_room_for(kept)))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return _unwritable(directory, error)
+    if os.access(kept, os.F_OK) and not os.access(kept, os.R_OK | os.W_OK):
+        return f"{kept} belongs to somebody else; give this user {directory} and what is in it"
+    return ""
+
+
+def _room_for(kept: Path) -> int:
+    """Return how many bytes a save takes: the new file lies beside the old one for a moment."""
+    try:
+        return max(kept.stat().st_size, LEAST_ROOM_BYTES)
+    except FileNotFoundError:
+        return LEAST_ROOM_BYTES
+
+
+def _unwritable(directory: Path, error: OSError | TypeError | ValueError) -> str:
+    """Say that nothing can be kept in a directory, why, and what to do."""
+    if not isinstance(error, OSError):
+        return f"{directory} cannot be written: {error}"
+    said = f"{directory} cannot be written: {error.strerror or error}"
+    remedy = _REMEDIES.get(error.errno or 0)
+    return f"{said}; {remedy.format(directory=directory)}" if remedy else said
+
+
 def replace_durably(path: Path, fresh: Path, body: bytes) -> None:
     """Write a file by way of `fresh` beside it: a kill leaves the old one or the new. Raises OSError."""
     with fresh.open("wb") as file:
@@ -131,15 +206,6 @@ def replace_durably(path: Path, fresh: Path, body: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
-
-
-def _encode(state: Mapping[str, Any]) -> bytes:
-    body = json.dumps(state, separators=(",", ":"), allow_nan=False)
-    head = {"format": "rackwatt totals", "version": VERSION, "crc32": zlib.crc32(body.encode())}
-    encoded = f"{json.dumps(head)}\n{body}\n".encode()
-    if len(encoded) > MAX_BYTES:
-        raise ValueError(f"the totals are larger than {MAX_BYTES} bytes")
-    return encoded
 
 
 def _decode(body: bytes) -> Mapping[str, Any]:

@@ -16,9 +16,10 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from agent.measure.incident import Bounds
 from agent.twin import scenario
 from benchmarks.careful_rules import RULES, Rules
-from benchmarks.figures import BIG, summary
+from benchmarks.figures import BIG, is_far_off, summary
 from benchmarks.plays import AFTER_SECONDS, CLASSES, FAULT_SECONDS, ONE, WARM_SECONDS, Play, play_of
 from benchmarks.quick_rack import QuickRack
 from benchmarks.virtual_tray import WALL_SECONDS
@@ -52,6 +53,8 @@ class Result:
     seconds_to_detect: float | None
     lost_ratio: float | None
     """Told loss over true loss."""
+    lost_bounded: bool | None
+    """Whether the true loss is within the bounds that were told; None of none."""
     false: int
     """Incidents that are not information, outside the fault."""
     told: str
@@ -139,10 +142,17 @@ def _judged(
         ),
         seconds_to_detect=best.detected - began if best else None,
         lost_ratio=sum(each.lost_tokens for each in of_it) / lost if of_it and lost else None,
+        lost_bounded=_is_bounded(of_it, lost) if of_it and lost else None,
         false=len(false),
         told="; ".join(f"{e.kind}/{e.cause}@{e.node}/{e.gpu}" for e in (of_it or false)),
         rules=dict(rules),
     )
+
+
+def _is_bounded(told: Sequence[Incident], lost: float) -> bool:
+    """Whether what all of them lost is within their bounds taken together."""
+    bounds = [each.lost_tokens_bounds or Bounds(each.lost_tokens, each.lost_tokens) for each in told]
+    return sum(each.lower for each in bounds) <= lost <= sum(each.upper for each in bounds)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -171,7 +181,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _print_worst(results: Iterable[Result]) -> None:
     for each in results:
-        if each.false or (each.size >= BIG and not (each.found and each.right_cause and each.right_place)):
+        missed = not (each.found and each.right_cause and each.right_place) or is_far_off(each)
+        if each.false or (each.size >= BIG and missed):
             print(json.dumps(rounded(each)))
 
 

@@ -60,12 +60,25 @@ def _time_lines(found: Sequence[Result]) -> list[str]:
 
 def _loss_lines(found: Sequence[Result]) -> list[str]:
     """Say how near the loss is; longer prompts cost what nobody can tell from work that was not asked for."""
-    known = [e for e in found if e.lost_ratio is not None and "prefill_shift" not in e.faults]
+    known = [each for each in found if _is_reckoned(each)]
     errors = [abs((each.lost_ratio or 0.0) - 1.0) for each in known]
     if not errors:
         return []
-    near = sum(error <= NEAR for error in errors)
-    return [f"loss: median error {median(errors):.1%}, within 10 %: {share(near, len(errors))}"]
+    near, bounded = sum(error <= NEAR for error in errors), sum(each.lost_bounded or False for each in known)
+    return [
+        f"loss: median error {median(errors):.1%}, within 10 %: {share(near, len(errors))}",
+        f"true loss within the bounds told: {share(bounded, len(errors))}",
+    ]
+
+
+def _is_reckoned(result: Result) -> bool:
+    return result.lost_ratio is not None and "prefill_shift" not in result.faults
+
+
+def is_far_off(result: Result) -> bool:
+    """Whether the loss that was told is more than a tenth off, or the true one beyond its bounds."""
+    far = abs((result.lost_ratio or 0.0) - 1.0) > NEAR
+    return _is_reckoned(result) and (far or not result.lost_bounded)
 
 
 def _rule_line(name: str, all_of: Sequence[Result], big: Sequence[Result], quiet: float) -> str:

@@ -20,9 +20,11 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
+from agent.measure.incident import Bounds
 from agent.twin import scenario
 from benchmarks.figures import share
 from benchmarks.quick_rack import QuickRack
+from benchmarks.virtual_tray import WALL_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +37,7 @@ RATE = 60_000
 BAND, MUST = 0.045, 0.067
 """Behind by less it must not be told: half a percent of the band is what rates over ten seconds differ by."""
 WITHIN_SECONDS = 120.0
+LOSS_RATIO = 0.1
 WHY = {
     "power_cap": ("data", "{{kind: power_cap, trays: [{tray}], watts: {watts:.0f}}}", "power_cap"),
     "one limit": (
@@ -63,6 +66,10 @@ class Result:
     right_gpu: bool
     others: int
     """Incidents told of trays that are not slow."""
+    lost: tuple[float, float, float] | None
+    """Tokens that it is said to have lost, at least and at most; None while nothing is told."""
+    true_lost: float
+    """What a healthy tray would have made meanwhile of what was asked for, beyond what this one made."""
     text: str
 
 
@@ -89,14 +96,16 @@ def result_of(seed: int) -> Result:
     rack = QuickRack(scenario.parse(text, f"straggler {seed}"))
     told: dict[str, tuple[int, Incident]] = {}
     made: list[float] = []
+    missed = [0.0]
     for second in range(1, SECONDS + 1):
         truths, incidents = rack.step(second)
+        missed.append(truths[tray].lost_tokens)
         if second == SECONDS // 2:
             made = [truth.tokens for truth in truths]
         for each in incidents:
             told[each.id] = (told.get(each.id, (second, each))[0], each)
     late = [truth.tokens - before for truth, before in zip(truths, made, strict=True)]
-    return _judged(seed, why, 1.0 - late[tray] / median(late), (f"tray-{tray:02d}", gpu, cause), told)
+    return _judged(seed, why, 1.0 - late[tray] / median(late), (f"tray-{tray:02d}", gpu, cause), told, missed)
 
 
 def _judged(
@@ -105,11 +114,18 @@ def _judged(
     behind: float,
     right: tuple[str, int | None, str],
     told: dict[str, tuple[int, Incident]],
+    missed: Sequence[float],
 ) -> Result:
     node, gpu, cause = right
     kinds = {"straggler", "drop"}
     of_it = [(at, each) for at, each in told.values() if each.node == node and each.kind in kinds]
     first = min(of_it, default=None, key=lambda pair: pair[0])
+    lost, true_lost = None, 0.0
+    if first is not None:
+        each, since = first[1], max(0, round(first[1].started - WALL_SECONDS))
+        bounds = each.lost_tokens_bounds or Bounds(0.0, 0.0)
+        until = len(missed) - 1 if each.ended is None else round(each.ended - WALL_SECONDS)
+        lost, true_lost = (each.lost_tokens, bounds.lower, bounds.upper), missed[until] - missed[since]
     return Result(
         seed=seed,
         why=why,
@@ -119,6 +135,8 @@ def _judged(
         right_cause=first is not None and first[1].cause == cause,
         right_gpu=first is not None and (gpu is None or first[1].gpu == gpu),
         others=sum(each.node != node for _, each in told.values()),
+        lost=lost,
+        true_lost=true_lost,
         text="; ".join(f"{e.kind}/{e.cause}@{e.node}/{e.gpu}" for _, e in told.values()),
     )
 
@@ -138,6 +156,14 @@ def summary(results: Sequence[Result]) -> str:
         f"less than 4.5 %: {len(silent)}, told {sum(each.told_seconds is not None for each in silent)}",
         f"incidents of trays that are not slow: {sum(each.others for each in results)}",
     ]
+    if found:
+        errors = [abs(each.lost[0] / each.true_lost - 1.0) for each in found if each.lost and each.true_lost]
+        within = [each.lost[1] <= each.true_lost <= each.lost[2] for each in found if each.lost]
+        lines.append(
+            f"loss: median error {median(errors):.1%}, within 10 % of the truth"
+            f" {share(sum(error <= LOSS_RATIO for error in errors), len(errors))},"
+            f" within its bounds {share(sum(within), len(within))}"
+        )
     if times:
         tenth = times[int(0.9 * len(times))]
         lines.append(

@@ -84,7 +84,7 @@ async def test_one_that_hangs_is_left_behind_and_the_next_is_done_by_another_thr
 
 
 async def test_what_a_job_that_was_left_behind_returns_is_given_to_nobody(lane, hang):
-    future = lane.begin(lambda: hang.wait(LONG))
+    job = lane.begin(lambda: hang.wait(LONG))
     await seen(lambda: lane.busy)
     await asyncio.sleep(0.02)
     lane.leave()
@@ -92,7 +92,7 @@ async def test_what_a_job_that_was_left_behind_returns_is_given_to_nobody(lane, 
     await seen(lambda: lane.left_behind == 0)
     await asyncio.sleep(0)
 
-    assert not future.done()
+    assert not job.done
 
 
 async def test_nothing_is_left_where_nothing_runs(lane):

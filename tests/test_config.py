@@ -1,7 +1,10 @@
 """Settings: whatever is wrong is told with file, line, key and choices."""
 
+import errno
+import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -256,7 +259,10 @@ def test_an_unknown_setting_of_a_collector_is_named_with_its_path():
         ("window: 1s\nwindow: 2s", "rackwatt.yaml:2: window: is given twice"),
         ("collectors: {engines: {targets: {}}}", "collectors.engines.targets: must be a list"),
         ("collectors: {engines: {targets: [{}]}}", "collectors.engines.targets[0]: needs url"),
-        ("a: [", "not YAML"),
+        (
+            "window: 1s\na: [",
+            "rackwatt.yaml:2: not YAML: expected the node content, but found '<stream end>'",
+        ),
         ("listen: !!python/object:os.system x", "listen"),
     ],
 )
@@ -274,6 +280,40 @@ def test_a_file_that_is_not_text_is_named(tmp_path):
 
     with pytest.raises(binding.ConfigError, match=r"x\.yaml: is not UTF-8 text"):
         config.load(tmp_path / "x.yaml")
+
+
+def test_a_file_that_may_not_be_read_says_who_must_be_let(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)  # root, who runs these tests, may read everything
+
+    with pytest.raises(
+        binding.ConfigError,
+        match=r"x\.yaml: cannot be read: Permission denied; let the user that runs rackwatt",
+    ):
+        config.load(tmp_path / "x.yaml")
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.EADDRINUSE, "Address already in use; is rackwatt running already? else stop who has it"),
+        (errno.EADDRNOTAVAIL, "Cannot assign requested address; no interface of this machine has that"),
+        (errno.EACCES, "Permission denied; ports below 1024 are not for this user"),
+        (errno.ENOBUFS, "No buffer space available"),
+    ],
+)
+def test_why_an_address_cannot_be_listened_on_is_told_with_what_to_do(number, said):
+    error = OSError(number, "error while attempting to bind on address ('127.0.0.1', 80): whatever")
+
+    assert config.why_not_listening(error).startswith(said)
+
+
+def test_a_host_that_has_no_address_cannot_be_listened_on():
+    error = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    assert config.why_not_listening(error) == "Name or service not known; write the address in digits"
 
 
 def test_systemd_names_the_state_directory(monkeypatch):

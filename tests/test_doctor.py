@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import socket
 import sys
 from functools import partial
 from pathlib import Path
@@ -51,6 +52,45 @@ async def of_sources(engine, page, **node):
         }
         found = await examine(parse(json.dumps({"collectors": collectors, "node": node}), "rackwatt.yaml"))
     return [(each.level, each.text) for each in found if each.subject == "gpu_sources"]
+
+
+async def of_the_place(subject, **settings):
+    """What is found of the address and of the directory that a daemon would use."""
+    found = await examine(parse(json.dumps({"collectors": {}} | settings), "rackwatt.yaml"))
+    return next(each for each in found if each.subject == subject)
+
+
+async def test_a_state_directory_that_cannot_be_used_is_a_problem_with_its_reason_and_its_remedy(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    found = await of_the_place("state_dir", state_dir=str(tmp_path / "file"))
+
+    assert (found.level, found.text) == (
+        Level.PROBLEM,
+        f"{tmp_path}/file cannot be written: Not a directory",
+    )
+    assert found.remedy == (
+        "what lies there is a file: set state_dir to a directory; without it a restart loses totals"
+    )
+
+
+async def test_a_port_that_somebody_has_is_a_note_for_it_may_be_rackwatt(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        found = await of_the_place("listen", listen=f"127.0.0.1:{port}", state_dir=str(tmp_path))
+
+    assert (found.level, found.text) == (
+        Level.NOTE,
+        f"127.0.0.1:{port} cannot be used: Address already in use",
+    )
+    assert found.remedy.startswith("is rackwatt running already?")
+
+
+async def test_an_address_that_this_machine_does_not_have_is_a_problem(tmp_path):
+    found = await of_the_place("listen", listen="192.0.2.1:9744", state_dir=str(tmp_path))
+
+    assert found.level is Level.PROBLEM
+    assert found.text == "192.0.2.1:9744 cannot be used: Cannot assign requested address"
+    assert found.remedy.startswith("no interface of this machine has that address")
 
 
 async def test_a_source_that_tells_nothing_new_is_said_to_be_redundant(engine):

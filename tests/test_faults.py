@@ -238,6 +238,23 @@ def test_a_hostile_page_costs_one_outcome_and_nothing_else(driver, start, kind, 
         assert states(node) == ["ok"] * 4
 
 
+def test_a_counter_that_falls_with_each_page_makes_no_tokens_and_is_not_up(driver, start):
+    with HostileServer() as hostile, TruthEngine(output=constant(1000.0)) as good:
+        agent = start(
+            {"url": f"{hostile.address('falling')}/metrics", "engine": "vllm"}, f"{good.url}/metrics"
+        )
+        node = agent.wait_for(lambda node: any("cannot have made" in note for note in node["notes"]))
+        time.sleep(1.0)
+        instance = hostile.url.removeprefix("http://")
+        told = agent.value("rackwatt_engine_tokens_total", kind="output", engine_instance=instance)
+
+        assert [engine["up"] for engine in node["engines"] if engine["engine_instance"] == instance] == [
+            False
+        ]
+        assert told in {None, 0.0}
+        assert outcome(node, f"engines/{good.url.removeprefix('http://')}")["ok"]
+
+
 def test_a_full_disk_is_told_and_costs_nothing_until_a_restart(driver, start, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -254,6 +271,7 @@ def test_a_full_disk_is_told_and_costs_nothing_until_a_restart(driver, start, tm
         assert agent.value("rackwatt_state_writable") == 0.0
         assert joules(agent.node(), 0) > before
         assert agent.log_text().count("totals are not kept") == 1
+        assert "No space left on device; make room there" in agent.log_text()
         (disk / "filler").unlink()
         ends = time.monotonic() + 15
         while agent.value("rackwatt_state_writable") == 0.0 and time.monotonic() < ends:
@@ -438,7 +456,8 @@ def test_a_port_in_use_is_told_in_one_line_and_exits_2(driver, start):
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
 
     assert done.returncode == 2
-    assert f"listen: cannot listen on 127.0.0.1:{agent.port}" in done.stderr
+    wrong = f"listen: cannot listen on 127.0.0.1:{agent.port}: Address already in use; is rackwatt running"
+    assert wrong in done.stderr
     assert "Traceback" not in done.stderr
 
 

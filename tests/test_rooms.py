@@ -74,7 +74,7 @@ ROOMS = {
     "agent.top.app": ("agent.measure", "agent.wire", "agent.top", "rich", "textual"),
     "agent.loop": ("agent.measure",),
     "agent.plugins": ("agent.measure",),
-    "agent.store": ("agent.measure", "agent.small_file"),
+    "agent.store": ("agent.measure", "agent.small_file", "orjson"),
     "agent.push": ("agent.measure",),
     "agent.gather": ("agent.loop", "agent.measure"),
     "agent.incident_desk": ("agent.diagnose", "agent.measure", "agent.wire"),

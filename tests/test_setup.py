@@ -1,5 +1,6 @@
 """What scripts/setup.sh leaves in .venv: the command of this checkout, from wherever it is called."""
 
+import importlib
 import importlib.util
 import re
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 from agent import __version__
 
 COMMAND = Path(sys.executable).parent / "rackwatt"
+ROOT = Path(__file__).parents[1]
 
 
 def version_from(command, folder):
@@ -53,6 +55,28 @@ def test_the_files_that_go_first_exist():
     spec.loader.exec_module(order)
 
     assert [name for name in order.LONGEST_FIRST if not (here / name).is_file()] == []
+
+
+def test_the_tests_that_ci_does_not_run_can_be_collected():
+    """Real engines and real incidents take minutes: what they import must not break unseen meanwhile."""
+    here = Path(__file__).parent
+    files = sorted([*here.glob("engines_real/test_*.py"), *here.glob("incidents_real/test_*.py")])
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--collect-only", "-p", "no:cacheprovider", *files],
+        cwd=here.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout
+    assert all(f"{file.parent.name}/{file.name}::" in done.stdout for file in files)
+    assert len(files) == 4
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.stem)
+def test_every_benchmark_can_be_imported(path):
+    assert importlib.import_module(f"benchmarks.{path.stem}").__doc__
 
 
 def test_phases_are_told_with_their_seconds_and_end_at_the_first_that_fails(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.store import Saver, Store, StoreError
+from agent.store import Saver, Store, StoreError, trial
 
 STATE = {"counters": {"gpu/GPU-1/energy": [12.5, 100.0, "boot:a", 1700000000.0, 0]}, "gpus": {"GPU-1": 0}}
 
@@ -77,6 +77,53 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path):
 
     with pytest.raises(StoreError, match="file/state cannot be written: Not a directory"):
         Store(tmp_path / "file" / "state").save(STATE)
+
+
+def test_state_in_a_directory_that_is_a_file_is_refused_with_what_to_do(tmp_path):
+    (tmp_path / "file").write_text("not a directory")
+    store = Store(tmp_path / "file")
+    kept = store.load()
+
+    assert (kept.state, kept.note) == (None, "")  # nothing was kept, so nothing is lost
+    with pytest.raises(StoreError, match="file cannot be written: File exists; what lies there is a file: "):
+        store.save(STATE)
+
+
+def test_a_trial_leaves_nothing_behind_where_totals_can_be_kept(tmp_path):
+    assert trial(tmp_path) == ""
+    assert trial(tmp_path / "not" / "yet") == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_trial_finds_a_file_in_the_way(tmp_path):
+    (tmp_path / "file").write_text("not a directory")
+
+    assert trial(tmp_path / "file") == (
+        f"{tmp_path}/file cannot be written: Not a directory; "
+        "what lies there is a file: set state_dir to a directory"
+    )
+
+
+def test_a_trial_finds_a_full_disk_though_everybody_may_write_there(small_disk):
+    filler = small_disk / "filler"
+    subprocess.run(["dd", "if=/dev/zero", f"of={filler}"], capture_output=True, check=False)
+
+    assert trial(small_disk) == f"{small_disk} cannot be written: No space left on device; make room there"
+
+
+def test_a_trial_finds_a_disk_that_is_full_for_a_second_copy_of_what_is_kept(small_disk):
+    (small_disk / "totals.json").write_bytes(bytes(600_000))
+
+    assert "make room there" in trial(small_disk)
+
+
+def test_a_trial_finds_a_disk_that_is_mounted_read_only(small_disk):
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+
+    assert trial(small_disk / "rackwatt") == (
+        f"{small_disk}/rackwatt cannot be written: Read-only file system; "
+        "it is mounted read-only: set state_dir to a place that is not"
+    )
 
 
 def test_a_full_disk_keeps_the_old_state_and_leaves_no_debris(small_disk):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from operator import attrgetter
+from typing import TYPE_CHECKING
 
 from agent.aside import Lane
 from agent.collectors._nvml.device import Rates
@@ -14,6 +14,7 @@ from agent.collectors._nvml.kmsg import KernelLog
 from agent.collectors._nvml.library import Code, Library, Refusal, failure
 from agent.collectors._nvml.session import Session
 from agent.collectors._nvml.sweep import Sweep
+from agent.collectors._nvml.xids import NONE as NO_XIDS
 from agent.collectors._nvml.xids import Tally
 from agent.measure.reading import Moment, Reading, Reason, SourceError
 from agent.measure.settings import Seconds, setting
@@ -23,11 +24,14 @@ if TYPE_CHECKING:
 
     from agent.collectors._nvml.device import Device
     from agent.measure.finding import Finding
-    from agent.measure.gpu import GpuIdentity
+    from agent.measure.gpu import GpuIdentity, GpuReading
     from agent.measure.snapshot import Snapshot
 
 MEDIUM_SECONDS = 1.0
 """Utilisation, temperatures and throttling are not asked more often: the driver renews them that often."""
+
+TURN = attrgetter("hangs", "attempted_seconds")
+"""Who comes first in a sweep."""
 
 MARGIN = 0.9
 """Share of the deadline after which we give up ourselves, with a better explanation."""
@@ -179,7 +183,7 @@ class NvmlCollector:
         now = time.monotonic()
         wanted = [device for device in session.devices if device.wanted(now)]
         if wanted:
-            wanted.sort(key=lambda device: (device.hangs, device.attempted_seconds))
+            wanted.sort(key=TURN)
             await self._attend(Sweep(wanted), deadline)
             session.watch()
         if self._released_until is not None:
@@ -210,10 +214,10 @@ class NvmlCollector:
     async def _attend(self, sweep: Sweep, deadline: float) -> None:
         """Wait for a sweep; leave a GPU that hangs behind, and the driver when a second one does."""
         self._sweep = sweep
-        future = self._lane.begin(sweep.run)
+        job = self._lane.begin(sweep.run)
         given_up = False
         try:
-            while not await _settled(future, min(deadline, self._patience(sweep))):
+            while not await job.settled(min(deadline, self._patience(sweep))):
                 if time.monotonic() >= deadline:
                     return self._late(sweep)
                 if not self._hangs(sweep):
@@ -223,7 +227,7 @@ class NvmlCollector:
                     raise SourceError(Reason.TIMED_OUT, "the driver hangs: calls for two GPUs did not return")
                 if self._give_up(sweep):
                     given_up = True
-                    future = self._lane.begin(sweep.run)
+                    job = self._lane.begin(sweep.run)
         finally:
             sweep.stop()
         if sweep.refusal or sweep.error:
@@ -267,17 +271,19 @@ class NvmlCollector:
 
     def _reading(self, now: Moment) -> Reading:
         devices = self._session.devices if self._session else ()
-        well = (device.fast.pace.period_seconds for device in devices if device.well)
-        self._cheapest_seconds = min(well, default=0.0)
-        gpus = []
+        self._cheapest_seconds = min(
+            [device.fast.pace.period_seconds for device in devices if device.well], default=0.0
+        )
         hears = self._hears_xids
-        for device in devices:
-            xids = self._tally.of(device.identity) if device.identity else {}
-            last = self._tally.last(device.identity) if device.identity and (hears or xids) else None
-            gpu = device.report(xids, last)
-            if gpu is not None:
-                gpus.append(gpu)
-        return Reading(self.name, now, gpus=tuple(gpus), costs=self._nvml.costs(), notes=self._notes(devices))
+        gpus = tuple([gpu for device in devices if (gpu := self._reported(device, hears=hears)) is not None])
+        return Reading(self.name, now, gpus=gpus, costs=self._nvml.costs(), notes=self._notes(devices))
+
+    def _reported(self, device: Device, *, hears: bool) -> GpuReading | None:
+        """Say what is known of one GPU, its Xids too."""
+        if device.identity is None or self._tally.silent:
+            return device.report(NO_XIDS, 0 if hears else None)
+        xids = self._tally.of(device.identity)
+        return device.report(xids, self._tally.last(device.identity) if xids or hears else None)
 
     @property
     def _hears_xids(self) -> bool:
@@ -290,7 +296,7 @@ class NvmlCollector:
         notes = [self._log.note] if self._log and self._log.note else []
         if self._session and self._session.events_note:
             notes.append(self._session.events_note)
-        denied = frozenset[str]().union(*(device.denied for device in devices))
+        denied = frozenset[str]().union(*[device.denied for device in devices])
         notes.extend(
             f"{name} is not permitted to this user and stays absent: run as root if it is needed"
             for name in sorted(denied)
@@ -347,9 +353,3 @@ class NvmlCollector:
         self._lane.end()
         if self._log is not None:
             self._log.close()
-
-
-async def _settled(future: asyncio.Future[Any], until: float) -> bool:
-    """Wait for a future until a moment of the monotonic clock."""
-    await asyncio.wait({future}, timeout=max(0.0, until - time.monotonic()))
-    return future.done()

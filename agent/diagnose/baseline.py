@@ -115,6 +115,18 @@ def expected(baseline: Baseline, in_flight: float) -> float | None:
     return float(low ** (1.0 - share) * high**share)
 
 
+def at_batch(baseline: Baseline, batch: float) -> float | None:
+    """Return what more requests in work would give than were ever seen, if they gave more as fewer did."""
+    known = sorted(_known(baseline))
+    if not known or batch < 1.0 or place_of(batch) <= known[-1][0] + MORE_PLACE:
+        return None
+    (low_place, low), (place, rate) = known[0], known[-1]
+    apart = place - low_place
+    slope = BINS_AN_OCTAVE * math.log2(rate / low) / apart if apart >= 1.0 else 1.0
+    grown = 2.0 ** ((place_of(batch) - place) / BINS_AN_OCTAVE)
+    return float(rate * grown ** min(1.0, max(0.0, slope)))
+
+
 def mix_at(baseline: Baseline, in_flight: float) -> float | None:
     """Return the prompts that were usual when it was learned what it gives at about this load."""
     levels = baseline.levels.values() if baseline.top is None else (*baseline.levels.values(), baseline.top)
@@ -252,18 +264,19 @@ def _level(place: float, rate: float, seconds: float, mix: float | None = None) 
 
 def recalled(kept: Mapping[str, Any]) -> Baseline:
     """Take what `dumped` gave. Raises ValueError, TypeError or KeyError when it is something else."""
-    told = [_level(*map(_amount, level)) for level in kept["levels"]]
-    top = None if kept.get("top") is None else _level(*map(_amount, kept["top"]))
+    told = [_level(*map(amount, level)) for level in kept["levels"]]
+    top = None if kept.get("top") is None else _level(*map(amount, kept["top"]))
     levels = {round(each.place): each for each in told if each.rate > 0.0}
-    mix, length = (None if kept[key] is None else _amount(kept[key]) for key in ("mix", "tokens_per_request"))
-    noise = min(max(_amount(kept["noise"]), LEAST_NOISE), MOST_NOISE)
-    spread = min(_amount(kept.get("mix_spread", FIRST_SPREAD)), MOST_SPREAD)
-    known = min(_amount(kept.get("mix_seconds", 0.0)), MIX_SECONDS)
-    batch = None if kept.get("batch") is None else _amount(kept["batch"])
-    return Baseline(levels, noise, _amount(kept["seconds"]), mix, length, spread, known, batch, top)
+    mix, length = (None if kept[key] is None else amount(kept[key]) for key in ("mix", "tokens_per_request"))
+    noise = min(max(amount(kept["noise"]), LEAST_NOISE), MOST_NOISE)
+    spread = min(amount(kept.get("mix_spread", FIRST_SPREAD)), MOST_SPREAD)
+    known = min(amount(kept.get("mix_seconds", 0.0)), MIX_SECONDS)
+    batch = None if kept.get("batch") is None else amount(kept["batch"])
+    return Baseline(levels, noise, amount(kept["seconds"]), mix, length, spread, known, batch, top)
 
 
-def _amount(told: Any) -> float:
+def amount(told: Any) -> float:
+    """Return what was kept as a number that is no less than nothing. Raises ValueError or TypeError."""
     try:
         value = float(told)
     except OverflowError as error:

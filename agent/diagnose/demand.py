@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from agent.diagnose.case import middle
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from agent.diagnose.baseline import Baseline
     from agent.diagnose.sample import Sample
@@ -29,8 +29,10 @@ SAME_LOAD_RATIO, SAME_LOAD_SPREAD = 0.08, 2.0
 """As many requests as before: within this share, or, of few, within so many standard deviations."""
 WAITING_RATIO = 0.02
 """Fewer waiting than this share of all requests are on their way into the batch."""
-PLATEAU_RATIO = 0.03
-"""Requests pile up or shrink when that is more than this share of the rate."""
+LEAST_CHANCE, CHANCE = 2.0, 0.5
+"""The most requests there are vary by this part of a standard deviation of that many, which is no less."""
+MOST_SPANS = 2.0
+"""What is seen over more than so many times as long as usual says nothing of now."""
 BURSTS_RATIO = 0.12
 """What is asked for comes in bursts when it spreads by more than this share of its mean."""
 CHOSEN = 12
@@ -84,9 +86,13 @@ def wanted(baseline: Baseline, asked: Asked, samples: Sequence[Sample]) -> float
         return asked.rate
     if is_waiting(newest, load):
         return max(asked.rate, demanded(baseline, asked, samples) or asked.mean)
-    band = max(SAME_LOAD_RATIO, SAME_LOAD_SPREAD / math.sqrt(load))
-    same = abs(load / asked.in_flight - 1.0) <= band
+    same = is_same_load(load, asked.in_flight)
     return min(asked.rate, asked.pace * load if same else newest.rate or 0.0)
+
+
+def is_same_load(load: float, before: float) -> bool:
+    """Whether as many requests are there as before."""
+    return abs(load / before - 1.0) <= max(SAME_LOAD_RATIO, SAME_LOAD_SPREAD / math.sqrt(max(load, 1.0)))
 
 
 def is_waiting(sample: Sample, load: float) -> bool:
@@ -97,25 +103,114 @@ def is_waiting(sample: Sample, load: float) -> bool:
 def demanded(baseline: Baseline, asked: Asked, samples: Sequence[Sample]) -> float | None:
     """Return the tokens per second that clients ask for now; None when that cannot be seen.
 
-    What came is what was made and what piled up. Where nothing piles up and nothing shrinks, either as much
-    is made as is asked for, or clients wait for answers before they ask again, or give up.
+    Where none wait, all that comes is made, and clients may wait for answers before they ask again. So they
+    may where there are as many requests as there ever are, and a queue that is full hides what comes.
     """
-    newest = samples[-1]
-    if newest.in_flight and not newest.gone and not is_waiting(newest, newest.in_flight):
+    newest, span = samples[-1], flow_seconds(baseline, asked)
+    if not is_waiting(newest, newest.in_flight or 0.0):
         return None
-    length = baseline.tokens_per_request
-    span = flow_seconds(baseline, asked)
-    earlier = next((each for each in reversed(samples) if newest.seconds - each.seconds >= span), None)
-    if length is None or earlier is None or newest.gone or earlier.gone:
+    earlier = next((s for s in reversed(samples) if newest.seconds - s.seconds >= span and is_read(s)), None)
+    if earlier is None or newest.seconds - earlier.seconds > MOST_SPANS * span:
         return None
-    first, last = _work(earlier), _work(newest)
-    between = [each.rate for each in samples if each.seconds > earlier.seconds and each.rate is not None]
-    if first is None or last is None or not between:
+    crowd, most = _crowd(newest), most_of(samples[:-1])
+    seen = crowd.is_more(most, chance=0.0) or crowd.is_fewer(most)
+    return came_between(baseline, earlier, newest) if seen else None
+
+
+def came_between(baseline: Baseline, earlier: Sample, newest: Sample) -> float | None:
+    """Return the tokens per second that clients asked for between two samples: what was made and piled up.
+
+    Whatever was seen between them: it is a difference. It is more where some that came were sent away.
+    """
+    if baseline.tokens_per_request is None or not (is_read(earlier) and is_read(newest)):
         return None
-    piled = length * (last - first) / (newest.seconds - earlier.seconds)
-    if abs(piled) < PLATEAU_RATIO * asked.rate:
+    first, last, made = _work(earlier), _work(newest), _made(earlier, newest)
+    if first is None or last is None or made is None:
         return None
-    return max(0.0, sum(between) / len(between) + piled)
+    piled = baseline.tokens_per_request * (last - first) / (newest.seconds - earlier.seconds)
+    return max(0.0, made + piled)
+
+
+def is_read(sample: Sample) -> bool:
+    """Whether every instance told how it stands: of others it is only known how they stood."""
+    return not sample.gone and not sample.unread and sample.in_flight is not None
+
+
+def _made(earlier: Sample, newest: Sample) -> float | None:
+    """Return the tokens per second between two samples, by what the counters said at both."""
+    if not newest.engines:
+        return None
+    total = 0.0
+    for name, now in newest.engines.items():
+        before = earlier.engines.get(name)
+        if before is None or before.output is None or now.output is None or now.restarts != before.restarts:
+            return None  # what waited in one that began anew has gone
+        seconds = now.output.seconds - before.output.seconds
+        if seconds <= 0.0:
+            return None
+        total += (now.output.value - before.output.value) / seconds
+    return total
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """Requests: all of them, and those that wait. There may be a limit to either."""
+
+    in_flight: float = 0.0
+    waiting: float = 0.0
+
+    def is_more(self, most: Crowd, chance: float = CHANCE) -> bool:
+        """Whether it is more than there ever were of either, so that none of them was at its limit."""
+        return all(now > was + chance * _chance(was) for now, was in self._beside(most))
+
+    def is_fewer(self, most: Crowd) -> bool:
+        """Whether it is fewer than there ever were of either by more than chance."""
+        return all(now < was - CHANCE * _chance(was) for now, was in self._beside(most))
+
+    def with_most(self, other: Crowd) -> Crowd:
+        """Return the most of each."""
+        return Crowd(*(max(pair) for pair in self._beside(other)))
+
+    def _beside(self, other: Crowd) -> tuple[tuple[float, float], tuple[float, float]]:
+        return (self.in_flight, other.in_flight), (self.waiting, other.waiting)
+
+
+def _chance(requests: float) -> float:
+    """Return by how many requests the most that there are may vary: a standard deviation of that many."""
+    return max(LEAST_CHANCE, math.sqrt(requests))
+
+
+def most_of(samples: Iterable[Sample]) -> Crowd:
+    """Return the most requests that there were."""
+    most = Crowd()
+    for each in samples:
+        most = most.with_most(_crowd(each))
+    return most
+
+
+def _crowd(sample: Sample) -> Crowd:
+    return Crowd(sample.in_flight or 0.0, sample.waiting)
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """When it was last seen what clients ask for, and how many requests there were since."""
+
+    sample: Sample | None = None
+    most: Crowd = Crowd()
+    """Since then: they may have been as many as there can be."""
+
+    def looked(self, sample: Sample) -> Sight:
+        """Return it after one sample more in which it could not be seen."""
+        if sample.gone:
+            return Sight()  # what waited in one that is gone has gone
+        return Sight(self.sample, self.most.with_most(_crowd(sample))) if is_read(sample) else self
+
+    def since(self, baseline: Baseline, sample: Sample) -> float | None:
+        """Return what was asked for since, on average, once more requests than ever show that it is all."""
+        if self.sample is None or not is_waiting(sample, sample.in_flight or 0.0):
+            return None
+        return came_between(baseline, self.sample, sample) if _crowd(sample).is_more(self.most) else None
 
 
 def flow_seconds(baseline: Baseline, asked: Asked) -> float:

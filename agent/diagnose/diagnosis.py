@@ -100,8 +100,8 @@ def _beside(
     memory: Memory, watches: Mapping[str, Watch], signs: NodeSigns, told: list[Incident], *, waits: bool
 ) -> Memory:
     """Watch what is no drop: full caches, less demand, more joules for each token."""
-    crowds = dict(memory.crowds) if waits else {}
-    lulls, thrifts = {}, {}
+    crowds, lulls = (dict(memory.crowds), dict(memory.lulls)) if waits else ({}, {})
+    thrifts = {name: each if waits else thrift.rested(each) for name, each in memory.thrifts.items()}
     for unit in signs.units:
         name, watch = unit.deployment, watches[unit.deployment]
         crowds[name], full = saturation.watched(
@@ -135,6 +135,14 @@ def _taken_up(memory: Memory, resumed: kept.Resumed, at: Moment) -> Memory:
         name: saturation.Crowd(since=kept.since_of(each, at), incident=each)
         for name, each in resumed.crowds.items()
     }
+    more = {
+        name: replace(memory.thrifts.get(name, thrift.Thrift()), since=kept.since_of(each, at), incident=each)
+        for name, each in resumed.thrifts.items()
+    }
+    fewer = {
+        name: lull.Lull(usual=usual, since=kept.since_of(each, at), incident=each)
+        for name, (each, usual) in resumed.lulls.items()
+    }
     standing_now = [each for each in resumed.incidents if each.ended is None]
     gap = next((each for each in standing_now if each.kind is Kind.GAP), None)
     blind = blindness.Blind() if gap is None else blindness.Blind(kept.since_of(gap, at), True, gap)  # noqa: FBT003  # its fields
@@ -142,7 +150,10 @@ def _taken_up(memory: Memory, resumed: kept.Resumed, at: Moment) -> Memory:
         memory,
         watches=watches,
         crowds=crowds,
+        lulls=fewer,
+        thrifts={**memory.thrifts, **more},
         blind=blind,
+        gpus=hardware.resumed(standing_now, at.monotonic_seconds),
         incidents=resumed.incidents,
         resumed=None,
         awaited=frozenset(each.id for each in standing_now),
@@ -152,18 +163,22 @@ def _taken_up(memory: Memory, resumed: kept.Resumed, at: Moment) -> Memory:
 
 def standing_of(memory: Memory) -> dict[str, Any]:
     """Return what stands, as plain values; its incidents are told beside it."""
-    return kept.standing_of(memory.watches, memory.crowds)
+    return kept.standing_of(memory.watches, memory.crowds, memory.thrifts, memory.lulls)
 
 
 def baselines_of(memory: Memory) -> dict[str, Any]:
-    """Return what each deployment usually gives, as plain values."""
-    return {name: dumped(watch.gap.baseline) for name, watch in memory.watches.items()}
+    """Return what each deployment usually gives, and takes, as plain values."""
+    takes = {name: {"thrift": thrift.dumped(each)} for name, each in memory.thrifts.items() if each.usual}
+    return {name: dumped(watch.gap.baseline) | takes.get(name, {}) for name, watch in memory.watches.items()}
 
 
 def with_baselines(memory: Memory, told: Mapping[str, Any]) -> Memory:
     """Begin with what was kept. Raises ValueError, TypeError or KeyError when it is something else."""
     watches = {str(name): Watch(gap=Gap(baseline=recalled(each))) for name, each in dict(told).items()}
-    return replace(memory, watches=watches)
+    thrifts = {
+        str(name): thrift.recalled(each["thrift"]) for name, each in dict(told).items() if "thrift" in each
+    }
+    return replace(memory, watches=watches, thrifts=thrifts)
 
 
 def _with(

@@ -38,6 +38,12 @@ class Known:
     begun: bool = False
 
 
+def resumed(standing: Sequence[Incident], now: float) -> Known:
+    """Return what is known after a restart: GPUs that were never seen are missing since they were told."""
+    absent = next((each for each in standing if each.kind is Kind.FAULT and each.gpu is None), None)
+    return Known(faults={} if absent is None else {ABSENT: Fault(now, absent)})
+
+
 def watched(
     known: Known, signs: NodeSigns, standing: Sequence[Incident]
 ) -> tuple[Known, tuple[Incident, ...]]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from agent.diagnose.baseline import amount
 from agent.diagnose.case import Explanation
 from agent.diagnose.demand import Asked
 from agent.diagnose.gap import Gap
-from agent.diagnose.loss import Loss, Seen
+from agent.diagnose.loss import Loss, Seen, Sum
+from agent.diagnose.lull import Pace
 from agent.diagnose.toll import Toll, Usual
 from agent.diagnose.verdict import Verdict
 from agent.diagnose.watch import Watch
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent.diagnose.baseline import Baseline
+    from agent.diagnose.lull import Lull
     from agent.diagnose.saturation import Crowd
+    from agent.diagnose.thrift import Thrift
     from agent.measure.incident import Incident
     from agent.measure.reading import Moment
 
@@ -43,19 +46,36 @@ class Resumed:
     """By deployment."""
     crowds: Mapping[str, Incident] = field(default_factory=dict)
     """Full caches, by deployment."""
+    thrifts: Mapping[str, Incident] = field(default_factory=dict)
+    """Joules of a token that are too many, by deployment."""
+    lulls: Mapping[str, tuple[Incident, Pace]] = field(default_factory=dict)
+    """Less demand, and what was usual before, by deployment."""
     incidents: tuple[Incident, ...] = ()
     """All that were told."""
 
 
-def standing_of(watches: Mapping[str, Watch], crowds: Mapping[str, Crowd]) -> dict[str, Any]:
+def standing_of(
+    watches: Mapping[str, Watch],
+    crowds: Mapping[str, Crowd],
+    thrifts: Mapping[str, Thrift],
+    lulls: Mapping[str, Lull],
+) -> dict[str, Any]:
     """Return what stands as plain values, with the names of its incidents."""
     gaps = {
         name: _plain(watch.incident, watch.verdict, watch.gap, watch.toll)
         for name, watch in watches.items()
         if watch.incident is not None and watch.verdict is not None and watch.gap.asked is not None
     }
-    full = {name: crowd.incident.id for name, crowd in crowds.items() if crowd.incident is not None}
-    return {"gaps": gaps, "crowds": full}
+    fewer = {
+        name: [each.incident.id, each.usual.rate, each.usual.in_flight, each.usual.seconds]
+        for name, each in lulls.items()
+        if each.incident is not None and each.usual is not None
+    }
+    return {"gaps": gaps, "crowds": _named(crowds), "thrifts": _named(thrifts), "lulls": fewer}
+
+
+def _named(known: Mapping[str, Crowd] | Mapping[str, Thrift]) -> dict[str, str]:
+    return {name: each.incident.id for name, each in known.items() if each.incident is not None}
 
 
 def _plain(incident: Incident, verdict: Verdict, gap: Gap, toll: Toll) -> dict[str, Any]:
@@ -80,27 +100,28 @@ def recalled(kept: Any, incidents: tuple[Incident, ...]) -> Resumed:
         for name, plain in dict(kept["gaps"]).items()
         if plain["incident"] in known
     }
-    full = {str(name): known[each] for name, each in dict(kept["crowds"]).items() if each in known}
-    return Resumed(standing, full, incidents)
+    full, more = (
+        {str(name): known[each] for name, each in dict(told).items() if each in known}
+        for told in (kept["crowds"], kept.get("thrifts", {}))
+    )
+    fewer = {
+        str(name): (known[each], Pace(*map(amount, usual)))
+        for name, (each, *usual) in dict(kept.get("lulls", {})).items()
+        if each in known
+    }
+    return Resumed(standing, full, more, fewer, incidents)
 
 
 def _standing(plain: Mapping[str, Any], incident: Incident) -> Standing:
     rate, mean, in_flight = plain["asked"]
-    asked = Asked(_amount(rate), _amount(mean), None if in_flight is None else _amount(in_flight))
-    joules, dark, tokens, gpu_seconds = map(_amount, plain["toll"])
+    asked = Asked(amount(rate), amount(mean), None if in_flight is None else amount(in_flight))
+    joules, dark, tokens, gpu_seconds = map(amount, plain["toll"])
     usual = None
     if plain["usual"] is not None:
         per_token, watts = plain["usual"]
-        usual = Usual(_amount(per_token), {int(gpu): _amount(each) for gpu, each in watts})
+        usual = Usual(amount(per_token), {int(gpu): amount(each) for gpu, each in watts})
     toll = Toll(usual, joules, dark, tokens, gpu_seconds)
-    return Standing(incident, str(plain["text"]), asked, _amount(plain["due"]), toll)
-
-
-def _amount(told: Any) -> float:
-    value = float(told)
-    if not (math.isfinite(value) and value >= 0.0):
-        raise ValueError(f"{told!r} is no amount")
-    return value
+    return Standing(incident, str(plain["text"]), asked, amount(plain["due"]), toll)
 
 
 def watch_of(standing: Standing, baseline: Baseline, at: Moment) -> Watch:
@@ -110,10 +131,12 @@ def watch_of(standing: Standing, baseline: Baseline, at: Moment) -> Watch:
     """
     incident, now = standing.incident, at.monotonic_seconds
     since = since_of(incident, at)
+    lost, bounds = incident.lost_tokens, incident.lost_tokens_bounds
     loss = Loss(
         before=Seen(now, standing.asked.rate),
+        noise=baseline.noise,
         due_tokens=standing.due_tokens,
-        lost_tokens=incident.lost_tokens,
+        lost=Sum(lost, *((lost, lost) if bounds is None else (bounds.lower, bounds.upper))),
     )
     gap = Gap(baseline=baseline, since=since, asked=standing.asked, sure=True, loss=loss)
     best = Explanation(

@@ -4,6 +4,8 @@ What clients ask for is seen while requests pile up or shrink, over some seconds
 cannot be seen (the engine is gone, its queue is full, clients wait or give up) it is taken to go in a
 straight line from where it was last seen to where it is seen again; until then, as it was last seen. Where
 it came in bursts before, no moment speaks for another: it is taken to come as it came before.
+
+Of all that is uncertain there is a least and a most; what is told is between them.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-MOST_BLIND = 600
+MOST_BLIND, MOST_CAPPED = 600, 120
 """More moments than that are joined by two."""
 
 
@@ -28,9 +30,11 @@ class Moment:
     rate: float
     """Output tokens per second that were made …"""
     can: float
-    """… and that could have been."""
+    """… and that could have been, as far as was ever seen."""
     queued: bool = False
     """Whether requests waited: then no fewer came than were answered, or they would have shrunk."""
+    perhaps: bool = False
+    """Whether all of what was due may have been made instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +46,60 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """What clients asked for in a moment: rates that are as likely, and between what it was."""
+
+    rates: tuple[float, ...]
+    least: float
+    most: float
+
+
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """How much more it can give than it ever gave, as a factor."""
+
+    factor: float = 1.0
+    least: float = 1.0
+    most: float = 1.0
+
+
+AS_EVER = Beyond()
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A moment of which it is known what was asked for."""
+
+    moment: Moment
+    wanted: Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """Tokens, and between what they are."""
+
+    amount: float = 0.0
+    least: float = 0.0
+    most: float = 0.0
+
+    def plus(self, more: Sum, less: Sum | None = None) -> Sum:
+        """Return it with so many more, and so many less."""
+        less = less or Sum()
+        return Sum(
+            self.amount + more.amount - less.amount,
+            self.least + more.least - less.least,
+            self.most + more.most - less.most,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Loss:
     """The books of one gap."""
 
     before: Seen = Seen(0.0, 0.0)
     """What was asked for before the gap, on average, and in the middle of which time."""
+    noise: float = 0.0
+    """By what share what is asked for, and what can be given, is uncertain."""
     bursts: tuple[float, ...] = ()
     """Where it came so unevenly that no moment speaks for another: a fair choice of what it was."""
     side_seconds: float = 5.0
@@ -59,24 +112,46 @@ class Loss:
     """What was seen of late, the newest last."""
     due_tokens: float = 0.0
     """Of the moments that are settled: what should have been made …"""
-    lost_tokens: float = 0.0
-    """… and how much of that was not."""
+    lost: Sum = Sum()
+    """… and how much of that was not, if no more could have been made than ever was."""
+    capped: tuple[Settled, ...] = ()
+    """Those of which more was due, if more could have been made."""
 
     @property
     def held(self) -> Seen:
         """What is asked for as far as was seen, the last seconds before it was lost from sight left out."""
         return self.seen[0] if self.seen else self.before
 
-    def reckoned(self) -> Loss:
-        """Return it with what is not settled yet at what is held to be asked for."""
-        return closed(self, self.held)
+    @property
+    def lost_tokens(self) -> float:
+        """What was lost of the moments that are settled."""
+        return self.lost.amount
+
+    def reckoned(self, beyond: Beyond | None = None) -> Loss:
+        """Return it with what is not settled yet, by what is held to be asked for and could be given."""
+        loss = closed(self, None)
+        if beyond is None:
+            return loss
+        for each in loss.capped:
+            due, lost = _due(loss, each, beyond)
+            due_before, lost_before = _due(loss, each, AS_EVER)
+            loss = replace(
+                loss, due_tokens=loss.due_tokens + due - due_before, lost=loss.lost.plus(lost, lost_before)
+            )
+        return loss
 
 
-def stepped(loss: Loss, now: float, moment: Moment | None, asked_for: float | None) -> Loss:
+def stepped(
+    loss: Loss, now: float, moment: Moment | None, asked_for: float | None, meanwhile: float | None = None
+) -> Loss:
     """Take one moment more, None where nothing was missing.
 
-    `asked_for` is what clients asked for around the moment that is one side ago; None was not seen.
+    `asked_for` is what clients asked for around the moment that is one side ago; None was not seen. With
+    `meanwhile` it is known afterwards what they asked for since it was last seen, on average.
     """
+    if meanwhile is not None and loss.blind:
+        left = (*loss.blind, *loss.young, *([] if moment is None else [moment]))
+        return _booked(replace(loss, young=(), blind=()), ((each, _seen(loss, meanwhile)) for each in left))
     middle, blurred = now - loss.side_seconds, 2.0 * loss.side_seconds
     waiting = loss.young if moment is None else (*loss.young, moment)
     ripe = tuple(each for each in waiting if each.seconds <= middle)
@@ -90,7 +165,7 @@ def stepped(loss: Loss, now: float, moment: Moment | None, asked_for: float | No
     loss = _filled(loss, loss.blind, seen)
     lasting = (each for each in loss.seen if each.seconds > middle - 2.0 * blurred)
     loss = replace(loss, young=young, blind=(), seen=(*lasting, seen))
-    return _booked(loss, ((each, (asked_for,)) for each in ripe))
+    return _booked(loss, ((each, _seen(loss, asked_for)) for each in ripe))
 
 
 def closed(loss: Loss, after: Seen | None) -> Loss:
@@ -99,28 +174,57 @@ def closed(loss: Loss, after: Seen | None) -> Loss:
     return _filled(replace(loss, young=(), blind=()), left, after or loss.held)
 
 
+def _seen(loss: Loss, rate: float) -> Wanted:
+    return Wanted((rate,), rate * (1.0 - loss.noise), rate * (1.0 + loss.noise))
+
+
 def _filled(loss: Loss, moments: Iterable[Moment], end: Seen) -> Loss:
     """Book moments in which it was not seen what is asked for, up to when it is seen."""
     start, span = loss.held, end.seconds - loss.held.seconds
+    lowest, highest = sorted((start.rate, end.rate))
 
-    def asked(moment: Moment) -> tuple[float, ...]:
-        if loss.bursts:
-            enough = tuple(each for each in loss.bursts if each >= moment.rate)
-            return (enough or (moment.rate,)) if moment.queued else loss.bursts
+    def asked(moment: Moment) -> Wanted:
+        least = moment.rate if moment.queued else 0.0
+        if loss.bursts and not moment.perhaps:
+            return _in_bursts(tuple(each for each in loss.bursts if each >= least) or (least,))
         share = min(1.0, max(0.0, (moment.seconds - start.seconds) / span)) if span > 0.0 else 1.0
-        return (start.rate + (end.rate - start.rate) * share,)
+        rate = start.rate + (end.rate - start.rate) * share
+        if moment.perhaps:
+            return Wanted((0.0, rate), 0.0, highest * (1.0 + loss.noise))
+        return Wanted((rate,), max(least, lowest * (1.0 - loss.noise)), highest * (1.0 + loss.noise))
 
     return _booked(loss, ((each, asked(each)) for each in moments))
 
 
-def _booked(loss: Loss, moments: Iterable[tuple[Moment, tuple[float, ...]]]) -> Loss:
-    """Book moments, each with what was asked for: one rate, or several that are as likely."""
-    due_tokens, lost_tokens = loss.due_tokens, loss.lost_tokens
-    for each, asked in moments:
-        due = [min(each.can, rate) for rate in asked]
-        lost_tokens += sum(max(0.0, rate - each.rate) for rate in due) / len(due) * each.lasts
-        due_tokens += sum(max(rate, each.rate) for rate in due) / len(due) * each.lasts
-    return replace(loss, due_tokens=due_tokens, lost_tokens=lost_tokens)
+def _in_bursts(rates: tuple[float, ...]) -> Wanted:
+    """Return what comes in bursts: some time may have all of the low ones, or of the high ones."""
+    half = (len(rates) + 1) // 2
+    return Wanted(rates, sum(rates[:half]) / half, sum(rates[-half:]) / half)
+
+
+def _booked(loss: Loss, moments: Iterable[tuple[Moment, Wanted]]) -> Loss:
+    """Book moments, each with what was asked for."""
+    due_tokens, lost, capped = loss.due_tokens, loss.lost, list(loss.capped)
+    for each in (Settled(moment, wanted) for moment, wanted in moments):
+        due, part = _due(loss, each, AS_EVER)
+        due_tokens, lost = due_tokens + due, lost.plus(part)
+        if each.wanted.most > each.moment.can:
+            capped.append(each)
+    return replace(loss, due_tokens=due_tokens, lost=lost, capped=_fewer(tuple(capped)))
+
+
+def _due(loss: Loss, settled: Settled, beyond: Beyond) -> tuple[float, Sum]:
+    """Return the tokens that were due in a moment, and how many of them were not made."""
+    moment, wanted = settled.moment, settled.wanted
+    due = [min(moment.can * beyond.factor, rate) for rate in wanted.rates]
+    least = min(moment.can * beyond.least * (1.0 - loss.noise), wanted.least)
+    most = min(moment.can * beyond.most * (1.0 + loss.noise), wanted.most)
+    lost = Sum(
+        sum(max(0.0, rate - moment.rate) for rate in due) / len(due) * moment.lasts,
+        max(0.0, least - moment.rate) * moment.lasts,
+        max(0.0, most - moment.rate) * moment.lasts,
+    )
+    return sum(max(rate, moment.rate) for rate in due) / len(due) * moment.lasts, lost
 
 
 def _joined(moments: tuple[Moment, ...]) -> tuple[Moment, ...]:
@@ -135,4 +239,21 @@ def _both(first: Moment, second: Moment) -> Moment:
     lasts = first.lasts + second.lasts
     rate = (first.rate * first.lasts + second.rate * second.lasts) / lasts
     can = (first.can * first.lasts + second.can * second.lasts) / lasts
-    return Moment(second.seconds, lasts, rate, can, first.queued and second.queued)
+    return Moment(second.seconds, lasts, rate, can, first.queued and second.queued, first.perhaps)
+
+
+def _fewer(settled: tuple[Settled, ...]) -> tuple[Settled, ...]:
+    """Return half as many settled moments when there are too many."""
+    if len(settled) <= MOST_CAPPED:
+        return settled
+    joined = [_as_one(*settled[place : place + 2]) for place in range(0, len(settled) - 1, 2)]
+    return (*joined, *settled[len(joined) * 2 :])
+
+
+def _as_one(first: Settled, second: Settled) -> Settled:
+    moment = _both(first.moment, second.moment)
+    share = first.moment.lasts / moment.lasts
+    one, other = first.wanted, second.wanted
+    mean = sum(one.rates) / len(one.rates) * share + sum(other.rates) / len(other.rates) * (1.0 - share)
+    least = one.least * share + other.least * (1.0 - share)
+    return Settled(moment, Wanted((mean,), least, one.most * share + other.most * (1.0 - share)))

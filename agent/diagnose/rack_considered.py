@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from agent.diagnose.case import middle
 from agent.diagnose.considered import MHZ, Considered
-from agent.diagnose.stragglers import likes_of
+from agent.diagnose.stragglers import LOAD_RATIO, likes_of
 from agent.measure.incident import Cause
 from agent.measure.median import median
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from agent.diagnose.rack_signs import MemberSigns, PeerGpuSigns, RackSigns
     from agent.measure.incident import Incident
 
-KILO = 1e3
+KILO, GIGA = 1e3, 1e9
 AWAY = frozenset({Cause.TELEMETRY_GAP, Cause.NODE_DOWN})
 """Of a member that does not report."""
 OF_GPUS = (
@@ -25,6 +25,7 @@ OF_GPUS = (
     ("temperature_celsius", "temperature"),
     ("power_watts", "power"),
 )
+NVLINKS = {"nvlinks": "number of active NVLinks", "nvlink_bytes_per_second": "speed of the slowest NVLink"}
 
 
 def rack_considered(signs: RackSigns, told: Incident) -> tuple[Considered, ...]:
@@ -84,25 +85,34 @@ def _looks(member: MemberSigns, others: Sequence[MemberSigns]) -> Iterator[Consi
     yield Considered((Cause.POWER_CAP,), _compared(gpus, peers, "power_limit_watts", 1.0, "W"))
     yield Considered((Cause.CLOCKS_LOW,), _compared(gpus, peers, "clock_hertz", MHZ, "MHz"))
     yield Considered((Cause.THERMAL,), _compared(gpus, peers, "temperature_celsius", 1.0, "°C"))
+    if any(gpu.nvlinks for gpu in peers):
+        of_links = (
+            _compared(gpus, peers, "nvlinks", 1.0, ""),
+            _compared(gpus, peers, "nvlink_bytes_per_second", GIGA, "GB/s"),
+        )
+        yield Considered((Cause.NVLINK,), "; ".join(of_links))
     yield Considered((Cause.DEMAND,), _asked(member, others))
 
 
 def _compared(
     gpus: Sequence[PeerGpuSigns], peers: Sequence[PeerGpuSigns], name: str, unit: float, sign: str
 ) -> str:
-    what = dict(OF_GPUS)[name]
+    what = (dict(OF_GPUS) | NVLINKS)[name]
     own = [value for gpu in gpus if (value := getattr(gpu, name)) is not None]
     usual = middle(getattr(gpu, name) for gpu in peers)
     if not own or usual is None:
         return f"the {what} of its GPUs, or of the others', is not known"
     worst, which = (max(own), "highest") if name == "temperature_celsius" else (min(own), "lowest")
-    theirs = f"{usual / unit:.0f} {sign} is the median of the others"
-    return f"the {which} {what} of its GPUs is {worst / unit:.0f} {sign}, {theirs}"
+    own_worst, theirs = (f"{value / unit:.0f} {sign}".rstrip() for value in (worst, usual))
+    return f"the {which} {what} of its GPUs is {own_worst}, {theirs} is the median of the others"
 
 
 def _asked(member: MemberSigns, others: Sequence[MemberSigns]) -> str:
     known = [each.in_flight for each in others if each.in_flight is not None]
     if member.in_flight is None or not known:
         return "how many requests it has, or the others have, is not known"
-    theirs = f"{median(known):.0f} is the median of the others"
-    return f"it has {member.in_flight:.0f} requests, {theirs}: it is not asked for less"
+    usual = median(known)
+    theirs = f"it has {member.in_flight:.0f} requests, {usual:.0f} is the median of the others"
+    if member.in_flight < LOAD_RATIO * usual:
+        return f"{theirs}: it is asked for less, and makes less of each"
+    return f"{theirs}: it is not asked for less"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from agent.diagnose import absence, rack_kept
+from agent.diagnose import absence, rack_kept, shortfall
 from agent.diagnose.place import Place
 from agent.diagnose.rack_power import PowerBook, powered
 from agent.diagnose.stragglers import likes_of, suspected, wasting, worked
 from agent.measure.incident import Cause, Evidence, Incident, Kind, Severity, recording_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from agent.diagnose.rack_signs import MemberSigns, RackSigns
     from agent.diagnose.stragglers import Like, Work
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MISSING_SECONDS = 5.0
 BEHIND_SECONDS = 60.0
+SLIGHTLY_SECONDS = 240.0
+"""What is off by little more than its like are from each other must be so for longer."""
 AHEAD_SECONDS = 30.0
 """One that was behind has caught up after this time."""
 KEPT_SECONDS = 86400.0
@@ -48,7 +50,9 @@ class RackMemory:
     awaited_until: float = float("-inf")
     """… that stand until then, if nothing is seen of them."""
     works: Mapping[str, Work] = field(default_factory=dict)
-    """What members do, by name."""
+    """What members do, by name …"""
+    shortfalls: Mapping[str, shortfall.Shortfall] = field(default_factory=dict)
+    """… and what those have lost that are behind."""
 
     @property
     def own_incidents(self) -> tuple[Incident, ...]:
@@ -61,33 +65,77 @@ def rack_diagnosed(memory: RackMemory, rack: RackSigns, told: Iterable[Incident]
     if memory.resumed is not None:
         memory = _taken_up(memory.resumed, rack.at)
     now = rack.at.monotonic_seconds
-    troubled = {each.node for each in rack.members if each.troubled}
     works = worked(memory.works, rack)
     like = likes_of(rack, works)
-    well = {node: each for node, each in like.items() if node not in troubled}
-    places, own = {}, dict[str, Incident]()
-    power, absences = powered(memory.power, rack), absence.counted(memory.absences, rack)
-    known = {each.id: each for each in memory.incidents if each.ended is None}
+    places = _places(memory, rack, like)
+    seconds = now - memory.at.monotonic_seconds if memory.at is not None else 0.0
+    fresh = replace(
+        memory,
+        places=places,
+        power=powered(memory.power, rack),
+        absences=absence.counted(memory.absences, rack),
+        at=rack.at,
+        awaited=memory.awaited if now < memory.awaited_until else frozenset[str](),
+        works=works,
+        shortfalls=shortfall.counted(memory.shortfalls, rack, places, like, seconds),
+    )
+    own = _of_rack(memory, fresh, rack, like)
+    incidents = _merged(
+        memory.incidents, {each.id: each for each in told} | own, rack.at.unix_seconds, fresh.awaited
+    )
+    mine = (memory.own | own.keys()) & {each.id for each in incidents}
+    return replace(fresh, incidents=incidents, own=mine)
+
+
+def _places(memory: RackMemory, rack: RackSigns, like: Mapping[str, Like]) -> dict[str, Place]:
+    """Return since when something is so of each member."""
+    now, places = rack.at.monotonic_seconds, {}
     for member in rack.members:
         before = memory.places.get(member.node, Place())
         place = _seen(before, member, like.get(member.node), now)
-        place = _weighed(place, before, well.get(member.node), now)
+        place = _weighed(place, before, member, like.get(member.node), now)
         if now < memory.awaited_until and not member.up:  # after a restart nobody has been asked yet
             place = replace(before, missing_since=place.missing_since)
         places[member.node] = place
-        found = [*_own(rack, member, place, like.get(member.node), now)]
+    return places
+
+
+def _of_rack(
+    before: RackMemory, memory: RackMemory, rack: RackSigns, like: Mapping[str, Like]
+) -> dict[str, Incident]:
+    """Return what only the rack sees, by its id."""
+    now, own = rack.at.monotonic_seconds, dict[str, Incident]()
+    known = {each.id: each for each in before.incidents if each.ended is None}
+    compared: dict[str, list[Incident]] = {}
+    for each in known.values():
+        if each.id in before.own:
+            compared.setdefault(each.node, []).append(each)
+    for member in rack.members:
+        place, lost = memory.places[member.node], memory.shortfalls.get(member.node)
+        stood = [each for each in compared.get(member.node, ()) if _stands(place, each)]
+        beside = like.get(member.node)  # what it makes may not be known for a moment
+        found = stood if beside is None else [*_own(rack, member, place, beside, lost, stood)]
         if place.missing_since is not None and now - place.missing_since >= MISSING_SECONDS:
-            found.append(_away(rack, member, place.missing_since, power, absences))
+            found.append(_away(rack, member, place.missing_since, memory.power, memory.absences))
         for incident in found:
             own[incident.id] = _told(incident, known.get(incident.id), place)
-    awaited = memory.awaited if now < memory.awaited_until else frozenset[str]()
-    incidents = _merged(
-        memory.incidents, {each.id: each for each in told} | own, rack.at.unix_seconds, awaited
-    )
-    mine = (memory.own | own.keys()) & {each.id for each in incidents}
-    return RackMemory(
-        places, incidents, mine, power, absences, rack.at, None, awaited, memory.awaited_until, works
-    )
+    own |= {each.id: each for each in _left_to_nodes(before, rack, known.values())}
+    return own
+
+
+def _stands(place: Place, told: Incident) -> bool:
+    """Whether what was told of a member against its like may still be so."""
+    since = {Kind.STRAGGLER: place.behind_since, Kind.EFFICIENCY: place.wasteful_since}.get(told.kind)
+    return since is not None
+
+
+def _left_to_nodes(before: RackMemory, rack: RackSigns, standing: Iterable[Incident]) -> Iterator[Incident]:
+    """Yield the stragglers that are over because their own nodes tell of a drop."""
+    since = {each.node: each.dropped_since for each in rack.members}
+    for each in standing:
+        began, lost = since.get(each.node), before.shortfalls.get(each.node)
+        if each.kind is Kind.STRAGGLER and began is not None and lost is not None:
+            yield shortfall.left_to_its_node(each, lost, began, rack.at.unix_seconds)
 
 
 def _taken_up(resumed: rack_kept.RackResumed, at: Moment) -> RackMemory:
@@ -95,6 +143,7 @@ def _taken_up(resumed: rack_kept.RackResumed, at: Moment) -> RackMemory:
     places, power, absences = rack_kept.taken_up(resumed, at)
     return RackMemory(
         places=places,
+        shortfalls=resumed.shortfalls,
         incidents=resumed.incidents,
         own=frozenset(each.id for each in resumed.incidents),
         power=power,
@@ -106,7 +155,7 @@ def _taken_up(resumed: rack_kept.RackResumed, at: Moment) -> RackMemory:
 
 def standing_of(memory: RackMemory) -> dict[str, Any]:
     """Return what is known of members, as plain values; incidents are told beside it."""
-    return rack_kept.places_of(memory.places, memory.power, memory.absences, memory.at)
+    return rack_kept.places_of(memory.places, memory.power, memory.absences, memory.shortfalls, memory.at)
 
 
 def _away(
@@ -172,15 +221,16 @@ def _seen(place: Place, member: MemberSigns, like: Like | None, now: float) -> P
     )
 
 
-def _weighed(place: Place, before: Place, like: Like | None, now: float) -> Place:
-    """Note since when a member is wasteful; one that was is thrifty again after a while."""
-    if like is not None and like.wasteful:
+def _weighed(place: Place, before: Place, member: MemberSigns, like: Like | None, now: float) -> Place:
+    """Note since when a member is wasteful; one that was, and is not seen to be, is thrifty after a while."""
+    if like is not None and like.wasteful and not member.troubled:
         since = now if before.wasteful_since is None else before.wasteful_since
         return replace(place, wasteful_since=since, thrifty_since=None)
     if before.wasteful_since is None:
         return replace(place, wasteful_since=None, thrifty_since=None)
     thrifty = now if before.thrifty_since is None else before.thrifty_since
-    over = now - thrifty >= AHEAD_SECONDS or like is None or like.behind
+    another = member.troubled or not member.up or (like is not None and like.behind)
+    over = now - thrifty >= AHEAD_SECONDS or another
     return replace(
         place,
         wasteful_since=None if over else before.wasteful_since,
@@ -189,13 +239,18 @@ def _weighed(place: Place, before: Place, like: Like | None, now: float) -> Plac
 
 
 def _own(
-    rack: RackSigns, member: MemberSigns, place: Place, like: Like | None, now: float
+    rack: RackSigns,
+    member: MemberSigns,
+    place: Place,
+    like: Like,
+    lost: shortfall.Shortfall | None,
+    stood: Sequence[Incident],
 ) -> Iterator[Incident]:
-    if like is None:
-        return
+    now = rack.at.monotonic_seconds
+    needed = BEHIND_SECONDS if like.clearly or stood else SLIGHTLY_SECONDS
     if place.behind_since is not None and now - place.behind_since >= BEHIND_SECONDS:
-        yield _straggler(rack, member, place.behind_since, like)
-    elif place.wasteful_since is not None and now - place.wasteful_since >= BEHIND_SECONDS:
+        yield _straggler(rack, member, place.behind_since, like, lost or shortfall.Shortfall())
+    elif place.wasteful_since is not None and now - place.wasteful_since >= needed:
         yield _wasteful(rack, member, place.wasteful_since, like)
 
 
@@ -210,15 +265,23 @@ def _wasteful(rack: RackSigns, member: MemberSigns, since: float, like: Like) ->
     return _incident(rack, member, Kind.EFFICIENCY, cause, gpu, since, (less, *why), summary)
 
 
-def _straggler(rack: RackSigns, member: MemberSigns, since: float, like: Like) -> Incident:
+def _straggler(
+    rack: RackSigns, member: MemberSigns, since: float, like: Like, lost: shortfall.Shortfall
+) -> Incident:
     gpu, cause, why = suspected(member, like.like)
-    among = len(like.like)
+    among, share = len(like.like), f"{member.node} is {1.0 - like.rate / like.fair:.1%} behind"
     text = f"{member.node} makes {like.rate:.0f} tokens/s, {like.middle:.0f} is the median of {among}"
-    behind = Evidence("rack_member_tokens_per_second", member.node, None, like.middle, like.rate, text)
-    summary = f"{member.node} is {1.0 - like.rate / like.middle:.1%} behind the median of its like"
+    summary = f"{share} the median of its like"
+    if like.fair < like.middle:
+        less = f"makes {like.rate:.0f} tokens/s of {like.load:.0f} requests"
+        text = f"{member.node} {less}, the median of {among} would make {like.fair:.0f} of as many"
+        summary = f"{share} what the median of its like makes of as many requests"
+    behind = Evidence("rack_member_tokens_per_second", member.node, None, like.fair, like.rate, text)
     if why:
         summary += f": {why[0].text}"
-    return _incident(rack, member, Kind.STRAGGLER, cause, gpu, since, (behind, *why), summary)
+    incident = _incident(rack, member, Kind.STRAGGLER, cause, gpu, since, (behind, *why), summary)
+    evidence = (*incident.evidence, *shortfall.why_unknown(lost, member))
+    return replace(incident, evidence=evidence, **shortfall.costs_of(lost.lost))
 
 
 def _incident(

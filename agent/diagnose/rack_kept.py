@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from agent.diagnose.absence import Absence, Absences
 from agent.diagnose.place import MOMENTS, Place
 from agent.diagnose.rack_power import Away, PowerBook
+from agent.diagnose.shortfall import Lost, Shortfall
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,15 +26,21 @@ class RackResumed:
     away: Mapping[str, Away] = field(default_factory=dict)
     lost: Mapping[str, Absence] = field(default_factory=dict)
     """Of each that is away."""
+    shortfalls: Mapping[str, Shortfall] = field(default_factory=dict)
+    """Of each that is behind."""
     incidents: tuple[Incident, ...] = ()
 
 
 def places_of(
-    places: Mapping[str, Place], power: PowerBook, absences: Absences, at: Moment | None
+    places: Mapping[str, Place],
+    power: PowerBook,
+    absences: Absences,
+    shortfalls: Mapping[str, Shortfall],
+    at: Moment | None,
 ) -> dict[str, Any]:
     """Return what is known of members as plain values."""
     if at is None:
-        return {"places": {}, "away": {}, "lost": {}}
+        return {"places": {}, "away": {}, "lost": {}, "behind": {}}
     shift = at.unix_seconds - at.monotonic_seconds
     return {
         "places": {node: _shifted(place, shift) for node, place in places.items() if place.reported},
@@ -45,6 +52,7 @@ def places_of(
             node: [each.since + shift, each.before.get(node, 0.0), each.lost_tokens, each.most_tokens]
             for node, each in absences.away.items()
         },
+        "behind": {node: list(astuple(each.lost)) for node, each in shortfalls.items()},
     }
 
 
@@ -69,7 +77,13 @@ def recalled(kept: Any, incidents: tuple[Incident, ...]) -> RackResumed:
     for node, told in dict(kept["lost"]).items():
         since, rate, tokens, most = map(_number, told)
         lost[str(node)] = Absence(since, {str(node): rate}, tokens, most)
-    return RackResumed(places, away, lost, incidents)
+    behind = {str(node): Shortfall(_lost(told)) for node, told in dict(kept.get("behind", {})).items()}
+    return RackResumed(places, away, lost, behind, incidents)
+
+
+def _lost(told: Any) -> Lost:
+    tokens, least, most, gpu_seconds = map(_number, told)
+    return Lost(tokens, least, most, gpu_seconds)
 
 
 def _number(told: Any) -> float:

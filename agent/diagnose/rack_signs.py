@@ -10,6 +10,7 @@ from agent.measure.incident import Kind
 from agent.measure.meter import GPU, MODULE, NODE, RACK
 
 if TYPE_CHECKING:
+    from agent.measure.incident import Incident
     from agent.measure.rack_snapshot import MemberFigures, RackSnapshot
     from agent.measure.reading import Moment
 
@@ -57,6 +58,12 @@ class MemberSigns:
     """… which is this one."""
     controller_watts: float | None = None
     """By its management controller, which the rack's daemon reads: also while it does not report."""
+    waiting: float | None = None
+    """Requests that wait, as far as it is told."""
+    engines: int | None = None
+    """Engine instances; each counts whole requests."""
+    dropped_since: float | None = None
+    """Unix seconds, since when it tells of tokens that it misses itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +113,14 @@ def _member(member: MemberFigures) -> MemberSigns:
         member.power_watts.get(boundary),
         boundary,
         member.read_here_watts,
+        member.waiting,
+        member.engines,
+        min((each.started for each in member.incidents if _is_drop(each)), default=None),
     )
+
+
+def _is_drop(incident: Incident) -> bool:
+    return incident.ended is None and incident.kind in {Kind.DROP, Kind.STALL}
 
 
 def _prompts(member: MemberFigures) -> float | None:

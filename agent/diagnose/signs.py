@@ -9,6 +9,7 @@ from agent.diagnose.host_signs import HostSigns, host_signs_of  # a recording re
 from agent.measure.engine import TokenKind
 from agent.measure.engine_work import OUTCOMES
 from agent.measure.gpu import GpuState, PowerScope, gpu_watts
+from agent.measure.quick import quick
 from agent.measure.reading import Reason
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ IDLE_POWER_RATIO = 0.25
 LOST = frozenset({GpuState.LOST, GpuState.RESET_REQUIRED})
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class GpuSigns:
     """One GPU; None is unknown."""
@@ -61,6 +63,7 @@ class GpuSigns:
         return self.state in LOST
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class EngineSigns:
     """One instance; None is unknown."""

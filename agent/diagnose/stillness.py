@@ -34,18 +34,22 @@ WORKED_RATIO = 0.8
 def still_since(samples: Sequence[Sample], name: str) -> float | None:
     """Return since when it stands still; None while it moves, has nothing to do, or may only be slow."""
     newest = samples[-1].engines.get(name)
-    if newest is None or not newest.up or not newest.running:
+    if newest is None or not _has_work(newest):
         return None
     last = next((at for at in range(len(samples) - 1, 0, -1) if _moved(samples, at, name)), None)
     if last is None or len(samples) - 1 - last < LEAST_LOOKS or _are_old(samples, last, name, newest):
         return None
+    while not _works(samples[last], name) and last < len(samples) - 1:
+        last += 1  # it had nothing to do
     looks = len(samples) - 1 - last
+    if looks < LEAST_LOOKS:
+        return None
     worked = [_moved(samples, at, name) for at in range(1, last + 1) if _works(samples[at], name)]
     if len(worked) < LEAST_KNOWN:
         return None
     chance = max(LEAST_CHANCE, (worked.count(False) + 1.0) / (len(worked) + 2.0))
     proof, begun = -math.log(chance) * looks, samples[last].seconds
-    less = _work_less(samples[:last], samples[last + 1 :])
+    less = work_less(samples[:last], samples[last + 1 :])
     if less is None:
         sure = looks >= ALONE_LOOKS and proof >= ALONE_PROOF and _shows_steps(newest)
     elif less:
@@ -80,7 +84,11 @@ def _moved(samples: Sequence[Sample], place: int, name: str) -> bool:
 
 def _works(sample: Sample, name: str) -> bool:
     engine = sample.engines.get(name)
-    return engine is not None and engine.up and bool(engine.running)
+    return engine is not None and _has_work(engine)
+
+
+def _has_work(engine: EngineSigns) -> bool:
+    return engine.up and bool(engine.running or engine.waiting)
 
 
 def _are_old(samples: Sequence[Sample], last: int, name: str, newest: EngineSigns) -> bool:
@@ -97,14 +105,14 @@ def _are_old(samples: Sequence[Sample], last: int, name: str, newest: EngineSign
     earlier = samples[max(0, place - 1)].engines.get(name)
     if earlier is None or earlier.finished is None or newest.finished is None:
         return True
-    return newest.finished - earlier.finished >= (newest.running or 0.0)
+    return newest.finished - earlier.finished >= (newest.running or 0.0) + (newest.waiting or 0.0)
 
 
 def _gauges(engine: EngineSigns) -> tuple[float | None, ...]:
     return engine.kv_cache_usage_ratio, engine.running, engine.heartbeat
 
 
-def _work_less(before: Sequence[Sample], now: Sequence[Sample]) -> bool | None:
+def work_less(before: Sequence[Sample], now: Sequence[Sample], ratio: float = WORKED_RATIO) -> bool | None:
     """Whether the GPUs of one engine draw clearly less than before; None unless all of them tell.
 
     Which of them are whose is not known: as many as an engine has, on average, must do less.
@@ -118,5 +126,5 @@ def _work_less(before: Sequence[Sample], now: Sequence[Sample]) -> bool | None:
         if not was or watts is None:
             return None
         falls.append(watts / was)
-    less = sum(each < WORKED_RATIO for each in falls)
+    less = sum(each < ratio for each in falls)
     return less * len(now[-1].engines) >= len(falls) if falls else None

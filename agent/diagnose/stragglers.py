@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agent.diagnose.case import middle
+from agent.diagnose.spread import NEARLY_ALL, reach
 from agent.measure.incident import Cause, Evidence
 from agent.measure.median import median
 
@@ -24,7 +25,11 @@ LOAD_RATIO = 0.9
 OTHER_WORK_RATIO = 1.1
 """One that computes so many more prompt tokens for each output token than the median does other work."""
 WASTEFUL_RATIO = 0.93
-"""Power of like GPUs differs by some percent from one to the next; a node sums several of them."""
+"""Power of like GPUs differs by some percent from one to the next; a node sums several of them …"""
+ALIKE_RATIO = 0.95
+"""… and where many are more alike than that, less is enough; never less than this."""
+IDLE_SHARE = 0.5
+"""So much of the load that it has less may be in its tokens per joule: idle power is shared by fewer."""
 MORE_RATIO = 1.05
 GPU_RATIO = 0.97
 HOTTER_CELSIUS = 8.0
@@ -33,8 +38,8 @@ MEGAHERTZ, GIGA = 1e6, 1e9
 
 SMOOTHED_SECONDS = 15.0
 """What comes by chance is not compared, but the mean of about so long."""
-FEW_REQUESTS, MOST_CHANCE = 0.5, 0.5
-"""Of few requests, one that has just begun or is about to end makes a share of the rate."""
+FEW_REQUESTS, MOST_CHANCE = 1.0, 0.5
+"""Of few requests, one in each engine that has just begun or is about to end makes a share of the rate."""
 SPREADS = 1.0
 """Four times of how far a mean over so long is off, where a load varies from second to second."""
 
@@ -53,6 +58,7 @@ class Work:
     """Output tokens for each joule of its GPUs."""
     spread: float = 0.0
     """How far its load is from that from moment to moment, as a share."""
+    engines: int = 1
 
     @property
     def pace(self) -> float | None:
@@ -65,7 +71,8 @@ def worked(before: Mapping[str, Work], rack: RackSigns) -> dict[str, Work]:
     now, found = rack.at.monotonic_seconds, {}
     for member in rack.members:
         if member.up and not member.drained and member.rate and len(member.models) == 1:
-            fresh = Work(now, member.rate, member.in_flight, member.ratio)
+            engines = member.engines or 1
+            fresh = Work(now, member.rate, member.in_flight, member.ratio, engines=engines)
             known = before.get(member.node)
             found[member.node] = fresh if known is None else _smoothed(known, fresh)
     return found
@@ -76,7 +83,8 @@ def _smoothed(before: Work, now: Work) -> Work:
     rate = before.rate + (now.rate - before.rate) * share
     load, ratio = _nearer(before.load, now.load, share), _nearer(before.ratio, now.ratio, share)
     off = abs(now.load / before.load - 1.0) if now.load is not None and before.load else 0.0
-    return Work(now.at, rate, load, ratio, before.spread + (min(off, 1.0) - before.spread) * share)
+    spread = before.spread + (min(off, 1.0) - before.spread) * share
+    return Work(now.at, rate, load, ratio, spread, now.engines)
 
 
 def _nearer(before: float | None, now: float | None, share: float) -> float | None:
@@ -98,6 +106,12 @@ class Like:
     """… and the median's; None while too few tell."""
     wasteful: bool = False
     """It makes as many tokens as its like, and takes more joules for them (T18: with as much to do)."""
+    clearly: bool = False
+    """By more than like GPUs differ, whatever the spread of these is."""
+    load: float | None = None
+    """Its requests in flight …"""
+    fair: float = 0.0
+    """… and what the median would make of as many, where it has fewer than that."""
 
 
 def likes_of(rack: RackSigns, works: Mapping[str, Work] | None = None) -> dict[str, Like]:
@@ -117,37 +131,87 @@ def _both(now: Like, usually: Like) -> Like:
     return replace(now, behind=behind, wasteful=wasteful)
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Members that serve the same model, and the median of each thing among them."""
+
+    works: Sequence[tuple[Work, MemberSigns]]
+    like: Sequence[MemberSigns]
+    rate: float
+    pace: float | None
+    load: float | None
+    ratio: float | None
+    mix: float | None
+
+
 def _likes(rack: RackSigns, works: Mapping[str, Work]) -> dict[str, Like]:
     groups: dict[tuple[str, ...], list[tuple[Work, MemberSigns]]] = {}
     for member in rack.members:
         if member.node in works:
             groups.setdefault(member.models, []).append((works[member.node], member))
     found = {}
-    for group in groups.values():
-        if len(group) < LEAST_LIKE:
-            continue
-        usual_rate, pace = median(work.rate for work, _ in group), middle(work.pace for work, _ in group)
-        load = middle(work.load for work, _ in group)
-        ratios = [work.ratio for work, _ in group if work.ratio is not None]
-        usual = median(ratios) if len(ratios) >= LEAST_LIKE else None
-        mix = middle(member.prompts for _, member in group)
-        like = [member for _, member in group]
-        for work, member in group:
-            fewer, alike = work.rate < BEHIND_RATIO * usual_rate, not _does_other_work(member, mix)
-            behind = alike and fewer and _is_slow(work, pace)
-            ratio, full = work.ratio, load is None or work.load is None or work.load >= LOAD_RATIO * load
-            wasteful = usual is not None and ratio is not None and ratio < WASTEFUL_RATIO * usual
-            found[member.node] = Like(
-                work.rate, usual_rate, like, behind, ratio, usual, wasteful and alike and full and not fewer
-            )
+    for each in groups.values():
+        if len(each) >= LEAST_LIKE:
+            group = _group(each)
+            found.update({member.node: _like(work, member, group) for work, member in each})
     return found
+
+
+def _group(works: Sequence[tuple[Work, MemberSigns]]) -> Group:
+    ratios = [work.ratio for work, _ in works if work.ratio is not None]
+    return Group(
+        works=works,
+        like=[member for _, member in works],
+        rate=median(work.rate for work, _ in works),
+        pace=middle(work.pace for work, _ in works),
+        load=middle(work.load for work, _ in works),
+        ratio=median(ratios) if len(ratios) >= LEAST_LIKE else None,
+        mix=middle(member.prompts for _, member in works),
+    )
+
+
+def _like(work: Work, member: MemberSigns, group: Group) -> Like:
+    fewer, alike = work.rate < BEHIND_RATIO * group.rate, not _does_other_work(member, group.mix)
+    full = group.load is None or work.load is None or work.load >= LOAD_RATIO * group.load
+    off = _off(work, group.ratio) if alike and full and not fewer else 0.0
+    clearly = off > 1.0 - WASTEFUL_RATIO
+    fair = group.rate if full or not group.pace or not work.load else min(group.rate, group.pace * work.load)
+    return Like(
+        rate=work.rate,
+        middle=group.rate,
+        like=group.like,
+        behind=alike and fewer and _is_slow(work, group.pace),
+        ratio=work.ratio,
+        usual_ratio=group.ratio,
+        wasteful=clearly or (off > 1.0 - ALIKE_RATIO and off > _band(work, member, group)),
+        clearly=clearly,
+        load=work.load,
+        fair=fair,
+    )
+
+
+def _off(work: Work, usual: float | None) -> float:
+    """Return by how much less it makes for each joule than is usual, as a share."""
+    return 0.0 if not usual or work.ratio is None else 1.0 - work.ratio / usual
+
+
+def _band(work: Work, member: MemberSigns, group: Group) -> float:
+    """Return by how much it may be off: as much as the others differ, and what it has less to do."""
+    others = [each for each, one in group.works if one.node != member.node and not one.troubled]
+    seen = reach([each.ratio for each in others if each.ratio is not None], NEARLY_ALL)
+    most = 1.0 - WASTEFUL_RATIO
+    if seen is None or not group.ratio:
+        return most
+    of_load = work.load / group.load if work.load and group.load else 1.0
+    less = 1.0 - min(1.0, work.rate / group.rate, of_load)
+    return min(most, max(1.0 - ALIKE_RATIO, seen / group.ratio) + IDLE_SHARE * less)
 
 
 def _is_slow(work: Work, pace: float | None) -> bool:
     """Whether each of its requests gets less than those of its like: fewer requests are less demand."""
     if pace is None or work.pace is None or not work.load:
         return True
-    chance = min(MOST_CHANCE, max(FEW_REQUESTS / work.load, SPREADS * work.spread))
+    chance = min(MOST_CHANCE, max(FEW_REQUESTS * work.engines / work.load, SPREADS * work.spread))
     return work.pace < pace * (1.0 - max(1.0 - BEHIND_RATIO, chance))
 
 
@@ -175,11 +239,8 @@ def wasting(
         return None, Cause.UNKNOWN, ()
     text = f"GPU {worst.gpu} draws {power:.0f} W, the others {watts:.0f} W"
     evidence = _evidence(member, worst, "gpu_power_watts", watts, text)
-    if heat is None or (worst.temperature_celsius or 0.0) <= heat + HOTTER_CELSIUS:
-        return worst.gpu, Cause.UNKNOWN, (evidence,)
-    text = f"GPU {worst.gpu} is at {worst.temperature_celsius:.0f} °C, the others at {heat:.0f} °C"
-    hot = _evidence(member, worst, "gpu_temperature_celsius", heat, text)
-    return worst.gpu, Cause.THERMAL, (hot, evidence)
+    hot = _hotter(member, worst, heat)
+    return worst.gpu, Cause.THERMAL if hot else Cause.UNKNOWN, (*hot, evidence)
 
 
 def suspected(
@@ -222,20 +283,25 @@ def _unlike(
         if limit and gpu.power_limit_watts is not None and gpu.power_limit_watts < GPU_RATIO * limit:
             text = f"GPU {gpu.gpu} is limited to {gpu.power_limit_watts:.0f} W, the others to {limit:.0f} W"
             return gpu.gpu, Cause.POWER_CAP, (_evidence(member, gpu, "gpu_power_limit_watts", limit, text),)
-        if not clock or gpu.clock_hertz is None or gpu.clock_hertz >= GPU_RATIO * clock:
-            continue
-        own, usual = gpu.clock_hertz / MEGAHERTZ, clock / MEGAHERTZ
-        text = f"GPU {gpu.gpu} runs at {own:.0f} MHz, the others at {usual:.0f} MHz"
-        slow = _evidence(member, gpu, "gpu_clock_hertz", clock, text)
-        if heat is not None and (gpu.temperature_celsius or 0.0) > heat + HOTTER_CELSIUS:
-            text = f"GPU {gpu.gpu} is at {gpu.temperature_celsius:.0f} °C, the others at {heat:.0f} °C"
-            return (
-                gpu.gpu,
-                Cause.THERMAL,
-                (_evidence(member, gpu, "gpu_temperature_celsius", heat, text), slow),
-            )
-        return gpu.gpu, Cause.CLOCKS_LOW, (slow,)
+        slow: tuple[Evidence, ...] = ()
+        if clock and gpu.clock_hertz is not None:
+            if gpu.clock_hertz >= GPU_RATIO * clock:
+                continue  # heat that slows down no clock is nothing
+            own, usual = gpu.clock_hertz / MEGAHERTZ, clock / MEGAHERTZ
+            text = f"GPU {gpu.gpu} runs at {own:.0f} MHz, the others at {usual:.0f} MHz"
+            slow = (_evidence(member, gpu, "gpu_clock_hertz", clock, text),)
+        hot = _hotter(member, gpu, heat)
+        if hot or slow:
+            return gpu.gpu, Cause.THERMAL if hot else Cause.CLOCKS_LOW, (*hot, *slow)
     return None, Cause.UNKNOWN, ()
+
+
+def _hotter(member: MemberSigns, gpu: PeerGpuSigns, heat: float | None) -> tuple[Evidence, ...]:
+    own = gpu.temperature_celsius
+    if heat is None or own is None or own <= heat + HOTTER_CELSIUS:
+        return ()
+    text = f"GPU {gpu.gpu} is at {own:.0f} °C, the others at {heat:.0f} °C"
+    return (_evidence(member, gpu, "gpu_temperature_celsius", heat, text),)
 
 
 def _evidence(member: MemberSigns, gpu: PeerGpuSigns, metric: str, usual: float, text: str) -> Evidence:

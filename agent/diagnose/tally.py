@@ -45,6 +45,8 @@ class Step:
     at: float
     due: float
     made: float
+    known: bool = True
+    """Whether it could be said what was due; else it was what came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +82,19 @@ class Tally:
     """… since then."""
 
 
-def counted(tally: Tally, now: float, seconds: float, due: float, made: float) -> Tally:
-    """Take one sample more: tokens that were due since the one before it, and that were counted."""
+def counted(tally: Tally, now: float, seconds: float, due: float | None, made: float) -> Tally:
+    """Take one sample more: tokens that were due since the one before (None: unknown), and were counted."""
     if seconds <= 0.0:
         return tally
-    steps = (*tally.steps, Step(now, due * tally.factor, made))
+    step = Step(now, made, made, known=False) if due is None else Step(now, due * tally.factor, made)
+    steps = (*tally.steps, step)
     first = next(place for place, each in enumerate(steps) if each.at > now - KEPT_SECONDS)
     return replace(tally, steps=steps[first:])
+
+
+def cleared(tally: Tally) -> Tally:
+    """Return it after a shortfall: only what was learned stays."""
+    return replace(tally, steps=(), back=0.0, back_since=None)
 
 
 def learned(tally: Tally, length: float | None, seconds: float, *, doubted: bool = False) -> Tally:
@@ -96,7 +104,7 @@ def learned(tally: Tally, length: float | None, seconds: float, *, doubted: bool
     now = tally.steps[-1].at
     block = [each for each in tally.steps if each.at > now - BLOCK_SECONDS]
     due, made = sum(each.due for each in block), sum(each.made for each in block)
-    if due <= 0.0:
+    if due <= 0.0 or not all(each.known for each in block):
         return tally
     grain = grain_of(tally, length)
     seen = min((made - due) ** 2 / due, OUTLIER_SPREADS * grain)

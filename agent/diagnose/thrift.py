@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from agent.diagnose.baseline import load_of, place_of
+from agent.diagnose.baseline import amount, load_of, place_of
 from agent.measure.incident import Cause, Evidence, Incident, Kind, Severity
 from agent.measure.median import median
 
@@ -32,6 +32,8 @@ LEAST_LOAD_RATIO = 0.5
 HOTTER_CELSIUS, MORE_RATIO = 8.0, 1.08
 LEAST_RATE = 1.0
 LONGEST_STEP_SECONDS = 5.0
+MOST_KEPT = 16
+"""So many loads, those seen for longest, are kept over a restart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,35 @@ class Thrift:
     since: float | None = None
     better_since: float | None = None
     incident: Incident | None = None
+
+
+def rested(thrift: Thrift) -> Thrift:
+    """Return what is known of a deployment that is not seen: what stood is over, what is usual stays."""
+    return Thrift(usual=thrift.usual)
+
+
+def dumped(thrift: Thrift) -> list[Any]:
+    """Return what a token usually takes as plain values, to be kept over a restart."""
+    longest = sorted(thrift.usual.items(), key=lambda pair: -pair[1].seconds)[:MOST_KEPT]
+    return [
+        [place, each.joules, round(each.seconds, 1), each.mix, _rounded(each.watts), _rounded(each.celsius)]
+        for place, each in longest
+    ]
+
+
+def _rounded(of_gpus: Mapping[int, float]) -> list[list[float]]:
+    return [[gpu, round(each, 1)] for gpu, each in of_gpus.items()]
+
+
+def recalled(kept: Any) -> Thrift:
+    """Take what `dumped` gave. Raises ValueError or TypeError when it is something else."""
+    usual = {}
+    for place, joules, seconds, mix, watts, celsius in kept:
+        known = min(amount(seconds), MEMORY_SECONDS)
+        heat = {int(gpu): amount(each) for gpu, each in celsius}
+        draws = {int(gpu): amount(each) for gpu, each in watts}
+        usual[int(place)] = Cost(amount(joules), known, draws, heat, None if mix is None else amount(mix))
+    return Thrift(usual=usual)
 
 
 def watched(thrift: Thrift, watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Thrift, Incident | None]:

@@ -107,6 +107,6 @@ def joules_of(toll: Toll, noise: float) -> Loss | None:
 
 
 def tokens_of(gap: Gap) -> Loss:
-    """Return the tokens that were lost; what was due is uncertain by the noise of the rate."""
-    off = gap.baseline.noise * gap.due_tokens
-    return Loss(gap.lost_tokens, max(0.0, gap.lost_tokens - off), gap.lost_tokens + off)
+    """Return the tokens that were lost, and between what they are."""
+    lost = gap.reckoned.lost
+    return Loss(lost.amount, min(lost.least, lost.amount), max(lost.most, lost.amount))

@@ -12,9 +12,9 @@ from agent.diagnose.baseline import with_mix
 from agent.diagnose.case import APART_SECONDS, BEFORE_SECONDS, Case, usual_rates
 from agent.diagnose.gap import LONGEST_STEP_SECONDS, Gap, ended, finished, is_over, stepped
 from agent.diagnose.sample import MIX_SECONDS, Sample, mix_of, sample_of
-from agent.diagnose.stillness import still_ones
+from agent.diagnose.stillness import still_ones, work_less
 from agent.diagnose.story import told_of
-from agent.diagnose.tally import WITNESSED, off, since
+from agent.diagnose.tally import ALONE, WITNESSED, off, since
 from agent.diagnose.toll import Toll, begun, paid
 from agent.diagnose.verdict import verdict_of
 from agent.measure.incident import Cause, Incident, Kind
@@ -39,6 +39,10 @@ USUAL_PATIENCE_SECONDS = 150.0
 NO_WITNESS = {Cause.UNKNOWN, Cause.WORKLOAD_SHIFT}
 """Prompts that happened to be long, with answers that have not ended yet, are as much chance as these."""
 MOST_OFF = 0.5
+LATELY_SAMPLES, WORK_ON_RATIO = 10, 0.92
+"""GPUs that draw at least this share of what they did, over so many samples, work on as before."""
+LONG_SECONDS = 120.0
+"""Answers that grew longer are counted within this time."""
 HEALTHY_SAMPLES = 5
 BACK = {Cause.ENGINE_RESTART, Cause.ENGINE_STALL}
 """What an engine is told to have been that is there again."""
@@ -102,10 +106,23 @@ def _witnessed(watch: Watch, node: NodeSigns) -> Gap:
     gap = watch.gap
     if gap.sure or not watch.samples[-1].on_finish or gap.sum_seconds < WITNESSED or not watch.case_before:
         return gap
-    verdict = verdict_of(case_of(watch, node))
-    if verdict.confidence < SURE_ENOUGH or verdict.best.cause in NO_WITNESS:
-        return gap
-    return of_ended.made_sure(gap, watch.samples)
+    case = case_of(watch, node)
+    verdict = verdict_of(case)
+    clear = verdict.confidence >= SURE_ENOUGH
+    speaks = clear and verdict.best.cause not in NO_WITNESS
+    if speaks or (gap.sum_seconds >= ALONE and (clear or _is_more_than_long_answers(case))):
+        return of_ended.made_sure(gap, watch.samples)
+    return gap
+
+
+def _is_more_than_long_answers(case: Case) -> bool:
+    """Whether fewer tokens are made, and not only counted later: while answers grow longer, fewer end.
+
+    GPUs that work on as before make what they made; where they tell nothing, it must last.
+    """
+    lately = case.during[-LATELY_SAMPLES:]
+    less = work_less(case.before, lately, WORK_ON_RATIO)
+    return lately[-1].seconds - case.since >= LONG_SECONDS if less is None else less
 
 
 def _mixed(gap: Gap, samples: tuple[Sample, ...]) -> Gap:

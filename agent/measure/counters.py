@@ -77,12 +77,18 @@ def advance(
         return Step(counter, 0.0, Change.LATE)
     if adopted:
         return _adopt(counter, raw, at, epoch)
-    if _is_foreign(counter, epoch):
-        return _meet_foreign(counter, raw, at, epoch)
-    restarted = restarted or _restarted(counter, raw, epoch)
+    if epoch != counter.epoch:  # a restart is told by the epoch where both sides know it, always by a fall
+        if _is_foreign(counter, epoch):
+            return _meet_foreign(counter, raw, at, epoch)
+        restarted = restarted or (epoch is not None and counter.epoch is not None)
+    restarted = restarted or raw < counter.raw
     delta = raw if restarted else raw - counter.raw
     change = Change.RESET if restarted else Change.GREW
-    if max_rate is not None and delta > _most(counter, at, max_rate, restarted=restarted):
+    if (
+        max_rate is not None
+        and delta > max_rate
+        and delta > _most(counter, at, max_rate, restarted=restarted)
+    ):
         change, delta = Change.IMPLAUSIBLE, 0.0
     moved = Counter(  # not `_replace`, which takes longer: this runs hundreds of times a second
         total=counter.total + delta,
@@ -93,12 +99,6 @@ def advance(
         resets=counter.resets + (change is not Change.GREW),
     )
     return Step(moved, delta, change)
-
-
-def _restarted(counter: Counter, raw: float, epoch: str | None) -> bool:
-    """Tell a restart: by the epoch where both sides know it, and always by a fall."""
-    known = epoch is not None and counter.epoch is not None
-    return raw < counter.raw or (known and epoch != counter.epoch)
 
 
 def _is_foreign(counter: Counter, epoch: str | None) -> bool:
@@ -136,7 +136,7 @@ def _adopt(counter: Counter, raw: float, at: Moment, epoch: str | None) -> Step:
 
 
 def _most(counter: Counter, at: Moment, max_rate: float, *, restarted: bool) -> float:
-    """Return the most that can have been produced since the counter was last seen."""
+    """Return the most that can have been produced since the counter was last seen, a second's at least."""
     if counter.seen_monotonic_seconds is not None:
         elapsed = at.monotonic_seconds - counter.seen_monotonic_seconds
     elif restarted:

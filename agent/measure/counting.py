@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent.measure.engine import Role, TokenKind
+from agent.measure.quick import quick
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,6 +23,7 @@ BY_ROLE: Mapping[Role, Kinds] = {
 PARTNERS = {Role.PREFILL: Role.DECODE, Role.DECODE: Role.PREFILL}
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Instance:
     """What decides how much of one instance counts; as it last told."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from agent.measure.series import Series
 
+INFINITY = float("inf")
 CADENCES_PER_WINDOW = 3.0
 """A window holds at least this many samples of its slowest input."""
 
@@ -50,12 +51,17 @@ def window_of(members: Sequence[Member], window_seconds: float, now: float) -> W
 
     A member whose samples stopped does not hold the window back. None when nobody reports.
     """
-    end, slowest = float("inf"), 0.0
+    end, slowest, gap_cadence, gap_seconds = INFINITY, 0.0, 0.0, max_gap_seconds(0.0)
     for series, cadence in members:
-        newest = float("-inf") if series is None else series.newest
-        if now - newest <= max_gap_seconds(cadence):
-            end, slowest = min(end, newest), max(slowest, cadence)
-    if end == float("inf"):
+        if series is None or (last := series.last) is None:
+            continue
+        if cadence != gap_cadence:  # mostly it is that of the member before
+            gap_cadence, gap_seconds = cadence, max_gap_seconds(cadence)
+        newest = last.seconds
+        if now - newest <= gap_seconds:
+            end = min(newest, end)
+            slowest = max(cadence, slowest)
+    if end == INFINITY:
         return None
     return Window(end - max(window_seconds, CADENCES_PER_WINDOW * slowest), end)
 
@@ -72,13 +78,11 @@ def sum_over(
     reasons: set[Invalid] = set()
     amounts: list[float] = []
     uncertainty = 0.0
-    for member in members:
-        why_not = _why_not(member, window, nobody)
-        if why_not is not None:
-            reasons.add(why_not)
+    for series, cadence in members:
+        if series is None or window is None or series.oldest > window.start:
+            reasons.add(_why_not(series, window, nobody))
             continue
-        gap_seconds = max_gap_seconds(member.cadence_seconds)
-        grown = member.series.grown(window.start, window.end, gap_seconds, bounded=bounded)  # type: ignore[union-attr]  # _why_not saw both
+        grown = series.grown(window.start, window.end, max_gap_seconds(cadence), bounded=bounded)
         if grown is None or grown.below_step:
             reasons.add(Invalid.GAP if grown is None else Invalid.BELOW_RESOLUTION)
             continue
@@ -97,13 +101,10 @@ def joules_per_token(tokens: float, joules: float) -> float | None:
     return joules / tokens if tokens > 0.0 else None
 
 
-def _why_not(member: Member, window: Window | None, nobody: Invalid) -> Invalid | None:
-    """Tell why a member cannot be read over a window; None when it can be tried."""
-    if member.series is None:
+def _why_not(series: Series | None, window: Window | None, nobody: Invalid) -> Invalid:
+    """Tell why a member cannot be read over a window."""
+    if series is None:
         return Invalid.MEMBER_MISSING
-    oldest = member.series.oldest
-    if oldest == float("inf"):
+    if series.oldest == INFINITY:
         return nobody
-    if window is None:
-        return Invalid.GAP
-    return Invalid.WARMING_UP if oldest > window.start else None
+    return Invalid.GAP if window is None else Invalid.WARMING_UP

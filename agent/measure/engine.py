@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from agent.measure.quick import quick
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -54,6 +56,7 @@ class Histogram:
     """Of all of them; None is unknown."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class TokenCounter:
     """One raw token series of an instance, as printed on its page."""
@@ -67,6 +70,7 @@ class TokenCounter:
     """The counter may be off by this much, because of printed precision (T22)."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Demand:
     """What the engine says about the work before it; None is unknown (never 0)."""
@@ -91,6 +95,7 @@ class Demand:
     """Running and waiting may be this old though they were just read."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class EngineReading:
     """One engine instance at one moment."""

@@ -16,6 +16,7 @@ from agent.measure.latency_book import LatencyBook
 from agent.measure.live_output import LiveOutput
 from agent.measure.series import Point, Series, max_gap_seconds
 from agent.measure.snapshot import Activity, EngineFigures, TokenFigures
+from agent.measure.strange_pages import Belief, StrangePages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +30,14 @@ if TYPE_CHECKING:
     from agent.measure.series import Horizon
 
 UNKNOWN_ENGINE = "unknown"
+FOREIGN = (
+    "a process that is older than its last page answers, and is not counted: "
+    "several behind one address? give the URL of each"
+)
+STRANGE = (
+    "its output tokens fell or leapt to what it cannot have made since its last page, which is not counted: "
+    "several processes behind one address, or a cache? give the URL of each"
+)
 CADENCE_SECONDS = 60.0
 """A slower cadence is remembered for this long …"""
 CADENCE_TICKS = 2.0
@@ -62,6 +71,7 @@ class EngineBook:
         self._totals = EngineTokens(instance, ledger, models)
         self._live = LiveOutput(self.total(TokenKind.OUTPUT))
         self._finishes = FinishPeriod()
+        self._strange = StrangePages()
         self._work = EngineWork(instance, ledger)
         self._activity = ActivityBook()
         self.latencies = LatencyBook(latencies)
@@ -77,11 +87,17 @@ class EngineBook:
         self.ended = {}
         if not self._believe(reading):
             return False
-        process = self._ledger.observe(f"{self._prefix}{PROCESS}", 0.0, reading.at, reading.epoch).change
+        belief = self._strange.judge(reading, self.series.get(TokenKind.OUTPUT))
+        if belief is Belief.REFUSE:
+            self.reading, self.note = None, f"{self.instance}: {STRANGE}"
+            return False
+        process = self._ledger.observe(
+            f"{self._prefix}{PROCESS}", 0.0, reading.at, reading.epoch, adopted=belief is Belief.ADOPT
+        ).change
         if process is Change.LATE:
             return False
         if process is Change.FOREIGN:
-            self.reading = None
+            self.reading, self.note = None, f"{self.instance}: {FOREIGN}"
             return False
         seen_again, self.reading = self.reading is None, reading
         self.engine, self.model = reading.engine, reading.model

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from agent.measure.quick import quick
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -70,6 +72,9 @@ class Power:
     """NVML field 186: a short window, aliases with periodic load; never integrated when a mean exists."""
 
 
+NO_POWER = Power()
+
+
 @dataclass(frozen=True, slots=True)
 class Placement:
     """Where a GPU sits: rack, tray and NVLink domain, as NVML tells it (Blackwell and later)."""
@@ -100,6 +105,7 @@ class GpuProcess:
     """GPU instance and compute instance, as in `1/0`; empty on a GPU that is not divided, or not told."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class GpuReading:
     """One GPU at one moment; everything it could not tell is None or missing from its mapping."""
@@ -175,5 +181,5 @@ def gpu_watts(reading: GpuReading | None) -> float | None:
     """Return the one-second mean of a GPU, or its instant power where there is no mean."""
     if reading is None or reading.state is not GpuState.OK:
         return None
-    power = reading.power.get(PowerScope.GPU, Power())
+    power = reading.power.get(PowerScope.GPU, NO_POWER)
     return power.average_watts if power.average_watts is not None else power.instant_watts

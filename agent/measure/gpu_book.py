@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from agent.measure.counters import Change
-from agent.measure.energy import MEAN_LAG_SECONDS, CrossCheck, PowerIntegral, Verdict
-from agent.measure.gpu import GpuState, Power, PowerScope
+from agent.measure.energy import MEAN_LAG_SECONDS, CrossCheck, PowerIntegral
+from agent.measure.gpu import NO_POWER, GpuState, PowerScope
 from agent.measure.gpu_handover import Carry, Handover
 from agent.measure.series import Point, Series
 from agent.measure.snapshot import GpuFigures
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent.measure.counters import Step
-    from agent.measure.gpu import GpuReading
+    from agent.measure.gpu import GpuReading, Power
     from agent.measure.gpu_sources import Told
     from agent.measure.ledger import Ledger
     from agent.measure.reading import Moment
@@ -26,8 +27,13 @@ MAX_WATTS = 3000.0
 HARDWARE_XIDS = (48, 63, 64, 74, 79, 92, 94, 95, 119, 120, 145, 149, 154)
 """Xids that speak of hardware; their counters exist at 0 from the start."""
 NO_XIDS = {str(xid): 0 for xid in HARDWARE_XIDS}
-COUNTS = ("throttled", "ecc", "xid", "nvlink", "nvlink_errors", "c2c_errors", "pcie")
+BY_NAME = ("throttled", "ecc", "nvlink", "nvlink_errors", "c2c_errors")
+RAWS_BY_NAME = attrgetter("throttled_seconds", "ecc_errors", "nvlink_bytes", "nvlink_errors", "c2c_errors")
+"""Where a reading has them."""
+COUNTS = (*BY_NAME, "xid", "pcie")
 REPLAYS = "replays"
+UNCERTAIN = frozenset({Change.RESET, Change.IMPLAUSIBLE, Change.ADOPTED})
+"""After these the energy of the open window of the cross-check is not known."""
 
 
 class GpuBook:
@@ -39,57 +45,56 @@ class GpuBook:
         self.energy = Series(horizon)
         """Joules by the best source there is: the counter, else the integral of the mean."""
         self.reading: GpuReading | None = None
+        self.reports = False
+        """Whether the GPU answers its driver."""
         self.serial: str | None = None
         """Of its board, as last told."""
         self.integrated_only = False
         self._ledger = ledger
         self._horizon = horizon
         self._energy_key, self._integrated_key = self._key("energy"), self._key("integrated")
+        self._counted_joules, self._integrated_joules = (
+            ledger.total(self._energy_key),
+            ledger.total(self._integrated_key),
+        )
+        """Totals as they were last booked; None is never."""
         self._integral = PowerIntegral()
-        self._check = CrossCheck()
+        self.check = CrossCheck()
+        """Whether the energy counter agrees with power."""
         self._handover = Handover()
         self._counts = {what: self._kept(what) for what in COUNTS}
         """Totals by name; a new mapping whenever one has changed, for snapshots hold on to it."""
         self._raws: dict[str, dict[str, float]] = {what: {} for what in COUNTS}
+        self._booked: dict[str, Mapping[str, float] | None] = dict.fromkeys(COUNTS)
+        """The mapping of raws that was booked last: most of them are told again and again until read anew."""
         self._xids = self._by_number()
         """Totals by Xid, in the same way."""
-
-    @property
-    def verdict(self) -> Verdict:
-        """What the cross-check says of the energy counter."""
-        return self._check.verdict
-
-    @property
-    def reports(self) -> bool:
-        """Whether the GPU answers its driver."""
-        return self.reading is not None and self.reading.state is GpuState.OK
 
     def take(self, reading: GpuReading, epoch: str, run: str) -> float:
         """Book one reading; `epoch` is the kernel's boot, `run` this process. Returns the joules it adds."""
         self.reading, self.serial = reading, reading.identity.serial
-        seen = {str(xid): count for xid, count in reading.xid_errors.items()}
-        xids = NO_XIDS | seen if seen else NO_XIDS
-        if self._book_counts("xid", xids, reading.at, run, from_zero=True):
-            self._xids = self._by_number()
-        if reading.state is not GpuState.OK:
+        self.reports = reading.state is GpuState.OK
+        if reading.xid_errors or self._booked["xid"] is not NO_XIDS:
+            self._book_xids(reading, run)
+        if not self.reports:
             return 0.0
-        self._book_counts("throttled", reading.throttled_seconds, reading.at, epoch)
-        self._book_counts("ecc", reading.ecc_errors, reading.at, epoch)
-        self._book_counts("nvlink", reading.nvlink_bytes, reading.at, epoch)
-        self._book_counts("nvlink_errors", reading.nvlink_errors, reading.at, epoch)
-        self._book_counts("c2c_errors", reading.c2c_errors, reading.at, epoch)
-        if reading.pcie_replays is not None:
-            self._book_counts("pcie", {REPLAYS: reading.pcie_replays}, reading.at, epoch)
+        booked = self._booked
+        for what, raws in zip(BY_NAME, RAWS_BY_NAME(reading), strict=True):
+            if raws is not booked[what]:
+                self._book_counts(what, raws, reading.at, epoch)
+        replays = reading.pcie_replays
+        if replays is not None and replays != self._raws["pcie"].get(REPLAYS):
+            self._book_counts("pcie", {REPLAYS: replays}, reading.at, epoch)
         return self._book_energy(reading, epoch)
 
     def miss(self) -> None:
         """Note that its source failed: nothing is known of it now."""
-        self.reading = None
+        self.reading, self.reports = None, False
 
     def change_source(self, at: Moment) -> None:
         """Note that another source tells of this GPU from now on."""
         self._handover.begin(at.monotonic_seconds)
-        self._check.restart()
+        self.check.restart()
 
     def figures(self, known: Told | None) -> GpuFigures:
         """Return what outputs may see; `known` is the reading, filled with what other sources know."""
@@ -101,9 +106,9 @@ class GpuBook:
             state=None if reading is None else reading.state,
             reading=reading if known is None else known.reading,
             sources={} if known is None else known.sources,
-            energy_joules_total=self._ledger.total(self._energy_key) if told else None,
-            energy_integrated_joules_total=self._ledger.total(self._integrated_key) if told else None,
-            verdict=self._check.verdict,
+            energy_joules_total=self._counted_joules if told else None,
+            energy_integrated_joules_total=self._integrated_joules if told else None,
+            verdict=self.check.verdict,
             throttled_seconds_total=self._counts["throttled"] if told else {},
             ecc_errors_total=self._counts["ecc"] if told else {},
             nvlink_bytes_total=self._counts["nvlink"] if told else {},
@@ -113,6 +118,13 @@ class GpuBook:
             pcie_replays_total=self._counts["pcie"].get(REPLAYS) if told else None,
         )
 
+    def _book_xids(self, reading: GpuReading, run: str) -> None:
+        xids = NO_XIDS
+        if reading.xid_errors:
+            xids = NO_XIDS | {str(xid): count for xid, count in reading.xid_errors.items()}
+        if self._book_counts("xid", xids, reading.at, run, from_zero=True):
+            self._xids = self._by_number()
+
     def _book_energy(self, reading: GpuReading, epoch: str) -> float:
         """Book energy by its counter, else by integrated mean power; return the joules added.
 
@@ -120,7 +132,7 @@ class GpuBook:
         Where there is no counter and only instant power, energy is absent (`no_meter`): instant power
         aliases with periodic load, and its integral would be a number that nobody measured (T9).
         """
-        power = reading.power.get(PowerScope.GPU, Power())
+        power = reading.power.get(PowerScope.GPU, NO_POWER)
         integral = self._integrate(power, reading.at)
         if reading.energy_joules is not None:
             counted = self._count(reading.energy_joules, reading.at, epoch)
@@ -145,9 +157,9 @@ class GpuBook:
         if power.average_watts is None:
             return None
         joules = self._integral.add(at.monotonic_seconds, power.average_watts)
-        self._ledger.add(self._integrated_key, joules or 0.0, at)
+        self._integrated_joules = self._ledger.add(self._integrated_key, joules or 0.0, at)
         if joules is None:
-            self._check.restart()
+            self.check.restart()
         return joules
 
     def _count(self, raw_joules: float, at: Moment, epoch: str) -> float | None:
@@ -156,8 +168,9 @@ class GpuBook:
         step = self._observe(self._energy_key, raw_joules, at, epoch, max_rate=MAX_WATTS)
         if step is None:
             return None
-        if step.change in {Change.RESET, Change.IMPLAUSIBLE, Change.ADOPTED}:
-            self._check.restart()
+        self._counted_joules = step.counter.total
+        if step.change in UNCERTAIN:
+            self.check.restart()
         if step.change is Change.ADOPTED:
             self.energy = Series(self._horizon)  # nobody knows what was drawn meanwhile
         return step.delta
@@ -173,22 +186,23 @@ class GpuBook:
         max_rate: float | None = None,
     ) -> Step | None:
         """Book one raw counter; None when it is to be waited for."""
-        carry = self._handover.judge(key, raw, self._ledger.get(key), at.monotonic_seconds)
-        if carry is Carry.WAIT:
-            return None
-        adopted = carry is Carry.ADOPT
+        adopted = False
+        if self._handover.begun:
+            carry = self._handover.judge(key, raw, self._ledger.get(key), at.monotonic_seconds)
+            if carry is Carry.WAIT:
+                return None
+            adopted = carry is Carry.ADOPT
         return self._ledger.observe(
             key, raw, at, epoch, from_zero=from_zero, adopted=adopted, max_rate=max_rate
         )
 
     def _verify(self, reading: GpuReading, power: Power) -> None:
-        counted = self._ledger.total(self._energy_key)
-        integrated = self._ledger.total(self._integrated_key)
+        counted, integrated = self._counted_joules, self._integrated_joules
         if counted is None or integrated is None or power.average_watts is None:
-            self._check.doubt()
+            self.check.doubt()
             return
         limit = reading.power_limit_watts.get(PowerScope.GPU)
-        self._check.add(reading.at.monotonic_seconds, counted, integrated, power.average_watts, limit)
+        self.check.add(reading.at.monotonic_seconds, counted, integrated, power.average_watts, limit)
 
     def _book_counts(
         self, what: str, raws: Mapping[str, float], at: Moment, epoch: str, *, from_zero: bool = False
@@ -196,6 +210,7 @@ class GpuBook:
         """Book counts by name; tell whether any may have changed."""
         known = self._raws[what]
         if raws == known:
+            self._booked[what] = raws
             return False  # mostly; `epoch` is the same for as long as we run
         totals = self._counts[what] = dict(self._counts[what])
         for name, raw in raws.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 IDLE_BIT = 0x1
 REASONS = {
     0x002: "applications_clocks_setting",
@@ -17,6 +19,7 @@ REASONS = {
 }
 
 
+@lru_cache(maxsize=256)
 def reasons_of(mask: int) -> frozenset[str]:
     """Name the clock event reasons in a mask; idle is none, an unknown bit keeps its number."""
     bits = (number for number in range(mask.bit_length()) if mask >> number & 1 and 1 << number != IDLE_BIT)

@@ -25,11 +25,13 @@ class Handover:
 
     def __init__(self) -> None:
         self._since_seconds: float | None = None
+        self.begun = False
+        """Whether there was a change at all: without one every raw value is to be taken."""
         self._settled: set[str] = set()
 
     def begin(self, seconds: float) -> None:
         """Note that from this moment on another source tells."""
-        self._since_seconds = seconds
+        self._since_seconds, self.begun = seconds, True
         self._settled = set()
 
     def judge(self, key: str, raw: float, counter: Counter | None, seconds: float) -> Carry:

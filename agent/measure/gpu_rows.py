@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from agent.measure.energy import Verdict
-from agent.measure.gpu import RECOVERY_ACTIONS, GpuState, Power, PowerScope
+from agent.measure.gpu import NO_POWER, RECOVERY_ACTIONS, GpuState, PowerScope
 from agent.measure.row import Row, flag_rows, kept, known, state_rows
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ NAMED_UNITS = {
 """Units that have a metric of their own."""
 VERDICTS, GPU_STATES = (*Verdict,), (*GpuState, "unknown")
 """Members of these enumerations: to walk an enumeration takes five times as long."""
-NO_POWER = Power()
 
 
 def gpu_rows(figures: GpuFigures) -> list[Row]:

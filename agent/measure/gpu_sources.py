@@ -80,6 +80,8 @@ class GpuSources:
             self._told.pop(reading.source, None)
             return ()
         self._told[reading.source] = {gpu.identity.uuid: gpu for gpu in reading.gpus}
+        if len(self._told) == 1 and not self._awaited:
+            return reading.gpus
         return tuple(gpu for gpu in reading.gpus if self._leads(reading.source, gpu.identity.uuid))
 
     def miss(self, source: str) -> None:

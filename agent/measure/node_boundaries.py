@@ -48,16 +48,16 @@ def doubted(figures: BoundaryFigures) -> BoundaryFigures:
 
 def gpu_reasons(gpus: Sequence[GpuBook]) -> frozenset[Invalid]:
     """Tell what speaks against the energy counters of the GPUs."""
-    wrong = any(book.verdict is Verdict.MISMATCH for book in gpus)
+    wrong = Verdict.MISMATCH in [book.check.verdict for book in gpus]
     return frozenset({Invalid.COUNTER_POWER_MISMATCH} if wrong else ())
 
 
 def gpu_flags(gpus: Sequence[GpuBook]) -> frozenset[Flag]:
     """Tell what is to be known of the energy of the GPUs."""
     flags = set()
-    if any(book.verdict is Verdict.UNVERIFIED for book in gpus):
+    if Verdict.UNVERIFIED in [book.check.verdict for book in gpus]:
         flags.add(Flag.UNVERIFIED)
-    if any(book.integrated_only and book.energy.last is not None for book in gpus):
+    if [book for book in gpus if book.integrated_only and book.energy.last is not None]:
         flags.add(Flag.INTEGRATED)
     return frozenset(flags)
 
@@ -102,4 +102,4 @@ def missing(energies: Sequence[Series], expected: int) -> frozenset[Invalid]:
     """Tell whether the energy of any member is not known now."""
     if len(energies) < expected:
         return frozenset({Invalid.MEMBER_MISSING})
-    return frozenset({Invalid.NO_METER} if any(each.last is None for each in energies) else ())
+    return frozenset({Invalid.NO_METER} if None in [each.last for each in energies] else ())

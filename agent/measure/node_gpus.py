@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from agent.measure.series import Horizon
     from agent.measure.snapshot import GpuFigures
 
+NEVER = float("-inf")
 FORGET_SECONDS = 7 * 86400.0
 """A GPU that was not seen for so long was taken out, not lost: a week covers a repair at the vendor's."""
 ABSENT = (
@@ -65,12 +66,16 @@ class NodeGpus:
         self._ledger, self._horizon = ledger, horizon
         self._epoch, self._run = epoch, run
         self._books: dict[str, GpuBook] = {}
+        self._by_number: list[GpuBook] | None = None
+        """The same by number, until there are others."""
         self._modules: dict[str, ModuleBook] = {}
         self._module_sources: dict[str, str] = {}
         self._numbers: dict[str, int] = {}
         self._origins: dict[str, _Origin] = {}
         """Also of GPUs without a book: those whose source is not offered now."""
         self._cadences: dict[str, float] = {}
+        self._forget_seconds = NEVER
+        """Monotonic: before this none is to be forgotten."""
         self.wanted = 0
         """So many there should be, as somebody stated it."""
 
@@ -89,7 +94,9 @@ class NodeGpus:
     @property
     def books(self) -> Sequence[GpuBook]:
         """Every GPU that is expected, by number."""
-        return sorted(self._books.values(), key=lambda book: book.gpu)
+        if self._by_number is None:
+            self._by_number = sorted(self._books.values(), key=lambda book: book.gpu)
+        return self._by_number
 
     @property
     def modules(self) -> Sequence[ModuleBook]:
@@ -114,7 +121,7 @@ class NodeGpus:
     @property
     def source(self) -> str:
         """Who tells of these GPUs."""
-        return min((self._origins[uuid].source for uuid in self._books), default="")
+        return min([self._origins[uuid].source for uuid in self._books], default="")
 
     @property
     def cadence_seconds(self) -> float:
@@ -137,10 +144,9 @@ class NodeGpus:
 
     def figures(self) -> tuple[GpuFigures, ...]:
         """Return what outputs may see of every GPU."""
-        return tuple(
-            book.figures(self._sources.complete(book.uuid, self._origins[book.uuid].source, book.reading))
-            for book in self.books
-        )
+        complete, origins = self._sources.complete, self._origins
+        told = [complete(book.uuid, origins[book.uuid].source, book.reading) for book in self.books]
+        return tuple([book.figures(known) for book, known in zip(self.books, told, strict=True)])
 
     def dump(self) -> dict[str, Any]:
         """Return what must survive a restart, as plain values."""
@@ -164,6 +170,7 @@ class NodeGpus:
         self._sources.expect(sources)
         for uuid in [uuid for uuid in self._books if self._origins[uuid].source not in sources]:
             del self._books[uuid]
+            self._by_number = None
         for serial in [serial for serial, source in self._module_sources.items() if source not in sources]:
             del self._modules[serial], self._module_sources[serial]
         for source in self._cadences.keys() - set(sources):
@@ -187,20 +194,24 @@ class NodeGpus:
         self._miss_books(source, {gpu.identity.uuid for gpu in gpus})
         joules = {}
         for gpu in gpus:
-            more = self._claimed(source, gpu).take(gpu, self._epoch, self._run)
-            self._ledger.add("boundary/gpu", more, gpu.at)
+            uuid = gpu.identity.uuid
+            more = self._claimed(source, uuid, gpu.at).take(gpu, self._epoch, self._run)
             if gpu.state is GpuState.OK:
-                joules[gpu.identity.uuid] = more
+                joules[uuid] = more
+        if gpus:
+            self._ledger.add("boundary/gpu", sum(joules.values()), gpus[-1].at)
         return Added(joules, self._take_modules(source, gpus, reading.at), self.boards)
 
-    def _claimed(self, source: str, gpu: GpuReading) -> GpuBook:
+    def _claimed(self, source: str, uuid: str, at: Moment) -> GpuBook:
         """Return the book of a GPU that this source tells of from now on."""
-        uuid = gpu.identity.uuid
-        before = self._origins.get(uuid)
-        self._origins[uuid] = _Origin(source, gpu.at.unix_seconds, gpu.at.monotonic_seconds)
+        origin, book = self._origins.get(uuid), self._books.get(uuid)
+        if origin is not None and book is not None and origin.source == source:  # as nearly always
+            origin.unix_seconds, origin.monotonic_seconds = at.unix_seconds, at.monotonic_seconds
+            return book
+        self._origins[uuid] = _Origin(source, at.unix_seconds, at.monotonic_seconds)
         book = self._book(uuid)
-        if before is not None and before.source != source:
-            book.change_source(gpu.at)
+        if origin is not None and origin.source != source:
+            book.change_source(at)
         return book
 
     def miss(self, source: str) -> None:
@@ -211,20 +222,30 @@ class NodeGpus:
 
     def forget(self, now: Moment) -> None:
         """Let go of GPUs that were not seen for FORGET_SECONDS, and of the modules they leave behind."""
+        if now.monotonic_seconds >= self._forget_seconds:
+            self._forget_unseen(now)
+        boards = {book.serial for book in self._books.values()} if self._modules else set()
+        for serial in self._modules.keys() - boards:
+            del self._modules[serial], self._module_sources[serial]
+
+    def _forget_unseen(self, now: Moment) -> None:
         for uuid, origin in list(self._origins.items()):
             if origin.unix_seconds > now.unix_seconds and origin.monotonic_seconds is None:
                 origin.unix_seconds = now.unix_seconds  # the clock was wrong then, or is now
             if origin.unseen_seconds(now) >= FORGET_SECONDS:
                 del self._origins[uuid]
                 self._books.pop(uuid, None)
-        boards = {book.serial for book in self._books.values()}
-        for serial in self._modules.keys() - boards:
-            del self._modules[serial], self._module_sources[serial]
+                self._by_number = None
+        seen = [origin.monotonic_seconds for origin in self._origins.values()]
+        known = [seconds for seconds in seen if seconds is not None]
+        # Of an earlier run's only the wall clock tells, which may be set: they are looked at each time.
+        self._forget_seconds = min(known) + FORGET_SECONDS if known and len(known) == len(seen) else NEVER
 
     def _book(self, uuid: str) -> GpuBook:
         if uuid not in self._books:
             number = self._numbers.setdefault(uuid, max(self._numbers.values(), default=-1) + 1)
             self._books[uuid] = GpuBook(number, uuid, self._ledger, self._horizon)
+            self._by_number = None
         return self._books[uuid]
 
     def _take_modules(self, source: str, gpus: Sequence[GpuReading], at: Moment) -> dict[str, float]:

@@ -101,6 +101,8 @@ class NodeMeters:
 
     def figures(self, elsewhere: Collection[str]) -> tuple[BoundaryFigures, ...]:
         """Return each boundary whose source is one of these meters, and that any of them tells."""
+        if not self._books:
+            return ()
         found = []
         for boundary, source in self._sources(elsewhere).items():
             figures = None if boundary == RACK else self._figures(boundary, source)
@@ -147,6 +149,8 @@ class NodeMeters:
 
     def crosschecks(self, elsewhere: Collection[str]) -> Mapping[tuple[str, str], float]:
         """Return the power of each boundary by every source that is not its own; whole ones only."""
+        if not self._books:
+            return {}
         lead = self._sources(elsewhere)
         sums = {}
         for boundary in METERED:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent.measure.costs import NO_FIGURES
+from agent.measure.quick import quick
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,6 +83,10 @@ class MemberFigures:
     """Its tokens and its joules belong together only over several nodes (T24)."""
     in_flight: float | None = None
     """Requests in work or waiting."""
+    waiting: float | None = None
+    """Those that wait; None where no engine tells."""
+    engines: int | None = None
+    """Engine instances that count its output; None while it is away."""
     incidents: tuple[Incident, ...] = ()
     """What it says is wrong with it, or was a moment ago."""
 
@@ -104,6 +109,7 @@ class ModelFigures:
     """Of a node alone: quantiles of several nodes make none of their rack."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class DeploymentFigures:
     """The instances and GPUs that serve one model together, on one node or over a rack (T13)."""

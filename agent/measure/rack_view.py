@@ -166,6 +166,8 @@ def _member(
         tokens_total={} if place.same_as or member.key is None else by_node.get(member.key[0], {}),
         spans_nodes=totals is not None and totals.spans_nodes,
         in_flight=None if totals is None else _in_flight(totals),
+        waiting=None if totals is None else _waiting(totals),
+        engines=None if totals is None else sum(each.counts_output for each in totals.engines),
         incidents=() if totals is None else totals.incidents,
     )
 
@@ -178,6 +180,12 @@ def _in_flight(totals: NodeTotals) -> float | None:
     told = [(each.running, each.waiting) for each in totals.engines if each.counts_output]
     known = [running + (waiting or 0.0) for running, waiting in told if running is not None]
     return sum(known) if known and len(known) == len(told) else None
+
+
+def _waiting(totals: NodeTotals) -> float | None:
+    told = [each.waiting for each in totals.engines if each.counts_output]
+    known = [waiting for waiting in told if waiting is not None]
+    return sum(known) if known else None
 
 
 def _ratios(sums: MemberSums) -> dict[tuple[TokenKind, str], float]:

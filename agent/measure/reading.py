@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from agent.measure.quick import quick
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -59,6 +61,7 @@ class Cost:
     seconds: float
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Reading:
     """Everything one source said in one collection; a source fills what it knows."""
@@ -89,6 +92,7 @@ class Reading:
     """Permanent findings a person should know once ("ECC counters need root"), not failures."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How the last collection of one source went."""

@@ -13,6 +13,8 @@ EDGE_GAP_CADENCES = 2.5
 HORIZON_CADENCES = 8.0
 """Samples are kept for this many cadences of the slowest source: a window takes three of them, and an
 edge gap of 2.5 may lie before it and behind it."""
+LEAST_STEPS = 8
+"""The middle of fewer steps says nothing."""
 MOST_HORIZON_SECONDS = 3600.0
 """… but never longer, for memory: 3,600 samples a series at one a second. Enough for one in 7 minutes."""
 
@@ -179,6 +181,14 @@ class Series:
         before = max(bisect_left(stamps, start) - 1, 0)
         after = min(bisect_left(stamps, end), len(stamps) - 1)
         return max(self._slopes[before + 1 : after + 1]) if after > before else None
+
+    def middle_slope(self) -> float | None:
+        """Return the growth per second that half of all steps exceed; a single leap does not move it.
+
+        None as long as there are few.
+        """
+        steps = len(self._slopes) - 1
+        return sorted(self._slopes[1:])[steps // 2] if steps >= LEAST_STEPS else None
 
 
 def max_gap_seconds(cadence_seconds: float) -> float:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from agent.measure.counting import ALL, NONE
+from agent.measure.quick import quick
 from agent.measure.site import NO_SITE, Site
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Origin:
     """When this process began to count what is not kept."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class GpuFigures:
     """One known GPU; `reading` is None while it does not report (T15)."""
@@ -93,6 +95,7 @@ class GpuFigures:
     """Who told a figure of `reading`, by its name; `gpu_sources.DEFAULT` for those not named."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class TokenFigures:
     """Tokens of one model and kind of one engine instance."""
@@ -107,6 +110,7 @@ class TokenFigures:
     per_second: float | None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class EngineFigures:
     """One engine instance; `reading` is None while it does not answer."""
@@ -133,6 +137,7 @@ class EngineFigures:
     """Totals of requests, by how they ended and otherwise."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class BoundaryFigures:
     """Power and energy of the node at one boundary (T7)."""
@@ -151,6 +156,7 @@ class BoundaryFigures:
     flags: frozenset[Flag] = frozenset()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """The node at one moment."""

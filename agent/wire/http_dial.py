@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import socket
 import ssl
@@ -128,8 +129,10 @@ async def _connected(address: Address) -> socket.socket:
     try:
         one.settimeout(0.0)
         await asyncio.get_running_loop().sock_connect(one, address.sockaddr)
-    except BaseException:
+    except BaseException as error:
         one.close()
+        if isinstance(error, OSError) and error.errno:  # asyncio says only "Connect call failed"
+            raise OSError(error.errno, f"{address.sockaddr[0]}: {os.strerror(error.errno)}") from error
         raise
     return one
 

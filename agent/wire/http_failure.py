@@ -47,6 +47,8 @@ def failure_of(where: str, error: Exception, phase: str, seconds: float, limit_b
     """Return an error of connections or of the system as ours; `phase` is how far the request had come."""
     if isinstance(error, BodyTooLargeError):
         return too_large(where, str(error), limit_bytes)
+    if isinstance(error, NoAddressError | NoConnectionError):
+        where = "/".join(where.split("/", 3)[:3])  # whatever was asked for: nobody got as far as the path
     reason, text = next((reason, text) for kinds, reason, text in _FAILURES if isinstance(error, kinds))
     return SourceError(reason, text.format(where=where, why=_why(error), phase=phase, seconds=seconds))
 

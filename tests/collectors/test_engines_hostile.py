@@ -121,7 +121,7 @@ async def test_unusual_but_good_page_is_read(hostile, kind, tokens):
 
 def test_every_kind_of_hostile_page_is_tried():
     tried = {*HOSTILE_REASONS, "good", "crlf", "tabs", "timestamps", "openmetrics", "exemplar-quotes"}
-    tried |= {"counts-up", "falling"}  # good pages, whose story only several readings tell
+    tried |= {"counts-up", "falling"}  # several pages tell their story: tests/test_faults.py
     untried = {kind for kind in kinds() if not kind.startswith(("slots-", "status-"))} - tried
 
     assert untried == set()

@@ -152,14 +152,13 @@ class Links:
         self.values, self.code = values, code
         self.calls = 0
 
-    def field_values(self):
-        def ask(handle, count, reference):
+    def bare(self, _function, _handle, _count, reference):
+        def ask():
             self.calls += 1
             for entry in reference._obj:
                 value = self.values.get((entry.fieldId, entry.scopeId))
                 entry.nvmlReturn, entry.valueType = (self.code, UINT) if value is None else (0, ULL)
                 entry.value.ullVal = value or 0
-            return 0
 
         return ask
 

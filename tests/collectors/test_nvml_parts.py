@@ -40,15 +40,27 @@ class Answers:
             raise Refusal(answer, function)
         return answer(*arguments) if callable(answer) else answer
 
-    def field_values(self):
-        def ask(handle, count, reference):
-            for entry in reference._obj:
+    def bare(self, function, handle, *arguments):
+        where = arguments[-1]._obj
+
+        def field_values():
+            for entry in where:
                 kind, value, code = self.fields.get((entry.fieldId, entry.scopeId), (UINT, 0, 3))
                 entry.valueType, entry.nvmlReturn = kind, code
                 setattr(entry.value, {DOUBLE: "dVal", UINT: "uiVal", ULL: "ullVal"}[kind], value)
-            return self.call_code
+            if self.call_code:
+                raise Refusal(self.call_code, function)
 
-        return ask
+        def number():
+            where.value = self.call(function, handle, *(each.value for each in arguments[:-1]))
+
+        def rates():
+            told = self.call(function, handle)
+            where[:] = told.gpu, told.memory
+
+        if function == "nvmlDeviceGetFieldValues":
+            return field_values
+        return rates if function == "nvmlDeviceGetUtilizationRates" else number
 
 
 WATTS = {(185, 0): (UINT, 350_500, 0), (186, 0): (UINT, 400_000, 0)}
@@ -99,7 +111,7 @@ def test_an_entry_that_failed_is_absent_whatever_value_is_left_in_it():
 def test_an_entry_that_the_driver_does_not_write_is_a_failure():
     answers = Answers(fields={(1, 0): (UINT, 1500, 0)})
     asked = Batch(answers, None, (VALUE,))
-    asked._ask = lambda *_: 0
+    asked._call = lambda: None
 
     assert asked.ask() == ([None], (Code.UNKNOWN,))
 

@@ -136,19 +136,40 @@ def test_heat_is_told_by_clocks_and_what_is_missing_together(node):
     assert first.started == pytest.approx(1_760_000_000 + KNOWN_SECONDS, abs=1.1)
 
 
+def test_it_begins_with_the_clocks_and_not_with_a_pause_before(node):
+    node.go(8, ends=(0,)).gpu(clock_hertz=1.0e9, throttle=frozenset({"sw_thermal_slowdown"}))
+    node.go(40, ends=FEWER)
+
+    assert node.loud()[0][1].started == pytest.approx(1_760_000_000 + KNOWN_SECONDS + 8, abs=1.1)
+
+
 def test_slow_clocks_alone_are_no_drop(node):
     node.gpu(clock_hertz=1.0e9, throttle=frozenset({"sw_thermal_slowdown"}), power_watts=700.0).go(60)
 
     assert node.loud() == []
 
 
+def test_answers_that_grow_longer_are_no_drop_while_gpus_work_as_before(node):
+    """Half as many are counted, and nothing else is another: clients ask for what takes longer, or twice."""
+    node.go(140, ends=FEWER)
+
+    assert node.loud() == []
+
+
 def test_what_nothing_explains_is_told_once_chance_can_not_be_it(node):
-    node.go(120, ends=FEWER)
+    node.gpu(power_watts=800.0).go(120, ends=FEWER)
     second, first = node.loud()[0]
 
-    assert first.cause == "unknown"
+    assert first.cause == "host_pressure"
     assert second > KNOWN_SECONDS + 30
-    assert first.started == pytest.approx(1_760_000_000 + KNOWN_SECONDS, abs=8.0)
+    assert first.started == pytest.approx(1_760_000_000 + KNOWN_SECONDS, abs=1.1)
+
+
+def test_without_gpus_it_must_last_longer_than_long_answers_take():
+    node = Ending(gpus=()).go(KNOWN_SECONDS).go(140, ends=FEWER)
+
+    assert {each.cause for _, each in node.loud()} == {"unknown"}
+    assert node.loud()[0][0] == pytest.approx(KNOWN_SECONDS + 120, abs=8)
 
 
 def test_it_is_over_when_as_many_end_as_before(node):
@@ -227,6 +248,7 @@ def test_an_engine_that_is_gone_needs_no_count(node):
     assert first.cause == "engine_down"
     assert second <= KNOWN_SECONDS + 25  # the grace of a restart, which is information until then
     assert node.told[0][0] <= KNOWN_SECONDS + 3
+    assert node.memory.watches["m"].samples[-1].on_finish  # what it was, it is while nobody reads it
 
 
 def samples_of(clocks):

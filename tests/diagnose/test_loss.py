@@ -5,11 +5,10 @@ from dataclasses import replace
 import pytest
 
 from agent.diagnose import loss
-from agent.diagnose.baseline import Baseline
 from agent.diagnose.gap import Gap
 from agent.diagnose.sample import Sample
 from agent.diagnose.signs import GpuSigns
-from agent.diagnose.toll import Loss, Toll, begun, joules_of, paid, tokens_of
+from agent.diagnose.toll import Loss, Toll, begun, joules_of, paid
 
 
 def sample(second, rate, *watts):
@@ -25,7 +24,7 @@ BEFORE = tuple(sample(second, 1000.0, 500.0, 500.0) for second in range(-20, 0))
 
 
 def gap(due, lost, missing=0.0, healthy=None):
-    books = loss.Loss(due_tokens=due, lost_tokens=lost)
+    books = loss.Loss(due_tokens=due, lost=loss.Sum(lost, lost, lost))
     return Gap(since=0.0, loss=books, missing=missing, healthy_since=healthy, step_seconds=1.0)
 
 
@@ -91,12 +90,6 @@ def test_nothing_is_paid_for_the_seconds_in_which_it_is_well_again():
 def test_without_what_a_token_usually_takes_no_joules_are_told(before):
     assert begun(before) == Toll()
     assert joules_of(begun(before), 0.02) is None
-
-
-def test_lost_tokens_are_uncertain_by_the_noise_of_the_rate():
-    noisy = replace(gap(1000.0, 50.0), baseline=Baseline(noise=0.1))
-
-    assert tokens_of(noisy) == Loss(50.0, 0.0, 150.0)
 
 
 def test_an_engine_of_the_twin_that_crashes_loses_what_its_gpus_draw_idle(live):

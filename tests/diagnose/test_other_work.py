@@ -12,6 +12,8 @@ from agent.diagnose.sample import Rates, Sample, mix_of
 from agent.diagnose.signs import EngineSigns
 from agent.measure.series import Point
 from agent.measure.snapshot import Activity
+from agent.twin import scenario
+from benchmarks.quick_tray import QuickNode
 from benchmarks.quiet_hours import incidents_seen
 
 ENGINE = EngineSigns("e", up=True, gone=False, activity=Activity.SERVING, restarts=0.0)
@@ -21,23 +23,69 @@ def sample(second, output, prompt):
     return Sample(float(second), {"e": ENGINE}, {"e": Rates(output, prompt)}, (), output, 20.0, 0.0, 20.0)
 
 
-def case(mix, spread, now):
+def case(mix, spread, now, rate=800.0, was=lambda _: 2.0):
     """A minute at two prompt tokens for each output token, then half a minute at another."""
     return Case(
         node="n",
         since=60.0,
-        before=tuple(sample(second, 1000.0, 2000.0) for second in range(57)),
-        during=tuple(sample(second, 800.0, 800.0 * now) for second in range(60, 90)),
+        before=tuple(sample(second, 1000.0, 1000.0 * was(second)) for second in range(57)),
+        during=tuple(sample(second, rate, rate * now) for second in range(60, 90)),
         baseline=replace(Baseline(), mix=mix, mix_spread=spread),
         expected=1000.0,
-        missing=0.2,
+        missing=1.0 - rate / 1000.0,
     )
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "rate", "weight"),
+    [
+        (2.0, 2.58, 960.0, 0.85),
+        (2.0, 2.12, 960.0, 0.75),
+        (0.17, 0.22, 960.0, 0.85 * (0.2112 - 0.17) / 0.04),
+        (0.17, 0.34, 700.0, 0.85 * (0.238 - 0.17) / 0.3),
+        (2.0, 2.08, 960.0, None),
+        (2.0, 2.20, 900.0, None),
+    ],
+    ids=[
+        "a growth of 29 % takes 4 %",
+        "one of 6 % takes most of 4 %",
+        "short prompts that are a little longer take most of it",
+        "and little of 30 %",
+        "as many prompt tokens as before take nothing",
+        "also where each is beside fewer output tokens",
+    ],
+)
+def test_longer_prompts_take_at_most_as_many_output_tokens_as_more_of_them_are_computed(
+    was, now, rate, weight
+):
+    told = list(workload_shift.explain(case(was, 0.01, now, rate, lambda _: was)))
+
+    expected = [] if weight is None else [pytest.approx(min(weight, 0.85), rel=0.01)]
+    assert [each.weight for each in told] == expected
+
+
+def test_prompts_that_were_as_long_by_chance_in_the_minute_before_explain_nothing():
+    varied = case(2.0, 0.05, 2.3, 900.0, lambda second: 2.4 if 20 <= second < 40 else 1.9)
+
+    assert list(workload_shift.explain(varied)) == []
 
 
 def test_prompts_for_each_output_token_are_a_ratio_of_sums():
     assert mix_of((sample(0, 100.0, 50.0), sample(1, 300.0, 1200.0)), 10.0) == pytest.approx(3.125)
     assert mix_of((sample(0, 100.0, 5000.0), sample(20, 100.0, 200.0)), 20.0) == 2.0
     assert mix_of((sample(0, 0.0, 10.0),), 10.0) is None
+
+
+@pytest.mark.parametrize(("output", "prompt"), [(150, 1000), (600, 100)])
+def test_prompts_that_grew_by_29_percent_are_told_as_what_takes_4_percent(output, prompt):
+    shape = f"engines_per_tray: 2, queue: 1000000, output_tokens: {output}, prompt_tokens: {prompt}"
+    shift = "{kind: prefill_shift, at: 200s, factor: 1.29}"
+    text = f"rack: {{trays: 1, {shape}}}\nload: {{level: 1.2, noise: 0.02}}\nevents:\n  - {shift}\n"
+    node = QuickNode(scenario.parse(text, "other work"))
+
+    told = {(e.kind, e.cause, e.severity) for _, seen in node.run(370) for e in seen}
+
+    assert told == {("drop", "workload_shift", "info")}
 
 
 @pytest.mark.parametrize(("spread", "usual"), [(0.05, False), (0.4, True)])

@@ -91,6 +91,8 @@ def test_while_it_may_be_over_it_is_told_as_it_was_and_not_as_what_denies_it(wro
         ({"power_limit_watts": 1000.0}, Cause.POWER_CAP, "gpu_power_limit_watts"),
         ({"clock_hertz": 1.5e9, "temperature_celsius": 85.0}, Cause.THERMAL, "gpu_temperature_celsius"),
         ({"clock_hertz": 1.5e9}, Cause.CLOCKS_LOW, "gpu_clock_hertz"),
+        ({"temperature_celsius": 85.0}, Cause.UNKNOWN, None),
+        ({"clock_hertz": None, "temperature_celsius": 85.0}, Cause.THERMAL, "gpu_temperature_celsius"),
         ({"nvlinks_active": 17}, Cause.NVLINK, "gpu_nvlinks"),
         (
             {"nvlink_slowest_bytes_per_second": 26.5e9},
@@ -101,7 +103,7 @@ def test_while_it_may_be_over_it_is_told_as_it_was_and_not_as_what_denies_it(wro
     ],
 )
 def test_a_straggler_is_suspected_for_the_gpu_that_differs_from_its_like(changed, cause, metric):
-    slow = member(3, 900.0, gpus=(GPU, replace(GPU, gpu=1, **changed)))
+    slow = member(3, 900.0, gpus=(GPU, replace(GPU, gpu=1, **changed)), waiting=10.0)
 
     (straggler,) = lived((120, (*FOUR[:3], slow)))
     assert straggler.cause is cause
@@ -208,6 +210,45 @@ def test_t18_efficiency_is_compared_only_among_enough_that_have_as_much_to_do(me
     assert lived((300, members)) == ()
 
 
+def many(spread, ratio, **changes):
+    """Nine of which eight are alike but for so much, and one."""
+    others = [thrifty(number, 1.0 + spread * (number - 3.5) / 3.5) for number in range(8)]
+    return (*others, thrifty(8, ratio, **changes))
+
+
+@pytest.mark.parametrize(
+    ("members", "told"),
+    [
+        (many(0.005, 0.94), 1),
+        (many(0.005, 0.955), 0),
+        (many(0.02, 0.94), 0),
+        (many(0.02, 0.92), 1),
+        (many(0.005, 0.94, in_flight=96.0), 0),
+        ((thrifty(0, 0.99), thrifty(1), thrifty(2, 1.01), thrifty(8, 0.94)), 0),
+    ],
+    ids=[
+        "6 % where the others differ by half a percent",
+        "within the noise of 5 %",
+        "where they differ by two percent",
+        "8 % whatever they differ by",
+        "with a little less to do",
+        "too few to know how they differ",
+    ],
+)
+def test_what_many_differ_by_says_what_is_too_much(members, told):
+    assert [each.node for each in lived((300, members))] == ["tray-08"] * told
+
+
+def test_what_is_off_by_little_is_told_after_four_minutes_and_stays_the_same_when_it_grows_and_shrinks():
+    slight, clear = many(0.005, 0.94), many(0.005, 0.9)
+    assert lived((239, slight)) == ()
+
+    (told,) = lived((245, slight), (30, clear), (100, slight))
+    assert (told.ended, told.detected - told.started) == (None, 240.0)
+    (told,) = lived((100, clear), (60, slight))
+    assert (told.ended, told.detected - told.started) == (None, 60.0)
+
+
 def test_a_member_that_is_behind_is_no_waster_as_well():
     told = lived((120, wasteful(0.8, tokens_per_second={TokenKind.OUTPUT: 900.0})))
 
@@ -270,6 +311,14 @@ def test_a_member_that_makes_less_of_as_few_requests_is_one():
 
     (straggler,) = lived((150, (*(member(number, 150.0, in_flight=3.0) for number in range(3)), slow)))
     assert straggler.kind is Kind.STRAGGLER
+
+
+@pytest.mark.parametrize(("engines", "told"), [(4, 0), (1, 1)])
+def test_each_engine_counts_whole_requests_which_of_few_makes_a_share_of_the_pace(engines, told):
+    """Others make 10 tokens/s of each request, here it is 8.75 of 32; one in each may be new."""
+    asked_less = member(3, 280.0, in_flight=32.0, engines=engines)
+
+    assert len(lived((150, (*FOUR[:3], asked_less)))) == told
 
 
 def test_a_load_that_varies_from_second_to_second_is_compared_by_its_mean_and_how_far_that_may_be_off():

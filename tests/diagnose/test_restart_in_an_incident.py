@@ -3,25 +3,15 @@
 import json
 
 import pytest
-from fakes.hand_node import HandNode
+from fakes.hand_node import HandNode, restarted
 from fakes.rack_moments import away, member, rack
 
-from agent.diagnose import diagnosis, kept, rack_diagnosis, rack_kept
-from agent.diagnose.diagnosis import Memory, baselines_of, with_baselines
+from agent.diagnose import kept, rack_diagnosis, rack_kept
 from agent.diagnose.rack_diagnosis import RackMemory, rack_diagnosed
 from agent.diagnose.rack_power import Away, PowerBook
 from agent.diagnose.rack_signs import rack_signs_of
 
 CAPPED = {"clock_hertz": 1.4e9, "throttle": frozenset({"sw_power_cap"})}
-
-
-def restarted(node, pause_seconds=5):
-    """The same node to a daemon that begins anew, on a machine whose monotonic clock begins anew as well."""
-    told = json.loads(json.dumps([diagnosis.standing_of(node.memory), baselines_of(node.memory)]))
-    resumed = kept.recalled(told[0], node.incidents)
-    memory = with_baselines(Memory(resumed=resumed), told[1])
-    booted = 50.0 - node.second
-    return HandNode(node.rate, node.gpus, node.engine, node.second + pause_seconds, booted, memory)
 
 
 @pytest.fixture

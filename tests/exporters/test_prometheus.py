@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import pytest
+from fakes.prometheus import promtool_check_metrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
@@ -63,6 +64,13 @@ def test_the_openmetrics_page_of_a_rich_node_is_the_golden_one(page, hold_agains
     told = page(OPENMETRICS)
 
     assert told == hold_against(told, "rich_node.openmetrics")
+
+
+def test_promtool_finds_nothing_to_say_about_a_page_of_every_row(page):
+    told = page(TEXT)
+
+    assert promtool_check_metrics(told) == (0, "")
+    assert PREFIX + "rack_tokens_per_joule" in told
 
 
 def test_prometheus_client_reads_the_text_page(renderer, snapshot):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from agent.diagnose.diagnosis import Memory, diagnosed
+from agent.diagnose.diagnosis import Memory, baselines_of, diagnosed, standing_of, with_baselines
+from agent.diagnose.kept import recalled
 from agent.diagnose.signs import EngineSigns, GpuSigns, NodeSigns, UnitSigns
 from agent.measure.reading import Moment
 from agent.measure.series import Point
 from agent.measure.snapshot import Activity
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from agent.measure.incident import Incident
 
 BOOTED_SECONDS, WALL_SECONDS = 1000.0, 1_760_000_000.0
@@ -71,3 +75,17 @@ class HandNode:
     def incidents(self) -> tuple[Incident, ...]:
         """All of them, the newest first."""
         return self.memory.incidents
+
+
+def restarted(node: HandNode, pause_seconds: int = 5, *, without: Sequence[str] = ()) -> HandNode:
+    """The same node to a daemon that begins anew, on a machine whose monotonic clock begins anew as well.
+
+    An earlier version kept nothing that is called so.
+    """
+    told = json.loads(json.dumps([standing_of(node.memory), baselines_of(node.memory)]))
+    for each in (told[0], *told[1].values()):
+        for name in without:
+            each.pop(name, None)
+    memory = with_baselines(Memory(resumed=recalled(told[0], node.incidents)), told[1])
+    booted = 50.0 - node.second
+    return type(node)(node.rate, node.gpus, node.engine, node.second + pause_seconds, booted, memory)

@@ -66,6 +66,13 @@ def test_a_process_may_tell_its_start_up_to_five_seconds_early(moment):
     assert step.change is Change.RESET
 
 
+def test_a_process_that_tells_its_start_six_seconds_early_is_foreign(moment):
+    first = begin(50.0, moment(100), "start:1760000000").counter
+    step = advance(first, 80.0, moment(101), "start:1760000094")
+
+    assert step.change is Change.FOREIGN
+
+
 def test_a_foreign_process_seen_three_times_in_a_row_is_adopted_as_it_stands(moment):
     counter = begin(50.0, moment(100), "start:1760000000").counter
     for second, raw in ((101, 9000.0), (102, 9010.0), (103, 9020.0)):
@@ -73,6 +80,7 @@ def test_a_foreign_process_seen_three_times_in_a_row_is_adopted_as_it_stands(mom
     step = advance(counter, 9030.0, moment(104), "start:1760000010")
 
     assert (step.counter.total, step.change) == (10.0, Change.GREW)
+    assert (counter.total, counter.resets) == (0.0, 1)
 
 
 def test_our_own_process_between_two_foreign_ones_forgets_them(moment):
@@ -88,6 +96,12 @@ def test_a_value_read_before_the_last_one_is_not_counted(moment):
     step = advance(counter, 60.0, moment(1), None)
 
     assert (step.counter, step.delta, step.change) == (counter, 0.0, Change.LATE)
+
+
+def test_a_value_of_the_same_moment_is_not_late(moment):
+    counter = advance(begin(50.0, moment(0), None).counter, 90.0, moment(2), None).counter
+
+    assert advance(counter, 95.0, moment(2), None).counter.total == 45.0
 
 
 def test_more_than_the_source_can_produce_is_not_counted(moment):
@@ -106,7 +120,7 @@ def test_an_implausible_leap_is_where_counting_goes_on(moment):
 
 def test_the_bound_allows_one_second_of_slack(moment):
     first = begin(0.0, moment(0), None).counter
-    step = advance(first, 5999.0, moment(1), None, max_rate=3000.0)
+    step = advance(first, 6000.0, moment(1), None, max_rate=3000.0)
 
     assert step.change is Change.GREW
 

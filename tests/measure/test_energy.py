@@ -39,6 +39,10 @@ def test_t9_nobody_knows_what_was_drawn_in_a_longer_gap():
     assert trapezoid_joules(10.0, 400.0, 13.1, 400.0) is None
 
 
+def test_two_powers_of_one_moment_have_nothing_between_them():
+    assert trapezoid_joules(10.0, 400.0, 10.0, 600.0) is None
+
+
 def test_the_first_sample_of_an_integral_tells_no_joules():
     assert PowerIntegral().add(10.0, 400.0) is None
 
@@ -82,8 +86,18 @@ def test_t9_a_mismatch_above_1_3_times_idle_power_is_judged():
     assert checked(watts=140.0, counted=60.0) is Verdict.MISMATCH
 
 
+def test_t9_just_five_percent_apart_agrees():
+    assert checked(watts=1050.0, counted=1000.0) is Verdict.AGREES
+
+
 def test_t9_a_swing_in_power_allows_as_much_as_the_reading_may_lag():
-    assert checked(watts=150.0, counted=165.0, swing=1250.0) is Verdict.AGREES
+    """1.5 s of 1,250 W are 1,875 J, and the window's difference is 1,800 J."""
+    assert checked(watts=150.0, counted=180.0, swing=1250.0) is Verdict.AGREES
+
+
+def test_t9_a_swing_in_power_allows_no_more_than_the_reading_may_lag():
+    """The window's difference is 1,920 J."""
+    assert checked(watts=150.0, counted=182.0, swing=1250.0) is Verdict.MISMATCH
 
 
 def test_t9_a_stuck_counter_is_a_mismatch():
@@ -105,6 +119,10 @@ def test_t9_a_counter_whose_every_window_is_cut_short_is_unverified(every):
 
 def test_t9_two_windows_cut_short_are_waited_for():
     assert halved(50, cut={20, 40}) is Verdict.UNKNOWN
+
+
+def test_t9_only_windows_cut_short_in_a_row_count():
+    assert halved(130, cut={20, 40, 120}, right_from=0) is Verdict.AGREES
 
 
 def test_t9_a_mismatch_stands_while_nothing_verifies_the_counter():

@@ -91,6 +91,28 @@ def test_samples_older_than_the_horizon_are_forgotten_but_for_one():
     assert series.first == Point(9.0, 9.0)
 
 
+def test_the_oldest_sample_that_is_kept_is_whole():
+    series = Series(Horizon(10.0))
+    for seconds in (0.0, 5.0, 9.0, 20.0):
+        series.add(Point(seconds, 2 * seconds, seconds / 100, seconds / 10))
+
+    assert series.first == Point(9.0, 18.0, 0.09, 0.9)
+
+
+def test_an_interval_is_known_but_for_its_gaps_and_what_lies_outside():
+    series = series_of((0.0, 0.0), (2.0, 1.0), (4.0, 2.0), (10.0, 3.0), (12.0, 4.0))
+
+    assert series.known_seconds(1.0, 11.0, 3.0) == 3.0 + 1.0
+    assert series.known_seconds(1.0, 11.0, 6.0) == 10.0
+    assert series.known_seconds(-5.0, 1.0, 3.0) == 1.0
+    assert series.known_seconds(11.5, 20.0, 3.0) == 0.5
+    assert series_of((1.0, 0.0)).known_seconds(0.0, 2.0, 3.0) == 0.0
+
+
+def test_an_interval_is_known_as_far_as_a_gap_that_is_just_allowed():
+    assert series_of((0.0, 0.0), (3.0, 1.0)).known_seconds(0.0, 3.0, 3.0) == 3.0
+
+
 def test_the_steepest_slope_is_unknown_before_there_are_two_samples():
     assert series_of((10.0, 100.0)).peak_slope(0.0, 10.0) is None
 

@@ -78,7 +78,7 @@ def test_every_kind_has_an_entry():
             "events: [{kind: nvlink}]",
             "x.yaml:1: events[0].kind: nvlink is felt only with rack.parallel: tensor",
         ),
-        ("[", "x.yaml: not YAML: "),
+        ("[", "x.yaml:1: not YAML: "),
     ],
 )
 def test_what_is_wrong_is_told_with_file_line_and_key(text, message):

@@ -116,8 +116,10 @@ async def test_nobody_there_is_unreachable(client):
     error = await failure(client, "http://127.0.0.1:1/metrics")
 
     assert error.reason is Reason.UNREACHABLE
-    assert "http://127.0.0.1:1/metrics" in error.detail
-    assert "is it running" in error.detail
+    assert error.detail == (
+        "http://127.0.0.1:1: cannot connect (127.0.0.1: Connection refused); "
+        "is it running, and is the port right?"
+    )
 
 
 async def test_host_without_an_address_is_unreachable(client):

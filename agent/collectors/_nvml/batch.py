@@ -45,41 +45,35 @@ class Batch:
         self._array = array
         self._blank = bytes(array)
         self._view = memoryview(array).cast("B")
-        self._ask = nvml.field_values()
-        self._arguments = (handle, ctypes.c_int(len(self.fields)), ctypes.byref(array))
-        self._fine = (0,) * len(self.fields)
+        self._call = nvml.bare(FIELD_VALUES, handle, ctypes.c_int(len(self.fields)), ctypes.byref(array))
         self._divisors = tuple(field.divisor for field in self.fields)
+        self._success = (0,) * len(self.fields)
         self._learn((1,) * len(self.fields))
 
     def _learn(self, types: tuple[int, ...]) -> None:
+        """Take it that values have these types, as they mostly have from now on."""
         known = [kind if 0 <= kind < len(VALUE_CODES) else 2 for kind in types]
-        self._types = types
-        self._blanks = tuple(BLANKS[kind] for kind in known)
-        self._unpack = struct.Struct("<" + "".join(f"24xii{VALUE_CODES[kind]}" for kind in known)).unpack_from
-
-    def _fetch(self) -> tuple[Any, ...]:
-        self._view[:] = self._blank
-        code = self._ask(*self._arguments)
-        if code:
-            raise Refusal(code, FIELD_VALUES)
-        answers = self._unpack(self._view)
-        if answers[0::3] != self._types:
-            self._learn(answers[0::3])
-            answers = self._unpack(self._view)
-        return answers
+        self._scales = tuple((BLANKS[kind], div) for kind, div in zip(known, self._divisors, strict=True))
+        self._marks = struct.Struct("<" + "24xii8x" * len(types)).unpack_from
+        self._fine = tuple(mark for kind in types for mark in (kind, 0))
+        """Type and code of each entry when all is as usual."""
+        self._values = struct.Struct("<" + "".join(f"32x{VALUE_CODES[kind]}" for kind in known)).unpack_from
 
     def ask(self) -> tuple[list[float | None], tuple[int, ...]]:
         """Return every value in our units (None is no value) and every entry's code, in order of `fields`."""
-        answers = self._fetch()
-        codes = answers[1::3]
+        self._view[:] = self._blank
+        self._call()
+        marks, codes = self._marks(self._view), self._success
+        if marks != self._fine:
+            codes = marks[1::2]
+            if marks[0::2] != self._fine[0::2]:
+                self._learn(marks[0::2])
         values: list[float | None] = [
-            None if raw == blank or raw >= BLANK_FROM else raw / divisor
-            for raw, blank, divisor in zip(answers[2::3], self._blanks, self._divisors, strict=True)
+            None if raw == blank or raw >= BLANK_FROM or raw != raw else raw / divisor  # noqa: PLR0124  (NaN)
+            for raw, (blank, divisor) in zip(self._values(self._view), self._scales, strict=True)
         ]
-        if codes != self._fine:
+        if any(codes):
             values = [None if code else value for value, code in zip(values, codes, strict=True)]
-        if None not in values and math.isnan(sum(values)):  # type: ignore[arg-type]  # None is ruled out
-            values = [None if value is None or math.isnan(value) else value for value in values]
         return values, codes
 
     def latencies_seconds(self) -> dict[Field, float]:

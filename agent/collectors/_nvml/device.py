@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from dataclasses import fields as fields_of
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from agent.collectors._nvml import features, fields
 from agent.collectors._nvml.c2c import C2cLinks
 from agent.collectors._nvml.gpm import Gpm
-from agent.collectors._nvml.group import Group, Values, check, put
+from agent.collectors._nvml.group import Group, Values, check, place
 from agent.collectors._nvml.identity import read_identity
 from agent.collectors._nvml.library import DRIVER_WIDE, FIELD_VALUES, Code, Refusal
 from agent.collectors._nvml.nvlink import TRAFFIC, NvLinks
@@ -40,6 +42,11 @@ WEDGED = (
 )
 SHARED = ("clock_hertz", "temperature_celsius")
 """Attributes of which a part is read each second, and a part more seldom."""
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+MAPPINGS = tuple(
+    each.name for each in fields_of(GpuReading) if each.default_factory is dict and each.name != "xid_errors"
+)
+"""Attributes that are mappings, empty when there is nothing to tell: made once, not at each reading."""
 STATES = {Code.GPU_IS_LOST: GpuState.LOST, Code.RESET_REQUIRED: GpuState.RESET_REQUIRED}
 TROUBLES = {
     GpuState.LOST: "fell off the bus: drain the node, reset the GPU or reboot",
@@ -105,6 +112,8 @@ class Device:
         self._energy: int | None = None
         self._seldom: Values = {}
         """What is read less often than once a second, or once, put together."""
+        self._seldom_due_seconds = float("-inf")
+        """When the next of that may be due."""
         self._groups()
         self._gpm = Gpm(nvml, self.detail.pace)
 
@@ -124,7 +133,7 @@ class Device:
 
     def wanted(self, now_seconds: float) -> bool:
         """Whether this sweep should read it."""
-        return not self.stuck and now_seconds >= self._retry_seconds and self.fast.due(now_seconds)
+        return not self.stuck and now_seconds >= max(self._retry_seconds, self.fast.pace.due_seconds)
 
     def read(self) -> Result:
         """Ask what is due. Raises Refusal only for what ends the session."""
@@ -167,6 +176,7 @@ class Device:
         )
         self._c2c = C2cLinks(self._nvml)
         self.denied = self._denied()
+        self._seldom_due_seconds = float("-inf")
         self._open = True
 
     def _reopened(self, uuid: str) -> Any:
@@ -198,15 +208,27 @@ class Device:
         now = at.monotonic_seconds
         if self._read_seldom(now):
             self._seldom = self._joined()
-        if self.medium.due(now):
+        if now >= self.medium.pace.due_seconds:
             self.medium.read(mig=self.slow.values.get("mig", False))
-        often = self.medium.values
-        both = {name: {**self._seldom.get(name, {}), **often.get(name, {})} for name in SHARED}
+        seldom, often = self._seldom, self.medium.values
+        joined = {**seldom, **often, **values}
+        for name in SHARED:
+            joined[name] = {**seldom.get(name, NOTHING), **often.get(name, NOTHING)}
         self._failures = 0
-        return Result(GpuState.OK, at, values={**self._seldom, **often, **both, **values})
+        return Result(GpuState.OK, at, values=joined)
 
     def _read_seldom(self, now: float) -> bool:
         """Ask what is due of all that is read more seldom than once a second; tell whether anything was."""
+        if now < self._seldom_due_seconds:
+            return False
+        read = self._read_slow(now)
+        waits = self._gpm.waiting or (self._rates.nvlinks and self._unsettled is not None)
+        groups = (self.slow, self.detail, self.links) if self._rates.nvlinks else (self.slow, self.detail)
+        next_due = min([group.pace.due_seconds for group in groups])
+        self._seldom_due_seconds = float("-inf") if waits else next_due
+        return read
+
+    def _read_slow(self, now: float) -> bool:
         slow_due = self.slow.due(now)
         if slow_due:
             self.slow.read()
@@ -219,14 +241,15 @@ class Device:
 
     def _joined(self) -> Values:
         """Put together what is read seldom, or once."""
-        values = {**self.detail.values, **self.slow.values, **self.links.values}
+        values: Values = {name: {} for name in MAPPINGS}
+        values |= {**self.detail.values, **self.slow.values, **self.links.values}
         values.pop("mig", None)
         place = {**self.once.values.get("placement", {}), **values.pop("placement", {})}
         return {**values, "placement": Placement(**place) if place else None}
 
     def _read_links(self, now: float) -> bool:
         """Ask the links when it is time, at a pace of their own; not in the reading that opens the GPU."""
-        unsettled = next((each for each in (self._nvlinks, self._c2c) if not each.settled), None)
+        unsettled = self._unsettled
         if not self._rates.nvlinks or not self.well or (unsettled is None and not self.links.due(now)):
             return False
         if unsettled is not None:
@@ -236,10 +259,14 @@ class Device:
             return True
         started = time.monotonic()
         self.links.values = {}
-        for answer in (*self._nvlinks.ask(self.handle), *self._c2c.ask(self.handle)):
-            put(self.links.values, *answer)
+        place(self.links.values, (*self._nvlinks.ask(self.handle), *self._c2c.ask(self.handle)))
         self.links.pace.spent(started, time.monotonic() - started)
         return True
+
+    @property
+    def _unsettled(self) -> NvLinks | C2cLinks | None:
+        """Links of which it is not known yet what they can be asked."""
+        return next((each for each in (self._nvlinks, self._c2c) if not each.settled), None)
 
     def _read_fast(self) -> tuple[Moment, Values]:
         before = time.monotonic()
@@ -263,12 +290,13 @@ class Device:
         after, wall = time.monotonic(), time.time()
         self.fast.pace.spent(before, after - before)
         half = (after - before) / 2
-        return Moment(before + half, wall - half), values | {"power": power}
+        values["power"] = power
+        return Moment(before + half, wall - half), values
 
     def _read_old_fast(self, values: Values, power: dict[PowerScope, Power]) -> None:
         """Ask drivers that have no field values for energy or power."""
-        for _, way in self.fast.features:
-            for attribute, scope, value in way(self._nvml, self.handle):
+        for _, ask in self.fast.features:
+            for attribute, scope, value in ask():
                 if attribute == "energy_joules":
                     values[attribute] = value
                 elif value is not None:
@@ -306,6 +334,7 @@ class Device:
         """Be told, by the thread that was stuck, that it is back: what it read belongs to the past."""
         for group in (self.fast, self.medium, self.detail, self.slow, self.links):
             group.pace.forget()  # a hang is not what a call costs
+        self._seldom_due_seconds = float("-inf")
         self.stuck = False
 
     def suspect(self) -> None:

@@ -5,35 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from agent.collectors._nvml import fields
+from agent.collectors._nvml import fields, often
 from agent.collectors._nvml.identity import read_fabric, read_platform
 from agent.collectors._nvml.library import DRIVER_WIDE, GPU_WIDE, NEVER, Code, Refusal
+from agent.collectors._nvml.often import known, ratio
 from agent.measure.gpu import GpuProcess, PowerScope
-from agent.measure.gpu_clocks import reasons_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from agent.collectors._nvml.gpm import Gpm
     from agent.collectors._nvml.library import Library
+    from agent.collectors._nvml.often import Answer, Ask, Way
 
-    Answer = tuple[str, Any, Any]
-    """Attribute of GpuReading, key inside it or None, value or None."""
-    Ask = Callable[[Library, Any], Iterable[Answer]]
-
-BLANK = 0xFFFFFFFF
-MEGA = 1e6
-PERCENT = 100
 AMPERE = 7
 GA100 = (8, 0)
 NO_INSTANCE = 0xFFFFFFFF
 """NVML's number of no MIG instance."""
 VOLATILE = 0
+REASONS = ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
+"""What the function is called now, and in older drivers."""
 CODECS = {
     "nvmlDeviceGetEncoderUtilization": "encoder_busy_ratio",
     "nvmlDeviceGetDecoderUtilization": "decoder_busy_ratio",
 }
-CLOCKS = {"graphics": 0, "sm": 1, "memory": 2, "video": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +36,7 @@ class Feature:
     """One thing to ask, in the newest way that the driver knows."""
 
     name: str
-    ways: tuple[Ask, ...]
+    ways: tuple[Way, ...]
     denied: str = "run rackwatt as root, or do without"
     """What to do when the driver does not permit it."""
     without_mig: bool = False
@@ -53,34 +48,31 @@ def settle(nvml: Library, handle: Any, feature: Feature) -> tuple[Ask | None, in
     codes = []
     for way in feature.ways:
         try:
-            way(nvml, handle)
+            ask = way(nvml, handle)
+        except Refusal as refusal:  # the driver has no such function
+            codes.append(refusal.code)
+            continue
+        try:
+            ask()
         except Refusal as refusal:
             if refusal.code not in NEVER:
-                return _passing(refusal, way)
+                return _passing(refusal, ask)
             codes.append(refusal.code)
         else:
-            return way, 0
+            return ask, 0
     return None, Code.NO_PERMISSION if Code.NO_PERMISSION in codes else codes[-1]
 
 
-def _passing(refusal: Refusal, way: Ask) -> tuple[Ask | None, int]:
+def _passing(refusal: Refusal, ask: Ask) -> tuple[Ask | None, int]:
     """Judge a refusal that says nothing lasting: about the GPU it is raised, about the function it passes."""
     if refusal.code in GPU_WIDE | DRIVER_WIDE:
         raise refusal
-    return way, 0
+    return ask, 0
 
 
-def known(value: int) -> int | None:
-    """Return a 32-bit value, or None when it is NVML's "no value"."""
-    return None if value in {BLANK, -1} else value
-
-
-def _scaled(value: int, factor: float) -> float | None:
-    return None if known(value) is None else value * factor
-
-
-def _ratio(percent: int) -> float | None:
-    return None if known(percent) is None else percent / PERCENT
+def _each_time(ask: Callable[[Library, Any], Iterable[Answer]]) -> Way:
+    """Return a way that makes its arguments at each call: for what is asked seldom."""
+    return lambda nvml, handle: lambda: ask(nvml, handle)
 
 
 def _energy(nvml: Library, handle: Any) -> Iterable[Answer]:
@@ -105,23 +97,15 @@ def power_usage(nvml: Library, handle: Any) -> Feature:
     except Refusal:
         architecture, capability = AMPERE, ()
     mean = architecture >= AMPERE and capability != GA100
-    return Feature("nvmlDeviceGetPowerUsage", (_power if mean else _instant_power,))
+    return Feature("nvmlDeviceGetPowerUsage", (_each_time(_power if mean else _instant_power),))
 
 
-def _utilization(nvml: Library, handle: Any) -> Iterable[Answer]:
-    rates = nvml.call("nvmlDeviceGetUtilizationRates", handle)
-    return (
-        ("utilization_ratio", None, _ratio(rates.gpu)),
-        ("memory_busy_ratio", None, _ratio(rates.memory)),
-    )
-
-
-def _codec(function: str, attribute: str) -> Ask:
+def _codec(function: str, attribute: str) -> Way:
     def ask(nvml: Library, handle: Any) -> Iterable[Answer]:
         busy, _sampling_microseconds = nvml.call(function, handle)
-        return ((attribute, None, _ratio(busy)),)
+        return ((attribute, None, ratio(busy)),)
 
-    return ask
+    return _each_time(ask)
 
 
 def _memory_v2(nvml: Library, handle: Any) -> Iterable[Answer]:
@@ -138,34 +122,8 @@ def _memory_v1(nvml: Library, handle: Any) -> Iterable[Answer]:
     return (("memory_used_bytes", None, memory.used), ("memory_total_bytes", None, memory.total))
 
 
-def _temperature(nvml: Library, handle: Any) -> Iterable[Answer]:
-    return (("temperature_celsius", "gpu", known(nvml.call("nvmlDeviceGetTemperatureV", handle, 0))),)
-
-
-def _temperature_old(nvml: Library, handle: Any) -> Iterable[Answer]:
-    return (("temperature_celsius", "gpu", known(nvml.call("nvmlDeviceGetTemperature", handle, 0))),)
-
-
 def _margin(nvml: Library, handle: Any) -> Iterable[Answer]:
     return (("thermal_margin_celsius", None, nvml.call("nvmlDeviceGetMarginTemperature", handle)),)
-
-
-def _reasons(nvml: Library, handle: Any) -> Iterable[Answer]:
-    mask = nvml.call("nvmlDeviceGetCurrentClocksEventReasons", handle)
-    return (("throttle_active", None, reasons_of(mask)), ("clock_event_mask", None, mask))
-
-
-def _reasons_old(nvml: Library, handle: Any) -> Iterable[Answer]:
-    mask = nvml.call("nvmlDeviceGetCurrentClocksThrottleReasons", handle)
-    return (("throttle_active", None, reasons_of(mask)), ("clock_event_mask", None, mask))
-
-
-def _clock(name: str) -> Ask:
-    def ask(nvml: Library, handle: Any) -> Iterable[Answer]:
-        megahertz = nvml.call("nvmlDeviceGetClockInfo", handle, CLOCKS[name])
-        return (("clock_hertz", name, _scaled(megahertz, MEGA)),)
-
-    return ask
 
 
 def _limit(nvml: Library, handle: Any) -> Iterable[Answer]:
@@ -199,13 +157,13 @@ def _mig(nvml: Library, handle: Any) -> Iterable[Answer]:
     return (("mig", None, nvml.call("nvmlDeviceGetMigMode", handle)[0] == 1),)
 
 
-def _processes(function: str) -> Ask:
+def _processes(function: str) -> Way:
     def ask(nvml: Library, handle: Any) -> Iterable[Answer]:
         found = nvml.call(function, handle)
         processes = tuple(GpuProcess(each.pid, each.usedGpuMemory, _instance(each)) for each in found)
         return (("processes", None, processes),)
 
-    return ask
+    return _each_time(ask)
 
 
 def _instance(process: Any) -> str:
@@ -216,34 +174,38 @@ def _instance(process: Any) -> str:
 
 def gpm(samples: Gpm) -> Feature:
     """Say what hardware counters tell between two samples of this GPU."""
-    return Feature("nvmlGpmMetricsGet", (lambda _, handle: samples.ask(handle),), without_mig=True)
+    return Feature("nvmlGpmMetricsGet", (lambda _, handle: lambda: samples.ask(handle),), without_mig=True)
 
 
-ENERGY = Feature("nvmlDeviceGetTotalEnergyConsumption", (_energy,))
-LIMIT = Feature("nvmlDeviceGetEnforcedPowerLimit", (_limit,))
+ENERGY = Feature("nvmlDeviceGetTotalEnergyConsumption", (_each_time(_energy),))
+LIMIT = Feature("nvmlDeviceGetEnforcedPowerLimit", (_each_time(_limit),))
 
-ONCE = (Feature("nvmlDeviceGetPlatformInfo", (_platform,)),)
+ONCE = (Feature("nvmlDeviceGetPlatformInfo", (_each_time(_platform),)),)
 
 MEDIUM = (
-    Feature("nvmlDeviceGetUtilizationRates", (_utilization,), without_mig=True),
-    Feature("nvmlDeviceGetTemperature", (_temperature, _temperature_old)),
-    Feature("nvmlDeviceGetCurrentClocksEventReasons", (_reasons, _reasons_old)),
-    Feature("nvmlDeviceGetClockInfo(sm)", (_clock("sm"),)),
+    Feature("nvmlDeviceGetUtilizationRates", (often.utilization,), without_mig=True),
+    Feature("nvmlDeviceGetTemperature", (often.temperature, often.temperature_old)),
+    Feature("nvmlDeviceGetCurrentClocksEventReasons", tuple(map(often.clock_reasons, REASONS))),
+    Feature("nvmlDeviceGetClockInfo(sm)", (often.clock("sm"),)),
 )
 """What tells within a second why throughput drops."""
 
 DETAIL = (
-    Feature("nvmlDeviceGetMemoryInfo", (_memory_v2, _memory_v1)),
-    Feature("nvmlDeviceGetMarginTemperature", (_margin,)),
-    *(Feature(f"nvmlDeviceGetClockInfo({name})", (_clock(name),)) for name in CLOCKS if name != "sm"),
+    Feature("nvmlDeviceGetMemoryInfo", (_each_time(_memory_v2), _each_time(_memory_v1))),
+    Feature("nvmlDeviceGetMarginTemperature", (_each_time(_margin),)),
+    *(
+        Feature(f"nvmlDeviceGetClockInfo({name})", (often.clock(name),))
+        for name in often.CLOCKS
+        if name != "sm"
+    ),
 )
 """What moves slowly, or follows what is in MEDIUM."""
 
 SLOW = (
-    Feature("nvmlDeviceGetMigMode", (_mig,)),
-    Feature("nvmlDeviceGetTotalEccErrors", (_ecc,)),
-    Feature("nvmlDeviceGetRemappedRows", (_remapped_rows,)),
-    Feature("nvmlDeviceGetGpuFabricInfoV", (_fabric,)),
+    Feature("nvmlDeviceGetMigMode", (_each_time(_mig),)),
+    Feature("nvmlDeviceGetTotalEccErrors", (_each_time(_ecc),)),
+    Feature("nvmlDeviceGetRemappedRows", (_each_time(_remapped_rows),)),
+    Feature("nvmlDeviceGetGpuFabricInfoV", (_each_time(_fabric),)),
     *(Feature(name, (_codec(name, attribute),)) for name, attribute in CODECS.items()),
 )
 

@@ -65,6 +65,11 @@ class Gpm:
         self._request: Any = None
         self._metrics = memoryview(b"")
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there is a first sample that waits for a second one."""
+        return self._lone
+
     def waits(self, now_seconds: float) -> bool:
         """Whether a first sample can be compared with a second one now: it need not wait for its turn."""
         taken = self._taken_seconds

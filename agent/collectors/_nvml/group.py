@@ -12,9 +12,10 @@ from agent.collectors._nvml.library import DRIVER_WIDE, FIELD_VALUES, GPU_WIDE, 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from agent.collectors._nvml.features import Ask, Feature
+    from agent.collectors._nvml.features import Feature
     from agent.collectors._nvml.fields import Field
     from agent.collectors._nvml.library import Library
+    from agent.collectors._nvml.often import Answer, Ask
     from agent.collectors._nvml.pace import Pace
 
 FATAL = GPU_WIDE | DRIVER_WIDE
@@ -52,11 +53,11 @@ class Group:
     def probe_features(self, features: Iterable[Feature]) -> None:
         """Keep those features that have a way that works."""
         for feature in features:
-            way, code = settle(self._nvml, self._handle, feature)
-            if way is None:
+            ask, code = settle(self._nvml, self._handle, feature)
+            if ask is None:
                 self.refused[feature.name] = code
             else:
-                self.features.append((feature, way))
+                self.features.append((feature, ask))
 
     def has(self, attribute: str, key: Any = None) -> bool:
         """Whether a field for this attribute is asked."""
@@ -72,17 +73,14 @@ class Group:
         started = time.monotonic()
         values: Values = {}
         self._read_fields(values)
-        for feature, way in self.features:
+        for feature, ask in self.features:
             if mig and feature.without_mig:
                 continue
             try:
-                answers = tuple(way(self._nvml, self._handle))
+                place(values, ask())
             except Refusal as refusal:
                 if refusal.code in FATAL:
                     raise
-                continue
-            for attribute, key, value in answers:
-                put(values, attribute, key, value)
         self.values = values
         self.pace.spent(started, time.monotonic() - started)
 
@@ -96,8 +94,8 @@ class Group:
                 raise
             return
         check(codes)
-        for field, value in zip(self.batch.fields, answers, strict=True):
-            put(values, field.attribute, field.key, value)
+        pairs = zip(self.batch.fields, answers, strict=True)
+        place(values, ((field.attribute, field.key, value) for field, value in pairs))
 
 
 def check(codes: tuple[int, ...]) -> None:
@@ -106,11 +104,14 @@ def check(codes: tuple[int, ...]) -> None:
         raise Refusal(code, FIELD_VALUES)
 
 
-def put(values: Values, attribute: str, key: Any, value: Any) -> None:
-    """Place one answer; None is left out."""
-    if value is None:
-        return
-    if key is None:
-        values[attribute] = value
-    else:
-        values.setdefault(attribute, {})[key] = value
+def place(values: Values, answers: Iterable[Answer]) -> None:
+    """Place what was answered; None is left out."""
+    for attribute, key, value in answers:
+        if value is None:
+            continue
+        if key is None:
+            values[attribute] = value
+        elif attribute in values:
+            values[attribute][key] = value
+        else:
+            values[attribute] = {key: value}

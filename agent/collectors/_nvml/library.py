@@ -85,6 +85,8 @@ class Library:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._costs: dict[str, list[float]] = {}
+        self._told: dict[str, Cost] = {}
+        """The same as last told: most functions were not called since."""
         self._pynvml: Any = None
 
     @property
@@ -104,17 +106,18 @@ class Library:
         except pynvml.NVMLError as error:
             raise Refusal(error.value, function) from None
         finally:
-            self._spend(EXPORTED.get(function, function), time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            cost = self._cost(EXPORTED.get(function, function))
+            with self._lock:
+                cost[0] += 1
+                cost[1] += seconds
 
     def event_wait(self, events: Any, milliseconds: int) -> Callable[[], tuple[int, Any]]:
         """Return a call that blocks until an event or the time is over: NVML's code, and one event's data.
 
         The bare C function, since pynvml's raises and makes anew at each call; its time is not a cost.
         """
-        try:
-            pointer = self.pynvml.nvmlLib[EVENT_WAIT]
-        except AttributeError:
-            raise Refusal(Code.FUNCTION_NOT_FOUND, EVENT_WAIT) from None
+        pointer = self._pointer(EVENT_WAIT)
         data = self.pynvml.c_nvmlEventData_t()
         arguments = (events, ctypes.byref(data), ctypes.c_uint(milliseconds))
 
@@ -123,34 +126,49 @@ class Library:
 
         return wait
 
-    def field_values(self) -> Callable[..., int]:
-        """Return the bare C function, since pynvml's own rebuilds its array at every call (15x dearer)."""
-        try:
-            pointer = self.pynvml.nvmlLib[FIELD_VALUES]
-        except AttributeError:
-            raise Refusal(Code.FUNCTION_NOT_FOUND, FIELD_VALUES) from None
+    def bare(self, function: str, *arguments: Any) -> Callable[[], None]:
+        """Return a call of one C function with these arguments, which it may write to.
 
-        def ask(*arguments: Any) -> int:
-            started = time.perf_counter()
-            code: int = pointer(*arguments)
-            self._spend(FIELD_VALUES, time.perf_counter() - started)
-            return code
+        What is asked each second is asked so: pynvml makes arguments anew at every call, which takes several
+        times as long (15 times with field values). The call raises Refusal with NVML's code.
+        """
+        pointer = self._pointer(function)
+        cost, lock, clock = self._cost(function), self._lock, time.perf_counter
 
-        return ask
-
-    def _spend(self, function: str, seconds: float) -> None:
-        with self._lock:  # a thread that was left behind may come back at any time
-            cost = self._costs.get(function)
-            if cost is None:
-                self._costs[function] = [1, seconds]
-            else:
+        def call() -> None:
+            started = clock()
+            code = pointer(*arguments)
+            seconds = clock() - started
+            with lock:
                 cost[0] += 1
                 cost[1] += seconds
+            if code:
+                raise Refusal(code, function)
+
+        return call
+
+    def _pointer(self, function: str) -> Any:
+        try:
+            return self.pynvml.nvmlLib[function]
+        except AttributeError:
+            raise Refusal(Code.FUNCTION_NOT_FOUND, function) from None
+
+    def _cost(self, function: str) -> list[float]:
+        """Return the calls and seconds of a function, to be changed with the lock held.
+
+        A thread that was left behind may come back at any time, and count with the one that took over.
+        """
+        with self._lock:
+            return self._costs.setdefault(function, [0, 0.0])
 
     def costs(self) -> Mapping[str, Cost]:
         """Return calls and seconds per exported function since this process started."""
         with self._lock:
-            return {name: Cost(int(calls), seconds) for name, (calls, seconds) in self._costs.items()}
+            for name, (calls, seconds) in self._costs.items():
+                known = self._told.get(name)
+                if calls and (known is None or known.calls != calls):
+                    self._told[name] = Cost(int(calls), seconds)
+            return dict(self._told)
 
 
 def failure(refusal: Refusal) -> SourceError:

@@ -50,7 +50,7 @@ class Session:
 
     def watch(self) -> None:
         """Have the events of every GPU that has been opened counted."""
-        if self._watcher is None:
+        if self._watcher is None or len(self._watched) == len(self.devices):
             return
         new = [
             (device.handle, device.identity.uuid)

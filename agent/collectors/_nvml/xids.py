@@ -21,6 +21,8 @@ ADDRESS = r"(?:PCI:)?([0-9a-fA-F]{4,8}):([0-9a-fA-F]{2}):([0-9a-fA-F]{2})(?:\.[0
 XID_LINE = re.compile(rf"NVRM: Xid \({ADDRESS}\): (\d+)")
 FALL_LINE = re.compile(rf"NVRM: .*?{ADDRESS}.*fallen off the bus")
 
+NONE: Mapping[int, int] = {}
+
 Address = tuple[int, int, int]
 """PCI domain, bus, device."""
 
@@ -80,6 +82,11 @@ class Tally:
         self._told += 1
         self._last[whose] = (self._told, xid)
 
+    @property
+    def silent(self) -> bool:
+        """Whether no Xid was told of any GPU."""
+        return not self._told
+
     def last(self, gpu: GpuIdentity) -> int:
         """Return the Xid that was told last of a GPU, 0 before the first."""
         if not self._told:
@@ -94,7 +101,7 @@ class Tally:
     def of(self, gpu: GpuIdentity) -> Mapping[int, int]:
         """Return the count of each Xid of a GPU."""
         if not self._told:
-            return {}
+            return NONE
         with self._lock:
             counts = dict(self._events.get(gpu.uuid, {}))
             whose = address(gpu.pci)

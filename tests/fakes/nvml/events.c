@@ -11,21 +11,9 @@
 #define MAX_SETS 64
 #define LOOK_NS SECOND /* an event may lie ahead on the tape: look again after this long */
 
-/* Blocks as a real driver does: until the tape grows or the time is over, without a wake-up between. */
-static void wait_for_tape(ns_t most)
-{
-    const char *path = getenv("RACKWATT_FAKE_NVML");
-    int watch = path ? inotify_init1(IN_CLOEXEC) : -1;
-    if (watch < 0 || inotify_add_watch(watch, path, IN_MODIFY | IN_CLOSE_WRITE) < 0)
-        sleep_ns(most < SECOND / 10 ? most : SECOND / 10);
-    else
-        poll(&(struct pollfd){.fd = watch, .events = POLLIN}, 1, (int)(most / (SECOND / 1000)) + 1);
-    if (watch >= 0)
-        close(watch);
-}
-
 struct event_set {
     bool used;
+    int watch; /* of the tape, from the first wait on: made once, as a driver's descriptors are; 0 is none */
     struct { uint64_t types; ns_t since; } registered[MAX_GPUS];
     uint8_t *delivered; /* a bit for each (line of the tape, GPU) */
     size_t delivered_bytes;
@@ -33,6 +21,31 @@ struct event_set {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct event_set sets[MAX_SETS];
+
+/* The descriptor that tells when the tape grows; -1 where there can be none. */
+static int watch_of(struct event_set *set)
+{
+    const char *path = getenv("RACKWATT_FAKE_NVML");
+    if (set->watch || !path)
+        return set->watch ? set->watch : -1;
+    int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    if (watch < 0 || inotify_add_watch(watch, path, IN_MODIFY | IN_CLOSE_WRITE) < 0) {
+        close(watch);
+        return -1;
+    }
+    return set->watch = watch;
+}
+
+/* Blocks as a real driver does: until the tape grows or the time is over, without a wake-up between. */
+static void wait_for_tape(int watch, ns_t most)
+{
+    char told[4096];
+    if (watch < 0)
+        sleep_ns(most < SECOND / 10 ? most : SECOND / 10);
+    else if (poll(&(struct pollfd){.fd = watch, .events = POLLIN}, 1, (int)(most / (SECOND / 1000)) + 1) > 0)
+        while (read(watch, told, sizeof told) > 0)
+            ; /* that it grew is all there is to know */
+}
 
 static struct event_set *set_of(void *handle)
 {
@@ -44,6 +57,8 @@ static struct event_set *set_of(void *handle)
 static void clear(struct event_set *set)
 {
     free(set->delivered);
+    if (set->watch)
+        close(set->watch);
     memset(set, 0, sizeof *set);
 }
 
@@ -153,13 +168,15 @@ static bool next_event(struct event_set *set, const struct call *call, struct ev
     return false;
 }
 
-static int try_wait(struct call *call, void *handle, struct event_data *data)
+static int try_wait(struct call *call, void *handle, struct event_data *data, int *watch)
 {
     int rc = session_rc(call->machine, call->now);
+    *watch = -1;
     if (rc != OK)
         return rc;
     pthread_mutex_lock(&lock);
     struct event_set *set = set_of(handle);
+    *watch = set ? watch_of(set) : -1;
     rc = !set ? INVALID_ARGUMENT : next_event(set, call, data) ? OK : TIMEOUT;
     pthread_mutex_unlock(&lock);
     return rc;
@@ -171,11 +188,11 @@ static int wait_for(struct call *call, void *handle, struct event_data *data, un
     ns_t deadline = call->now + (ns_t)timeout_ms * (SECOND / 1000);
     memset(data, 0, sizeof *data);
     for (;;) {
-        int rc = try_wait(call, handle, data);
+        int watch, rc = try_wait(call, handle, data, &watch);
         ns_t left = deadline - call->now;
         if (rc != TIMEOUT || left <= 0)
             return rc;
-        wait_for_tape(left < LOOK_NS ? left : LOOK_NS);
+        wait_for_tape(watch, left < LOOK_NS ? left : LOOK_NS);
         call_end(call);
         call->machine = machine_acquire();
         call->now = monotonic_ns();
