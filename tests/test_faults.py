@@ -19,6 +19,17 @@ FAST = {"interval": "200ms"}
 PATIENT = FAST | {"max_load": 1}
 """What a busy machine makes of a call's time is not taken for the driver's cost: GPUs are read as often."""
 IMPATIENT = {"interval": "200ms", "timeout": "1s", "call_timeout": "500ms"}
+MEASURED = {
+    f"rackwatt_gpu_{name}"
+    for name in (
+        "power_watts",
+        "energy_joules_total",
+        "utilization_ratio",
+        "memory_used_bytes",
+        "temperature_celsius",
+        "clock_hertz",
+    )
+}
 ROOT = Path(__file__).parents[1]
 LIBFAKETIME = next(
     (
@@ -71,6 +82,11 @@ def joules(node, gpu):
     return node["gpus"][gpu]["energy_joules_total"]
 
 
+def told_of(page, gpu):
+    """Names of the series that a page has of one GPU."""
+    return {line.partition("{")[0] for line in page.splitlines() if f'gpu="{gpu}"' in line}
+
+
 def test_gpu_lost_leaves_the_others_at_full_rate_and_the_ratio_absent(driver, start):
     with TruthEngine(output=constant(1000.0)) as engine:
         agent = start(f"{engine.url}/metrics")
@@ -87,6 +103,9 @@ def test_gpu_lost_leaves_the_others_at_full_rate_and_the_ratio_absent(driver, st
         assert "gpu" not in later["tokens_per_joule"]
         assert later["figures"]["node_tokens_per_second"]["valid"]
         assert agent.value("rackwatt_gpu_up", gpu="2") == 0.0
+        assert agent.value("rackwatt_gpu_state", gpu="2", state="lost") == 1.0
+        assert told_of(agent.page(), 2).isdisjoint(MEASURED)
+        assert told_of(agent.page(), 1) >= MEASURED
         assert agent.value("rackwatt_power_watts", boundary="gpu") == pytest.approx(3 * 180, rel=0.05)
 
 
@@ -117,6 +136,10 @@ def test_a_driver_that_hangs_for_30_s_is_an_outcome_and_never_delays_page_engine
         assert page_seconds < 1.0
         assert agent.value("rackwatt_engine_tokens_total", kind="output") > tokens + 500
         assert agent.value("rackwatt_gpu_energy_joules_total") is None
+        later = agent.node()
+        assert (
+            outcome(later, "nvml")["reason"] in {"timed_out", "overlapped"} or states(later) == ["wedged"] * 4
+        )
         began = time.monotonic()
         assert agent.program.stop(grace_seconds=8.0) == 0
         assert time.monotonic() - began < 5.0
@@ -144,6 +167,19 @@ def test_driver_gone_at_start_and_back_later(driver, start):
 
     assert outcome(node, "nvml")["reason"] == "unreachable"
     assert node["gpus"] == []
+    assert outcome(back, "nvml")["ok"]
+
+
+def test_a_library_that_is_installed_while_we_run_is_found(driver, start, tmp_path):
+    late = tmp_path / "late"
+    late.mkdir()
+    agent = start(env={"LD_LIBRARY_PATH": str(late)})
+    node = agent.node()
+    (late / "libnvidia-ml.so.1").symlink_to(Path(driver.env["LD_LIBRARY_PATH"]) / "libnvidia-ml.so.1")
+    back = agent.wait_for(lambda node: states(node) == ["ok"] * 4, 20)
+
+    assert outcome(node, "nvml")["reason"] == "unsupported"
+    assert "libnvidia-ml.so.1 not found" in outcome(node, "nvml")["detail"]
     assert outcome(back, "nvml")["ok"]
 
 
@@ -280,6 +316,23 @@ def test_a_full_disk_is_told_and_costs_nothing_until_a_restart(driver, start, tm
         agent.program.stop()
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_save_that_hangs_costs_nothing_and_the_end_does_not_wait_for_it(driver, start, tmp_path):
+    state = tmp_path / "state"
+    state.mkdir()
+    os.mkfifo(state / "totals.json.new")  # whoever writes there waits for a reader who never comes
+    agent = start(state_dir=str(state))
+    before = joules(agent.node(), 0)
+    time.sleep(6.0)
+    after = joules(agent.node(), 0)
+    began = time.monotonic()
+    code = agent.program.stop(grace_seconds=10.0)
+
+    assert after - before > 180 * 5.0
+    assert code == 0
+    assert 1.9 < time.monotonic() - began < 6.0
+    assert "state_dir did not take the totals in time" in agent.log_text()
 
 
 def _has_its_figures(node):
@@ -462,11 +515,12 @@ def test_a_port_in_use_is_told_in_one_line_and_exits_2(driver, start):
 
 
 def test_the_page_is_absent_not_empty_before_the_first_snapshot_and_ready_comes_after(driver, start):
-    driver.hang("nvmlInitWithFlags", 3)
-    agent = start(wait=False)
+    driver.hang("nvmlInitWithFlags", 60)
+    agent = start(wait=False, nvml={"timeout": "20s"})
     wait_http(f"{agent.url}/-/healthy", agent.program)
     time.sleep(0.5)
     early = {path: http_get(f"{agent.url}{path}")[0] for path in ("/-/ready", "/metrics", "/api/v1/node")}
+    driver.hang("nvmlInitWithFlags", 0)
     wait_http(f"{agent.url}/-/ready", agent.program, 20)
 
     assert early == {"/-/ready": 503, "/metrics": 503, "/api/v1/node": 503}

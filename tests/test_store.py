@@ -104,6 +104,15 @@ def test_a_trial_finds_a_file_in_the_way(tmp_path):
     )
 
 
+def test_a_trial_finds_totals_that_another_user_keeps(tmp_path, monkeypatch):
+    (tmp_path / "totals.json").write_bytes(b"theirs")
+    monkeypatch.setattr("agent.store.os.access", lambda _, mode: mode == os.F_OK)  # root may do everything
+
+    assert trial(tmp_path) == (
+        f"{tmp_path}/totals.json belongs to somebody else; give this user {tmp_path} and what is in it"
+    )
+
+
 def test_a_trial_finds_a_full_disk_though_everybody_may_write_there(small_disk):
     filler = small_disk / "filler"
     subprocess.run(["dd", "if=/dev/zero", f"of={filler}"], capture_output=True, check=False)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from agent.diagnose.case import middle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from agent.diagnose.baseline import Baseline
     from agent.diagnose.sample import Sample
@@ -180,12 +180,10 @@ def _chance(requests: float) -> float:
     return max(LEAST_CHANCE, math.sqrt(requests))
 
 
-def most_of(samples: Iterable[Sample]) -> Crowd:
+def most_of(samples: Sequence[Sample]) -> Crowd:
     """Return the most requests that there were."""
-    most = Crowd()
-    for each in samples:
-        most = most.with_most(_crowd(each))
-    return most
+    in_flight = max((each.in_flight or 0.0 for each in samples), default=0.0)
+    return Crowd(in_flight, max((each.waiting for each in samples), default=0.0))
 
 
 def _crowd(sample: Sample) -> Crowd:

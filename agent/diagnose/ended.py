@@ -44,6 +44,8 @@ SEEN_SECONDS, LEAST_SEEN_SECONDS = 60.0, 30.0
 APART_SECONDS = 5.0
 """What was asked for lately is that of before these."""
 MOST_LAG_SECONDS = 60.0
+OFF_SPREADS, MOST_OFF = 2.0, 0.5
+"""What is missing is known to within so many standard deviations, and so much."""
 
 
 def stepped(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
@@ -201,3 +203,9 @@ def made_sure(gap: Gap, samples: Sequence[Sample], since: float | None = None) -
     loss = replace(gap.loss, young=tuple(moments))
     tally = replace(gap.tally, back=0.0, back_since=None)
     return replace(gap, tally=tally, sure=True, since=since, missing=short.missing, loss=loss, track=())
+
+
+def off_of(gap: Gap) -> float:
+    """Return how far chance may put what is missing of whole requests that have ended."""
+    due = tallies.since(gap.tally, gap.since or 0.0).due
+    return min(MOST_OFF, OFF_SPREADS * tallies.off(gap.tally, gap.baseline.tokens_per_request, due))

@@ -97,7 +97,7 @@ class Gap:
     sight: Sight = Sight()
     """When it was last seen what is asked for."""
     unseen: tuple[Moment, ...] = ()
-    """What was made before it began, while nobody could read it."""
+    """What was made while nobody could read it, in the time before it is seen to have begun."""
     track: tuple[tuple[float, float], ...] = ()
     """Until it is sure: moments, and the share that was missing at each."""
     known_seconds: float | None = None
@@ -134,8 +134,7 @@ class Gap:
     @property
     def share(self) -> float:
         """Share of what was due that was not made."""
-        loss = self.reckoned
-        return loss.lost_tokens / loss.due_tokens if loss.due_tokens else 0.0
+        return self.reckoned.share
 
 
 def stepped(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
@@ -213,7 +212,7 @@ def booked(gap: Gap, lately: Sequence[Sample], missed: Moment | None, asked_for:
     )
     seen = next((each for each in reversed(lately) if each.seconds <= middle and is_read(each)), None)
     return replace(
-        gap, loss=loss, sight=Sight(seen, most_of(each for each in lately if each.seconds >= middle))
+        gap, loss=loss, sight=Sight(seen, most_of([each for each in lately if each.seconds >= middle]))
     )
 
 
@@ -268,12 +267,12 @@ def _made_sure(gap: Gap, samples: Sequence[Sample]) -> Gap:
             since, lowest = at, total
     begun = since or 0.0
     young = tuple(each for each in gap.loss.young if each.seconds > begun)
-    if gap.unseen and begun - gap.unseen[-1].seconds <= LATE_SECONDS:
-        young = (*gap.unseen, *young)  # it did not begin when somebody looked again
+    unseen = gap.unseen if gap.unseen and begun - gap.unseen[-1].seconds <= LATE_SECONDS else ()
+    young = (*unseen, *young)  # it did not begin when somebody looked again
     earlier = [each for each in samples if each.seconds <= begun]
     bursts = bursts_of(earlier, gap.baseline.tokens_per_request, 2.0 * gap.loss.side_seconds)
     loss = replace(gap.loss, young=young, bursts=bursts)
-    return replace(gap, sure=True, since=since, track=(), loss=loss)
+    return replace(gap, sure=True, since=since, track=(), loss=loss, unseen=unseen)
 
 
 def _beyond(gap: Gap) -> Beyond:

@@ -127,6 +127,11 @@ class Loss:
         """What was lost of the moments that are settled."""
         return self.lost.amount
 
+    @property
+    def share(self) -> float:
+        """Share of what was due that was not made."""
+        return self.lost_tokens / self.due_tokens if self.due_tokens else 0.0
+
     def reckoned(self, beyond: Beyond | None = None) -> Loss:
         """Return it with what is not settled yet, by what is held to be asked for and could be given."""
         loss = closed(self, None)
@@ -171,16 +176,17 @@ def stepped(
 def closed(loss: Loss, after: Seen | None) -> Loss:
     """Return the books of a gap that is over: `after` is what is asked for now, where that is known."""
     left = (*loss.blind, *loss.young)
-    return _filled(replace(loss, young=(), blind=()), left, after or loss.held)
+    return _filled(replace(loss, young=(), blind=()), left, after)
 
 
 def _seen(loss: Loss, rate: float) -> Wanted:
     return Wanted((rate,), rate * (1.0 - loss.noise), rate * (1.0 + loss.noise))
 
 
-def _filled(loss: Loss, moments: Iterable[Moment], end: Seen) -> Loss:
-    """Book moments in which it was not seen what is asked for, up to when it is seen."""
-    start, span = loss.held, end.seconds - loss.held.seconds
+def _filled(loss: Loss, moments: Iterable[Moment], seen_after: Seen | None) -> Loss:
+    """Book moments in which it was not seen what is asked for, up to when it is seen, or as it was before."""
+    start, end = loss.held, seen_after or loss.held
+    span = end.seconds - start.seconds
     lowest, highest = sorted((start.rate, end.rate))
 
     def asked(moment: Moment) -> Wanted:
@@ -191,7 +197,9 @@ def _filled(loss: Loss, moments: Iterable[Moment], end: Seen) -> Loss:
         rate = start.rate + (end.rate - start.rate) * share
         if moment.perhaps:
             return Wanted((0.0, rate), 0.0, highest * (1.0 + loss.noise))
-        return Wanted((rate,), max(least, lowest * (1.0 - loss.noise)), highest * (1.0 + loss.noise))
+        if not (moment.queued and seen_after is None):
+            least = max(least, lowest * (1.0 - loss.noise))
+        return Wanted((rate,), least, highest * (1.0 + loss.noise))
 
     return _booked(loss, ((each, asked(each)) for each in moments))
 

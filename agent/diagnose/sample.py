@@ -66,12 +66,12 @@ class Sample:
     @property
     def prompt_rate(self) -> float | None:
         """Computed prompt tokens per second."""
-        return _sum(rates.prompt for rates in self.rates.values())
+        return _sum([rates.prompt for rates in self.rates.values()])
 
     @property
     def finished_rate(self) -> float | None:
         """Requests that ended per second."""
-        return _sum(rates.finished for rates in self.rates.values())
+        return _sum([rates.finished for rates in self.rates.values()])
 
     @property
     def preemption_rate(self) -> float:
@@ -140,9 +140,9 @@ def sampled(
     host: HostSigns | None = None,
 ) -> Sample:
     """Return a sample of these instances and rates."""
-    rate = _sum(each.output for each in rates.values())
+    rate = _sum([each.output for each in rates.values()])
     late = any(each.late for each in rates.values())
-    running = _sum(each.running for each in engines.values())
+    running = _sum([each.running for each in engines.values()])
     waiting = sum(each.waiting or 0.0 for each in engines.values())
     return Sample(
         seconds=seconds,

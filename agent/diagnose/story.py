@@ -10,6 +10,7 @@ from agent.measure.incident import Bounds, Cause, Evidence, Incident, Kind, Seve
 if TYPE_CHECKING:
     from agent.diagnose.case import Case
     from agent.diagnose.gap import Gap
+    from agent.diagnose.loss import Loss
     from agent.diagnose.signs import NodeSigns, UnitSigns
     from agent.diagnose.toll import Toll
     from agent.diagnose.verdict import Verdict
@@ -35,7 +36,7 @@ def told_of(
     best = verdict.best
     lag = node.at.monotonic_seconds - case.since
     started = node.at.unix_seconds - lag if before is None else before.started
-    missing = gap.share
+    books, missing = gap.reckoned, case.lacking
     kind = _kind(best.cause, missing, restarting=restarting)
     makes = "makes" if gap.healthy_since is None else "made"
     return Incident(
@@ -57,13 +58,13 @@ def told_of(
             f"{node.node}: {unit.model} {makes} {missing * PERCENT:.0f} % fewer tokens than it should: "
             f"{best.text}"
         ),
-        **_lost(gap, toll),
+        **_lost(books, toll),
     )
 
 
-def _lost(gap: Gap, toll: Toll) -> dict[str, Any]:
+def _lost(books: Loss, toll: Toll) -> dict[str, Any]:
     """Return what it cost so far, with bounds."""
-    tokens, joules = tokens_of(gap), joules_of(toll, gap.baseline.noise)
+    tokens, joules = tokens_of(books.lost), joules_of(toll, books.noise)
     return {
         "lost_tokens": tokens.amount,
         "lost_tokens_bounds": Bounds(tokens.lower, tokens.upper),

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from agent.diagnose.gap import Gap
+    from agent.diagnose.loss import Sum
     from agent.diagnose.sample import Sample
 
 LEAST_SAMPLES = 5
@@ -91,6 +92,18 @@ def paid(toll: Toll, now: Sample, gap: Gap) -> Toll:
     )
 
 
+def with_unseen(toll: Toll, now: Sample, gap: Gap) -> Toll:
+    """Add the time of GPUs that a gap cost before it was seen to have begun; nobody saw what they drew."""
+    asked = 0.0 if gap.asked is None else gap.asked.rate
+    if asked <= 0.0:
+        return toll
+    gpus = len(now.gpus) if toll.usual is None else len(toll.usual.watts)
+    idle = sum(
+        max(0.0, 1.0 - each.rate / asked) * each.lasts * (0.5 if each.perhaps else 1.0) for each in gap.unseen
+    )
+    return replace(toll, gpu_seconds=toll.gpu_seconds + gpus * idle)
+
+
 def joules_of(toll: Toll, noise: float) -> Loss | None:
     """Return the energy that made no tokens: what was drawn less what they usually take; None is unknown.
 
@@ -106,7 +119,6 @@ def joules_of(toll: Toll, noise: float) -> Loss | None:
     )
 
 
-def tokens_of(gap: Gap) -> Loss:
+def tokens_of(lost: Sum) -> Loss:
     """Return the tokens that were lost, and between what they are."""
-    lost = gap.reckoned.lost
     return Loss(lost.amount, min(lost.least, lost.amount), max(lost.most, lost.amount))

@@ -170,7 +170,10 @@ def lost(incident: Incident) -> str:
     if incident.kind is Kind.GAP:
         parts = ["not known: nobody saw what was made"]
     elif incident.kind in OF_A_RACK and not incident.lost_tokens:
+        most = incident.lost_tokens_bounds
         parts = ["tokens not reckoned"]
+        if most is not None and most.upper > 0.0:
+            parts = [f"not known, at most {most.upper:,.0f} output tokens{so_far}"]
     else:
         parts = [f"{incident.lost_tokens:,.0f} output tokens{so_far}"]
     if incident.lost_joules is not None:

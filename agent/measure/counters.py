@@ -84,11 +84,7 @@ def advance(
     restarted = restarted or raw < counter.raw
     delta = raw if restarted else raw - counter.raw
     change = Change.RESET if restarted else Change.GREW
-    if (
-        max_rate is not None
-        and delta > max_rate
-        and delta > _most(counter, at, max_rate, restarted=restarted)
-    ):
+    if max_rate is not None and max_rate < delta > _most(counter, at, max_rate, restarted=restarted):
         change, delta = Change.IMPLAUSIBLE, 0.0
     moved = Counter(  # not `_replace`, which takes longer: this runs hundreds of times a second
         total=counter.total + delta,

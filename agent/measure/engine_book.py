@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from agent.measure.counters import Change
+from agent.measure.counting import ALL
 from agent.measure.efficiency import CADENCES_PER_WINDOW
 from agent.measure.engine import UNKNOWN_MODEL, TokenKind
 from agent.measure.engine_activity import ActivityBook
@@ -59,6 +60,8 @@ class EngineBook:
         self.engine = UNKNOWN_ENGINE
         self.model = UNKNOWN_MODEL
         self.reading: EngineReading | None = None
+        self.counted: Kinds = ALL
+        """Kinds that enter the figures of node, model and rack (T13)."""
         self.cadence_seconds = 1.0
         """How often it is read; or how rarely its output counter moves, if that is longer."""
         self.series: dict[TokenKind, Series] = {}
@@ -119,15 +122,6 @@ class EngineBook:
         self.reading = None
         self._finishes.miss()
         self.note = ""
-
-    @property
-    def counted(self) -> Kinds:
-        """Kinds that enter the figures of node, model and rack (T13)."""
-        return self._totals.counted
-
-    @counted.setter
-    def counted(self, kinds: Kinds) -> None:
-        self._totals.counted = kinds
 
     @property
     def begins(self) -> bool:
@@ -200,6 +194,7 @@ class EngineBook:
         restarted = fell or adopted or process is Change.RESET
         if restarted:
             self._note_reset(reading, adopted=adopted)
+        self._totals.counted = self.counted
         self._totals.count(
             reading.counters,
             reading.at,

@@ -169,7 +169,7 @@ def test_a_queue_that_is_worked_off_afterwards_shows_what_could_be_given():
 
 
 def test_what_nobody_knows_to_be_given_is_within_what_was_asked_for():
-    assert tokens_of(gap()) == Cost(15_000.0, 10_000.0, 15_000.0)
+    assert tokens_of(gap().reckoned.lost) == Cost(15_000.0, 10_000.0, 15_000.0)
 
 
 @pytest.mark.parametrize(
@@ -191,3 +191,9 @@ def test_of_an_engine_that_went_out_of_sight_half_of_that_time_is_lost():
     lost = closed(replace(OPEN, young=(went,)), Seen(60.0, 1000.0)).lost
 
     assert (lost.least, lost.amount, lost.most) == pytest.approx((0.0, 30_000.0, 60_000.0))
+
+
+def test_until_it_is_seen_again_perhaps_nothing_is_lost_behind_a_full_queue():
+    lost = blind(100, rate=800.0, queued=True).reckoned().lost
+
+    assert (lost.least, lost.amount) == pytest.approx((0.0, 20_000.0))

@@ -121,6 +121,7 @@ def test_what_was_lost_of_a_gap_that_began_out_of_sight_is_known_when_somebody_l
     (incident,) = lived(300)
 
     assert incident.lost_tokens == pytest.approx((299 - STALLS_AT) * 800.0, rel=0.03)
+    assert incident.lost_gpu_seconds == pytest.approx(299 - STALLS_AT, rel=0.03)
 
 
 def test_an_engine_that_went_out_of_sight_lost_something_between_nothing_and_all_of_that_time():
@@ -137,5 +138,6 @@ def test_an_engine_that_went_out_of_sight_lost_something_between_nothing_and_all
     (incident,) = (each for each in memory.incidents if each.kind == "drop")
 
     assert incident.lost_tokens == pytest.approx((50 + 60 / 2) * 800.0, rel=0.05)
+    assert incident.lost_gpu_seconds == pytest.approx(50 + 60 / 2, rel=0.05)
     assert incident.lost_tokens_bounds.lower == pytest.approx(50 * 800.0, rel=0.05)
     assert incident.lost_tokens_bounds.upper == pytest.approx(110 * 800.0, rel=0.05)

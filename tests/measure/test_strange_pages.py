@@ -119,6 +119,37 @@ def test_a_leap_is_work_where_nothing_fell(engine):
     assert engine.show(1.0, 2_000_000.0) == 1_999_000.0
 
 
+def test_a_leap_back_to_just_where_it_fell_from_is_another_process(engine):
+    shown = [engine.show(float(n), raw) for n, raw in enumerate((1e6, 7e3, 1e6))]
+
+    assert shown == [0.0, 7000.0, None]
+
+
+def test_one_that_learns_to_tell_its_start_is_compared_all_the_same(engine):
+    engine.show(0.0, 1_000_000.0)
+
+    assert engine.show(1.0, 900_000.0, epoch=f"start:{UNIX - 50}") is None
+
+
+def test_after_a_refusal_a_leap_is_no_work_for_a_thousand_pages(engine):
+    engine.show(0.0, 1_000_000.0)
+    engine.show(1.0, 900_000.0)
+    for page in range(999):
+        engine.show(2.0 + page, 1_000_000.0)
+
+    assert engine.show(1001.0, 9_000_000.0) is None
+    assert engine.show(1002.0, 1_000_000.0) == 0.0
+
+
+def test_a_thousand_pages_after_a_refusal_a_leap_is_work_again(engine):
+    engine.show(0.0, 1_000_000.0)
+    engine.show(1.0, 900_000.0)
+    for page in range(1001):
+        engine.show(2.0 + page, 1_000_000.0)
+
+    assert engine.show(1003.0, 9_000_000.0) == 8_000_000.0
+
+
 def test_work_after_a_restart_grows_beyond_where_it_fell_from(engine):
     engine.show(0.0, 30_000.0)
     shown = [engine.show(float(n), 10_000.0 * n) for n in range(1, 8)]
@@ -133,6 +164,14 @@ def test_requests_that_end_together_long_after_a_restart_are_work_where_they_are
         engine.show(float(second), 0.0, live=False)
 
     assert engine.show(12.0, 1_500_000.0, live=False) == 1_500_000.0
+
+
+def test_requests_that_seem_to_end_together_soon_after_a_restart_are_another_process(engine):
+    engine.show(0.0, 1_000_000.0, live=False)
+    for second in range(1, 10):
+        engine.show(float(second), 0.0, live=False)
+
+    assert engine.show(10.0, 1_500_000.0, live=False) is None
 
 
 def test_requests_that_end_together_are_work_where_a_substitute_makes_them_live(engine):
@@ -157,6 +196,12 @@ def test_series_that_come_back_are_no_leap(engine):
     engine.show(2.0, 20.0)
 
     assert engine.show(3.0, 30.0, 600_000.0) is not None
+
+
+def test_a_series_that_begins_at_zero_is_no_fall(engine):
+    engine.show(0.0, 1_000_000.0)
+
+    assert engine.show(1.0, 1_000_100.0, 0.0) == 100.0
 
 
 def test_a_page_read_late_is_not_compared(engine):

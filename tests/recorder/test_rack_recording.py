@@ -148,7 +148,9 @@ async def test_a_straggler_is_explained_with_the_figures_of_its_like(lived):
     assert "thermal: the highest temperature of its GPUs is 61 °C, 61 °C is the median of the others" in text
     assert "clocks_low: the lowest clock of its GPUs is 1500 MHz, 1920 MHz is the median" in text
     assert "power_cap:" not in text
-    assert "tokens not reckoned" in text
+    most = recording.incident.lost_tokens_bounds.upper
+    assert most > 0.0
+    assert f"lost        not known, at most {most:,.0f} output tokens; joules" in text
 
 
 async def test_a_member_that_goes_is_explained_with_who_went_with_it(lived):
