@@ -219,8 +219,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _print_worst(results: Iterable[Result]) -> None:
     for each in results:
-        told = each.found and each.right_cause and each.right_place and not is_far_off(each)
-        if each.false or each.strangers or not _is_told_of(each) or (each.size >= BIG and not told):
+        missed = not (each.found and each.right_cause and each.right_place and _is_told_of(each))
+        if each.false or each.strangers or (each.size >= BIG and (missed or is_far_off(each))):
             print(json.dumps(rounded(each)))
 
 

@@ -31,6 +31,8 @@ WAITING_RATIO = 0.02
 """Fewer waiting than this share of all requests are on their way into the batch."""
 LEAST_CHANCE, CHANCE = 2.0, 0.5
 """The most requests there are vary by this part of a standard deviation of that many, which is no less."""
+TURN_SECONDS = 20.0
+"""A queue that is about as long as ever for no longer than this is not full."""
 MOST_SPANS = 2.0
 """What is seen over more than so many times as long as usual says nothing of now."""
 BURSTS_RATIO = 0.12
@@ -67,6 +69,15 @@ def asked_of(samples: tuple[Sample, ...], now: float) -> Asked | None:
     paces = [each.rate / each.in_flight for each in lately if each.rate is not None and each.in_flight]
     in_flight, pace = middle(sample.in_flight for sample in lately), middle(paces)
     return Asked(rate, sum(rates) / len(rates), in_flight, pace)
+
+
+def asked_before(baseline: Baseline, samples: Sequence[Sample], now: float) -> float | None:
+    """Return what was asked for in the last minute, if requests waited: what a queue gives was not."""
+    low, high = now - REFERENCE_SECONDS - REFERENCE_APART_SECONDS, now - REFERENCE_APART_SECONDS
+    lately = [each for each in samples if low <= each.seconds <= high and is_read(each)]
+    if len(lately) < LEAST_REFERENCE or not any(is_waiting(each, each.in_flight or 0.0) for each in lately):
+        return None
+    return came_between(baseline, lately[0], lately[-1])
 
 
 def _seconds(sample: Sample) -> float:
@@ -205,10 +216,16 @@ class Sight:
         return Sight(self.sample, self.most.with_most(_crowd(sample))) if is_read(sample) else self
 
     def since(self, baseline: Baseline, sample: Sample) -> float | None:
-        """Return what was asked for since, on average, once more requests than ever show that it is all."""
+        """Return what was asked for since, on average, once more requests than ever show that it is all.
+
+        A queue that is full stays so for a while: one that soon shrinks again was at its turn.
+        """
         if self.sample is None or not is_waiting(sample, sample.in_flight or 0.0):
             return None
-        return came_between(baseline, self.sample, sample) if _crowd(sample).is_more(self.most) else None
+        turned = sample.seconds - self.sample.seconds <= TURN_SECONDS and _crowd(sample).is_fewer(self.most)
+        if not (turned or _crowd(sample).is_more(self.most)):
+            return None
+        return came_between(baseline, self.sample, sample)
 
 
 def flow_seconds(baseline: Baseline, asked: Asked) -> float:

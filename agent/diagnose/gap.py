@@ -20,6 +20,7 @@ from agent.diagnose.case import middle
 from agent.diagnose.demand import (
     REFERENCE_AGE_SECONDS,
     Sight,
+    asked_before,
     asked_of,
     bursts_of,
     demanded,
@@ -184,7 +185,7 @@ def begun(gap: Gap, samples: Sequence[Sample], sample: Sample, asked: Asked, sec
     )
     for each in samples:
         sight = sight.looked(each) if each.seconds >= seen_until - seconds else sight
-    before = Seen(now - REFERENCE_AGE_SECONDS, asked.rate)
+    before = Seen(now - REFERENCE_AGE_SECONDS, asked_before(gap.baseline, samples, now) or asked.rate)
     loss = Loss(before=before, noise=gap.baseline.noise, side_seconds=side)
     full = any(is_waiting(each, each.in_flight or 0.0) for each in samples)
     gap = replace(gap, since=now - seconds, asked=asked, loss=loss, sight=sight, unseen=unseen)

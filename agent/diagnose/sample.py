@@ -93,7 +93,7 @@ class Sample:
         if not any(each.waiting for each in self.engines.values()):
             return 0.0
         each_batch = (batch or 0.0) / len(self.engines)
-        return sum(each.free_share(each_batch) for each in self.engines.values()) / len(self.engines)
+        return sum([each.free_share(each_batch) for each in self.engines.values()]) / len(self.engines)
 
     @property
     def on_finish(self) -> bool:

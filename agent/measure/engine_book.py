@@ -249,8 +249,10 @@ class EngineBook:
         kinds = {counter.kind for counter in reading.counters}
         for kind in kinds | {TokenKind.OUTPUT} if reading.counts_output else kinds:
             value = self.live_output() if kind is TokenKind.OUTPUT else self.total(kind)
-            series = self.series.setdefault(kind, Series(self._horizon))
-            step = 0.0 if idle else sum(c.resolution for c in reading.counters if c.kind is kind)
+            series = self.series.get(kind)
+            if series is None:
+                series = self.series[kind] = Series(self._horizon)
+            step = 0.0 if idle else sum([c.resolution for c in reading.counters if c.kind is kind])
             series.add(Point(reading.at.monotonic_seconds, value, spread, step))
         self._extend_speculation(reading, spread)
 
@@ -276,15 +278,17 @@ class EngineBook:
         rates = {kind: self._per_second(kind, window_seconds) if alone else None for kind in kinds}
         first = self._totals.label(reading.model)
         return tuple(
-            TokenFigures(
-                model=model,
-                kind=kind,
-                total=self._totals[model, kind],
-                uncertainty=None if (more := beyond[kind]) is None else resolution + more,
-                unobserved=unobserved[kind] if model == first or alone else 0.0,
-                per_second=rates[kind],
-            )
-            for (model, kind), resolution in sorted(resolutions.items())
+            [
+                TokenFigures(
+                    model=model,
+                    kind=kind,
+                    total=self._totals[model, kind],
+                    uncertainty=None if (more := beyond[kind]) is None else resolution + more,
+                    unobserved=unobserved[kind] if model == first or alone else 0.0,
+                    per_second=rates[kind],
+                )
+                for (model, kind), resolution in sorted(resolutions.items())
+            ]
         )
 
     def _unobserved(self, kind: TokenKind) -> float:
