@@ -163,3 +163,13 @@ def test_a_queue_that_soon_shrinks_was_at_its_turn_and_not_full(stood, asked):
         sight = sight.looked(each)
 
     assert sight.since(USUAL, samples[-1]) == (asked and pytest.approx(asked))
+
+
+def test_a_queue_that_soon_grows_by_one_grows_slowly():
+    samples = queued(2000, 1998, 1999, 1997, 2001)
+    sight = Sight(samples[0]).looked(samples[0])
+    for each in samples[1:-1]:
+        sight = sight.looked(each)
+
+    assert sight.since(USUAL, samples[-2]) is None
+    assert sight.since(USUAL, samples[-1]) == pytest.approx(6000.0 + 100.0 / 4)

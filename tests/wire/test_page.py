@@ -387,7 +387,7 @@ def test_names_without_end_fill_no_memory():
     """Names that nobody wants are remembered, since most lines have one, but not more than a page's worth."""
     page_reader = reader()
     for page in range(30):
-        page_reader.read(b"".join(b"a_%d_%d 1\n" % (page, n) for n in range(300)))
+        page_reader.read(b"".join(b"a_%d_%d 1\n" % (page, n) for n in range(300 + page)))
     page_reader.read(b"b" * 20_000 + b" 1\n")
 
     assert len(page_reader._names) == MAX_KNOWN_NAMES
