@@ -8,6 +8,7 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from agent.alarms import Alarms
 from agent.loop import SourceLoop, now
 from agent.measure.ports import Releasable, Staggered
 from agent.measure.reading import Reason, SourceError
@@ -81,6 +82,7 @@ class Gatherer:
         self.collectors: dict[str, Collector] = {}
         """By the name of their module."""
         self._running: dict[str, _Running] = {}
+        self._alarms = Alarms()
         self._news = asyncio.Event()
         self._told: set[str] = set()
         """Sources that have told, or failed, since the last snapshot."""
@@ -203,7 +205,7 @@ class Gatherer:
     def _start(self, name: str, source: Source, lag_seconds: float) -> None:
         phase = self._phase_seconds + lag_seconds
         delay = source.delay_seconds if isinstance(source, Staggered) else 0.0
-        loop = SourceLoop(source, self._deliver, lambda: self.snapshot, phase, delay)
+        loop = SourceLoop(source, self._deliver, lambda: self.snapshot, phase, delay, alarms=self._alarms)
         task = asyncio.create_task(loop.run(), name=f"source {name}")
         task.add_done_callback(self._tell_end)
         self._running[name] = _Running(loop, task)

@@ -8,12 +8,12 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+from agent.alarms import Alarms, TimeLimit
 from agent.measure.ports import Staggered
 from agent.measure.reading import Moment, Outcome, Reading, Reason, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from agent.measure.ports import Source
     from agent.measure.snapshot import Snapshot
@@ -33,39 +33,6 @@ def now() -> Moment:
     return Moment(time.monotonic(), time.time())
 
 
-class TimeLimit:
-    """Cancels what its task does within it when the time is over, and raises TimeoutError.
-
-    `asyncio.timeout` for a task that never moves the limit: each source takes one at each of its ticks.
-    """
-
-    __slots__ = ("_cancelling", "_expired", "_seconds", "_task", "_timer")
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._expired = False
-
-    def __enter__(self) -> None:
-        """Begin to wait."""
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("a time limit is for a task, and there is none")
-        self._task, self._cancelling = task, task.cancelling()
-        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._expire)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Turn our own cancellation into TimeoutError; any other passes."""
-        self._timer.cancel()
-        if self._expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
-            raise TimeoutError from error
-
-    def _expire(self) -> None:
-        self._expired = True
-        self._task.cancel()
-
-
 class SourceLoop:
     """Reads one source until cancelled, and delivers each reading with its outcome."""
 
@@ -77,8 +44,9 @@ class SourceLoop:
         phase_seconds: float = 0.0,
         delay_seconds: float = 0.0,
         clock: Callable[[], Moment] = now,
+        alarms: Alarms | None = None,
     ) -> None:
-        """`phase_seconds` is shared by all loops of a node: they wake together, nodes do not.
+        """`phase_seconds` is shared by all loops of a node: they wake together, nodes do not. So are alarms.
 
         The first reading comes after `delay_seconds`.
         """
@@ -91,6 +59,7 @@ class SourceLoop:
         self._phase_seconds = phase_seconds
         self._delay_seconds = delay_seconds
         self._clock = clock
+        self._alarms = alarms or Alarms()
         self._failures: dict[Reason, int] = {}
         self._in_a_row = 0
         self._last_success: float | None = None
@@ -110,7 +79,7 @@ class SourceLoop:
         reason: Reason | None = None
         detail = ""
         try:
-            with TimeLimit(self.source.timeout_seconds + GRACE_SECONDS):
+            with TimeLimit(self.source.timeout_seconds + GRACE_SECONDS, self._alarms):
                 reading = await self.source.collect(began, self._seen())
         except SourceError as error:
             reason, detail = error.reason, error.detail

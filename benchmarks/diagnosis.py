@@ -2,8 +2,9 @@
 
     PYTHONPATH=tests python -m benchmarks.diagnosis FIRST LAST [--classes] [--worst] [--workers N]
 
-Scenarios are drawn in `benchmarks.plays`: one fault on a tray; with `--classes` also two that overlap, one
-while a source tells nothing for a minute, and one on a tray of a rack of four.
+Scenarios are drawn in `benchmarks.plays`: one fault on a tray; with `--classes` also two that overlap, of
+which the second ends first or last, one while a source tells nothing for a minute, and one on a tray of a
+rack of four.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from agent.measure.incident import Bounds
 from agent.twin import scenario
 from benchmarks.careful_rules import RULES, Rules
 from benchmarks.figures import BIG, is_far_off, summary
-from benchmarks.plays import AFTER_SECONDS, CLASSES, FAULT_SECONDS, ONE, WARM_SECONDS, Play, play_of
+from benchmarks.plays import AFTER_SECONDS, CLASSES, ONE, WARM_SECONDS, Play, Want, play_of
 from benchmarks.quick_rack import QuickRack
+from benchmarks.shares import are_felt
 from benchmarks.virtual_tray import WALL_SECONDS
 
 if TYPE_CHECKING:
@@ -31,6 +33,17 @@ if TYPE_CHECKING:
 
 EARLY_SECONDS, LATE_SECONDS = 5, 30
 """What began so much before a fault, or so long after its end, is of it."""
+ALSO = "also"
+BESIDE_METRICS = {
+    "thermal": "gpu_temperature_celsius",
+    "power_cap": "gpu_power_limit_watts",
+    "power_brake": "gpu_throttled_seconds_total",
+    "clocks_low": "gpu_clock_hertz",
+    "gpu_lost": "gpu_up",
+    "nvlink": "gpu_xid_errors_total",
+    "engine_down": "engine_up",
+}
+"""What an incident shows of a cause that it names beside its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +63,14 @@ class Result:
     """Each fault was told by its cause, at some time …"""
     every_place: bool
     """… and at its place."""
+    felt: tuple[bool, ...]
+    """Of each fault, whether it costs something beside the other …"""
+    own: tuple[bool, ...]
+    """… whether an incident of its own tells it at its place, to the end …"""
+    named: tuple[bool, ...]
+    """… and whether the incident of the other names it, with its place."""
+    strangers: int
+    """Drops that are told of what was no fault."""
     seconds_to_detect: float | None
     lost_ratio: float | None
     """Told loss over true loss."""
@@ -70,27 +91,28 @@ def result_of(seed: int, kind: str = ONE) -> Result:
     lost_before = due_before = lost = due = 0.0
     told: dict[str, Incident] = {}
     said: set[tuple[str, str, str, int | None]] = set()
-    for second in range(1, WARM_SECONDS + FAULT_SECONDS + AFTER_SECONDS + 1):
+    for second in range(1, play.over + AFTER_SECONDS + 1):
         truths, incidents = rack.step(second)
         truth = truths[play.tray]
         if second <= WARM_SECONDS:
             lost_before, due_before = truth.lost_tokens, truth.due_tokens
-        elif second <= WARM_SECONDS + FAULT_SECONDS:
+        elif second <= play.over:
             lost, due = truth.lost_tokens - lost_before, truth.due_tokens - due_before
         for each in incidents:
             told[each.id] = each
             said.add((each.id, str(each.cause), each.node, each.gpu))
         for rule, node in zip(rules, rack.nodes, strict=True):
             rule.see(second, node)
-    return _judged(play, list(told.values()), said, (lost, due), _alerted(rules, play.tray))
+    return _judged(play, list(told.values()), said, (lost, due), _alerted(rules, play))
 
 
-def _alerted(rules: Sequence[Rules], tray: int) -> dict[str, tuple[float | None, int]]:
+def _alerted(rules: Sequence[Rules], play: Play) -> dict[str, tuple[float | None, int]]:
     """Judge each rule, evaluated for each tray, by since when it was pending, as incidents by their begin."""
-    over = WARM_SECONDS + FAULT_SECONDS
-    judged = {}
+    over, judged = play.over, {}
     for name in RULES:
-        of_tray = [(each, place == tray) for place, rs in enumerate(rules) for each in rs.rules[name].alerts]
+        of_tray = [
+            (each, place == play.tray) for place, rs in enumerate(rules) for each in rs.rules[name].alerts
+        ]
         right = [
             fired - WARM_SECONDS
             for (since, fired), here in of_tray
@@ -111,7 +133,7 @@ def _judged(
     truth: tuple[float, float],
     rules: Mapping[str, tuple[float | None, int]],
 ) -> Result:
-    began, over = WALL_SECONDS + WARM_SECONDS, WALL_SECONDS + WARM_SECONDS + FAULT_SECONDS
+    began, over = WALL_SECONDS + WARM_SECONDS, WALL_SECONDS + play.over
     node, (lost, due) = play.wants[0].node, truth
     loud = [each for each in told if each.severity != "info" or each.cause == "workload_shift"]
     within = [e for e in loud if began - EARLY_SECONDS <= e.started <= over + EARLY_SECONDS]
@@ -123,6 +145,7 @@ def _judged(
     best = max(of_it, key=lambda each: each.lost_tokens, default=None)
     names = {each.id for each in within}
     of_faults = [(cause, where, gpu) for name, cause, where, gpu in said if name in names]
+    drops = [each for each in within if each.kind in {"drop", "stall", "restart"}]
     return Result(
         seed=play.seed,
         faults=tuple(each.name for each in play.wants),
@@ -140,6 +163,10 @@ def _judged(
             any(w.cause_is_right(cause) and w.place_is_right(at, gpu, cause) for cause, at, gpu in of_faults)
             for w in play.wants
         ),
+        felt=are_felt(play),
+        own=tuple(any(_tells(each, want) for each in drops) for want in play.wants),
+        named=tuple(any(_names(each, want) for each in drops) for want in play.wants),
+        strangers=sum(not any(_tells(each, want) for want in play.wants) for each in of_it),
         seconds_to_detect=best.detected - began if best else None,
         lost_ratio=sum(each.lost_tokens for each in of_it) / lost if of_it and lost else None,
         lost_bounded=_is_bounded(of_it, lost) if of_it and lost else None,
@@ -153,6 +180,17 @@ def _is_bounded(told: Sequence[Incident], lost: float) -> bool:
     """Whether what all of them lost is within their bounds taken together."""
     bounds = [each.lost_tokens_bounds or Bounds(each.lost_tokens, each.lost_tokens) for each in told]
     return sum(each.lower for each in bounds) <= lost <= sum(each.upper for each in bounds)
+
+
+def _tells(told: Incident, want: Want) -> bool:
+    return want.cause_is_right(told.cause) and want.place_is_right(told.node, told.gpu, told.cause)
+
+
+def _names(told: Incident, want: Want) -> bool:
+    """Whether an incident of another cause names this one: by the metric that speaks for it, at its place."""
+    metrics = {BESIDE_METRICS.get(cause) for cause in want.causes}
+    beside = [each for each in told.evidence if each.text.startswith(ALSO) and each.metric in metrics]
+    return not want.cause_is_right(told.cause) and any(want.gpu in {None, each.gpu} for each in beside)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -181,9 +219,15 @@ def main(arguments: Sequence[str]) -> int:
 
 def _print_worst(results: Iterable[Result]) -> None:
     for each in results:
-        missed = not (each.found and each.right_cause and each.right_place) or is_far_off(each)
-        if each.false or (each.size >= BIG and missed):
+        missed = not (each.found and each.right_cause and each.right_place and _is_told_of(each))
+        if each.false or each.strangers or (each.size >= BIG and (missed or is_far_off(each))):
             print(json.dumps(rounded(each)))
+
+
+def _is_told_of(result: Result) -> bool:
+    """Whether each fault is told that costs something, and each that does not is told or named."""
+    each = zip(result.felt, result.own, result.named, strict=True)
+    return result.size < BIG or all(own or (named and not felt) for felt, own, named in each)
 
 
 def rounded(result: Result) -> dict[str, Any]:

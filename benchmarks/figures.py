@@ -31,6 +31,7 @@ def summary(results: Iterable[Result], kind: str = "") -> str:
         f"drops of 15 % and more: {len(big)}, found {share(len(found), len(big))}",
         f"right cause and place: {share(len(right), len(found))}",
         *_every_line(found),
+        f"drops told of what was no fault: {sum(each.strangers for each in all_of)} in {len(all_of)}",
         f"false incidents: {_false(sum(each.false for each in all_of), quiet)}",
         *_time_lines(found),
         *_loss_lines(found),
@@ -46,8 +47,17 @@ def _every_line(found: Sequence[Result]) -> list[str]:
     """Of several faults: whether each of them was told."""
     if not any(len(each.faults) > 1 for each in found):
         return []
-    both, placed = sum(e.every_cause for e in found), sum(e.every_place for e in found)
-    return [f"both causes told: {share(both, len(found))}, both places too: {share(placed, len(found))}"]
+    both = share(sum(each.every_cause for each in found), len(found))
+    placed = share(sum(each.every_place for each in found), len(found))
+    felt = [each for each in found if all(each.felt)]
+    hidden = [each for each in found if not all(each.felt)]
+    own = sum(all(each.own) for each in felt)
+    told = [all(map(any, zip(e.own, e.named, strict=True))) for e in hidden]
+    return [
+        f"both causes told at some time: {both}, both places too: {placed}",
+        f"where both cost 5 % and more: each in an incident of its own, {share(own, len(felt))}",
+        f"where one costs nothing beside the other: told or named, {share(sum(told), len(hidden))}",
+    ]
 
 
 def _time_lines(found: Sequence[Result]) -> list[str]:

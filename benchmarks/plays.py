@@ -11,8 +11,16 @@ WARM_SECONDS = 900
 FAULT_SECONDS = 420
 AFTER_SECONDS = 180
 LOADS = ("steady", "diurnal", "bursty", "ramp")
-ONE, TWO, BLIND, RACK = CLASSES = ("one fault", "two faults", "missing telemetry", "rack of four trays")
-SECOND_AT, SECOND_LASTS = 120, 180
+ONE, TWO, OUTLASTED, BLIND, RACK = CLASSES = (
+    "one fault",
+    "two faults",
+    "two faults, the second outlasts",
+    "missing telemetry",
+    "rack of four trays",
+)
+SECOND_AT = 120
+SECOND_LASTS = {TWO: 180, OUTLASTED: 420}
+"""It ends two minutes before the first, or two minutes after it."""
 BLIND_SECONDS = 60
 TRAYS = 4
 SPREAD = 0.02
@@ -78,12 +86,26 @@ class Play:
 
     seed: int
     load: str
-    text: str
+    head: str
+    """Of the scenario: seed, rack and load."""
+    events: tuple[str, ...]
     wants: tuple[Want, ...]
     """Of each fault."""
     missing: tuple[Missing, ...] = ()
     tray: int = 0
     """Where the faults are."""
+    kind: str = ONE
+    over: int = WARM_SECONDS + FAULT_SECONDS
+    """When the last of them ends."""
+
+    @property
+    def text(self) -> str:
+        """The scenario."""
+        return self.with_events(self.events)
+
+    def with_events(self, events: tuple[str, ...]) -> str:
+        """Return the scenario with other events: the load and its noise are the same."""
+        return f"{self.head}events: {'[]' if not events else ''}\n" + "".join(f"  - {e}\n" for e in events)
 
 
 def play_of(seed: int, kind: str = ONE) -> Play:
@@ -103,15 +125,15 @@ def play_of(seed: int, kind: str = ONE) -> Play:
         rates = [round(60_000 * more.uniform(1.0 - SPREAD, 1.0 + SPREAD)) for _ in range(TRAYS)]
         rack = f"trays: {TRAYS}, tray_tokens_per_second: {rates}"
     event = _event(fault, gpu, amount, f"at: {WARM_SECONDS}s, lasts: {FAULT_SECONDS}s", tray)
-    text = (
+    head = (
         f"seed: {seed}\n"
         f"rack: {{{rack}, parallel: {fault.parallel}, engines_per_tray: {engines}, queue: {queue}}}\n"
-        f"load: {shape}\nevents:\n  - {event}\n"
+        f"load: {shape}\n"
     )
     want = Want(name, fault.causes, gpu, f"tray-{tray:02d}")
-    play = Play(seed, load, text, (want,), tray=tray)
-    if kind == TWO:
-        return _with_second(play, fault)
+    play = Play(seed, load, head, (event,), (want,), tray=tray, kind=kind)
+    if kind in SECOND_LASTS:
+        return _with_second(play, fault, SECOND_LASTS[kind])
     return _blinded(play) if kind == BLIND else play
 
 
@@ -128,18 +150,19 @@ def _blinded(play: Play) -> Play:
     return replace(play, missing=(Missing(source, since, since + BLIND_SECONDS),))
 
 
-def _with_second(play: Play, first: Fault) -> Play:
-    """Let another fault come two minutes after the first, and end before it."""
+def _with_second(play: Play, first: Fault, lasts: int) -> Play:
+    """Let another fault come two minutes after the first; which one it is does not depend on when it ends."""
     dice = random.Random(f"{play.seed} {TWO}")
     alike = [n for n, each in FAULTS.items() if each.parallel == first.parallel and each.event != first.event]
     name = dice.choice(alike)
     second = FAULTS[name]
     gpu = None if second.whole else dice.randrange(TRAYS)
     amount = f", {second.amount}: {dice.uniform(second.low, second.high):.3f}" if second.amount else ""
-    times = f"at: {WARM_SECONDS + SECOND_AT}s, lasts: {SECOND_LASTS}s"
-    text = f"{play.text}  - {_event(second, gpu, amount, times, play.tray)}\n"
+    times = f"at: {WARM_SECONDS + SECOND_AT}s, lasts: {lasts}s"
+    event = _event(second, gpu, amount, times, play.tray)
     want = Want(name, second.causes, gpu, play.wants[0].node)
-    return replace(play, text=text, wants=(*play.wants, want))
+    over = max(play.over, WARM_SECONDS + SECOND_AT + lasts)
+    return replace(play, events=(*play.events, event), wants=(*play.wants, want), over=over)
 
 
 def _load(dice: random.Random, shape: str) -> str:

@@ -106,9 +106,12 @@ class _Page:
         if changed is None:
             self._places, self._lines = self._laid_out(rows, ready)
         else:
+            places, lines = self._places, self._lines
             for place in changed:
-                line, series = self._places[place]
-                self._lines[line] = _line(series, rows[place])
+                line, series = places[place]
+                value = rows[place].value
+                plain = -GO_BEGINS_EXPONENTS < value < GO_BEGINS_EXPONENTS
+                lines[line] = f"{series} {repr(float(value)) if plain else _text(value)}\n"
         self._rows, self.body = rows, "".join(self._lines).encode()
 
     def _changed(self, rows: list[Row]) -> list[int] | None:
@@ -118,7 +121,9 @@ class _Page:
             return None
         pairs = enumerate(zip(rows, before, strict=True))
         changed = [place for place, (row, known) in pairs if row is not known and row != known]
-        return changed if all(rows[place].is_of_series(before[place]) for place in changed) else None
+        series = [(row.metric, row.labels, row.part) for row in map(rows.__getitem__, changed)]
+        same = series == [(row.metric, row.labels, row.part) for row in map(before.__getitem__, changed)]
+        return changed if same else None
 
     def _laid_out(
         self, rows: list[Row], ready: Mapping[str, Family]

@@ -30,7 +30,8 @@ ROOMS = {
     "agent.measure": ("agent.measure",),
     "agent.diagnose": ("agent.measure", "agent.diagnose"),
     "agent.engines": ("agent.measure",),
-    "agent.wire": ("agent.measure", "agent.small_file", "agent.wire", "httptools", "orjson"),
+    "agent.wire": ("agent.alarms", "agent.measure", "agent.small_file", "agent.wire", "httptools", "orjson"),
+    "agent.alarms": (),
     "agent.aside": (),
     "agent.small_file": (),
     "agent.discovery": (
@@ -72,11 +73,11 @@ ROOMS = {
     ),
     "agent.top": ("agent.measure", "agent.wire", "agent.top"),
     "agent.top.app": ("agent.measure", "agent.wire", "agent.top", "rich", "textual"),
-    "agent.loop": ("agent.measure",),
+    "agent.loop": ("agent.alarms", "agent.measure"),
     "agent.plugins": ("agent.measure",),
     "agent.store": ("agent.measure", "agent.small_file", "orjson"),
     "agent.push": ("agent.measure",),
-    "agent.gather": ("agent.loop", "agent.measure"),
+    "agent.gather": ("agent.alarms", "agent.loop", "agent.measure"),
     "agent.incident_desk": ("agent.diagnose", "agent.measure", "agent.wire"),
     "agent.recorder": ("agent.diagnose", "agent.measure", "agent.recorder", "agent.wire", "orjson"),
     "agent.explain": (

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent.measure.median import median
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from agent.diagnose.baseline import Baseline
+    from agent.diagnose.free import Free
     from agent.diagnose.sample import Sample
     from agent.diagnose.signs import GpuSigns
     from agent.measure.incident import Cause, Evidence
@@ -39,6 +40,10 @@ class Case:
     """Share of them that is not made, 0 to 1."""
     wall_seconds: float | None = None
     """What must be added to a monotonic moment to have Unix seconds; None is unknown."""
+    lacking: float = 0.0
+    """Share of what was due since its incident began that was not made."""
+    free: Mapping[int, Free] = field(default_factory=dict)
+    """How fast each GPU runs with nothing to hold it down."""
 
     @property
     def latest(self) -> tuple[Sample, ...]:
@@ -62,6 +67,8 @@ class Explanation:
     instance: str = ""
     usual: bool = False
     """It comes and goes here all the time."""
+    over: bool = False
+    """What it speaks of has ended."""
 
 
 def middle(values: Iterable[float | None]) -> float | None:

@@ -92,7 +92,7 @@ def _of_units(memory: Memory, signs: NodeSigns, *, waits: bool) -> tuple[dict[st
     for unit in signs.units:
         name = unit.deployment
         watches[name], incident = watched(memory.watches.get(name, Watch()), unit, signs)
-        told.extend(each for each in (incident, watches[name].other.incident) if each is not None)
+        told.extend(each for each in (incident, *watches[name].other.incidents) if each is not None)
     return watches, told
 
 
@@ -115,8 +115,8 @@ def _beside(
 
 def _told_down(watch: Watch) -> tuple[str, ...]:
     """Return the engines that are told to be down."""
-    incident = watch.incident
-    if incident is None or incident.cause is not Cause.ENGINE_DOWN or not watch.samples:
+    both = (watch.incident, watch.other.incident)
+    if not watch.samples or not any(each and each.cause is Cause.ENGINE_DOWN for each in both):
         return ()
     return watch.samples[-1].gone
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from agent.diagnose.baseline import amount
 from agent.diagnose.case import Explanation
+from agent.diagnose.costs import added, costs_of
 from agent.diagnose.demand import Asked
 from agent.diagnose.gap import Gap
 from agent.diagnose.loss import Loss, Seen, Sum
 from agent.diagnose.lull import Pace
+from agent.diagnose.second import Level, Second
 from agent.diagnose.toll import Toll, Usual
 from agent.diagnose.verdict import Verdict
 from agent.diagnose.watch import Watch
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from agent.diagnose.lull import Lull
     from agent.diagnose.saturation import Crowd
     from agent.diagnose.thrift import Thrift
-    from agent.measure.incident import Incident
+    from agent.measure.incident import Evidence, Incident
     from agent.measure.reading import Moment
 
 
@@ -36,6 +38,9 @@ class Standing:
     asked: Asked
     due_tokens: float
     toll: Toll
+    other: Second = Second()
+    """A second cause of it, and what is over."""
+    begun_tokens: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,7 @@ def standing_of(
 ) -> dict[str, Any]:
     """Return what stands as plain values, with the names of its incidents."""
     gaps = {
-        name: _plain(watch.incident, watch.verdict, watch.gap, watch.toll)
+        name: _plain(watch.incident, watch.verdict, watch.gap, watch.toll) | _plain_other(watch)
         for name, watch in watches.items()
         if watch.incident is not None and watch.verdict is not None and watch.gap.asked is not None
     }
@@ -92,11 +97,20 @@ def _plain(incident: Incident, verdict: Verdict, gap: Gap, toll: Toll) -> dict[s
     }
 
 
+def _plain_other(watch: Watch) -> dict[str, Any]:
+    other, told = watch.other, None
+    if other.incident is not None and other.found is not None:
+        floor = None if other.floor is None else [other.floor.missing, other.floor.rate]
+        told = [other.incident.id, other.found.text, other.found.explained, floor, other.share]
+    past = [each.id for each in other.past]
+    return {"second": told, "past": past, "begun": list(watch.begun_tokens)}
+
+
 def recalled(kept: Any, incidents: tuple[Incident, ...]) -> Resumed:
     """Take what `standing_of` gave, and all incidents. Raises ValueError, TypeError or KeyError."""
     known = {each.id: each for each in incidents if each.ended is None}
     standing = {
-        str(name): _standing(plain, known[plain["incident"]])
+        str(name): _standing(plain, known[plain["incident"]], {each.id: each for each in incidents})
         for name, plain in dict(kept["gaps"]).items()
         if plain["incident"] in known
     }
@@ -112,7 +126,7 @@ def recalled(kept: Any, incidents: tuple[Incident, ...]) -> Resumed:
     return Resumed(standing, full, more, fewer, incidents)
 
 
-def _standing(plain: Mapping[str, Any], incident: Incident) -> Standing:
+def _standing(plain: Mapping[str, Any], incident: Incident, known: Mapping[str, Incident]) -> Standing:
     rate, mean, in_flight = plain["asked"]
     asked = Asked(amount(rate), amount(mean), None if in_flight is None else amount(in_flight))
     joules, dark, tokens, gpu_seconds = map(amount, plain["toll"])
@@ -121,7 +135,38 @@ def _standing(plain: Mapping[str, Any], incident: Incident) -> Standing:
         per_token, watts = plain["usual"]
         usual = Usual(amount(per_token), {int(gpu): amount(each) for gpu, each in watts})
     toll = Toll(usual, joules, dark, tokens, gpu_seconds)
-    return Standing(incident, str(plain["text"]), asked, amount(plain["due"]), toll)
+    begun_due, begun_lost = map(amount, plain.get("begun", (0.0, 0.0)))
+    other, begun = _other(plain, known), (begun_due, begun_lost)
+    return Standing(incident, str(plain["text"]), asked, amount(plain["due"]), toll, other, begun)
+
+
+def _other(plain: Mapping[str, Any], known: Mapping[str, Incident]) -> Second:
+    """Return what is kept of a second cause; what an earlier rackwatt wrote has none."""
+    past = tuple(known[str(each)] for each in plain.get("past", ()) if str(each) in known)
+    told = plain.get("second")
+    incident = None if told is None else known.get(str(told[0]))
+    if told is None or incident is None or incident.ended is not None:
+        return Second(past=past)
+    _, text, explained, floor, share = told
+    level = None if floor is None else Level(0.0, *map(amount, floor))
+    best = _explanation(incident, str(text), incident.evidence, explained)
+    return Second(
+        floor=level,
+        found=best,
+        stands=True,
+        share=min(1.0, amount(share)),
+        own=costs_of(incident),
+        incident=incident,
+        past=past,
+    )
+
+
+def _explanation(
+    told: Incident, text: str, evidence: tuple[Evidence, ...], explained: Any = None
+) -> Explanation:
+    share = None if explained is None else amount(explained)
+    weight = told.confidence
+    return Explanation(told.cause, share, weight, text, evidence, told.gpu, told.engine_instance)
 
 
 def watch_of(standing: Standing, baseline: Baseline, at: Moment) -> Watch:
@@ -129,27 +174,36 @@ def watch_of(standing: Standing, baseline: Baseline, at: Moment) -> Watch:
 
     What was before it is not kept, so its cause is not judged again.
     """
-    incident, now = standing.incident, at.monotonic_seconds
+    incident, now, other = standing.incident, at.monotonic_seconds, standing.other
+    costs = costs_of(incident)
+    for each in other.incidents:
+        costs = added(costs, costs_of(each))
     since = since_of(incident, at)
-    lost, bounds = incident.lost_tokens, incident.lost_tokens_bounds
     loss = Loss(
         before=Seen(now, standing.asked.rate),
         noise=baseline.noise,
         due_tokens=standing.due_tokens,
-        lost=Sum(lost, *((lost, lost) if bounds is None else (bounds.lower, bounds.upper))),
+        lost=_sum((incident, *other.incidents)),
     )
     gap = Gap(baseline=baseline, since=since, asked=standing.asked, sure=True, loss=loss)
-    best = Explanation(
-        incident.cause,
-        None,
-        incident.confidence,
-        standing.text,
-        incident.evidence[1:],
-        incident.gpu,
-        incident.engine_instance,
+    best = _explanation(incident, standing.text, incident.evidence[1:])
+    return Watch(
+        gap=gap,
+        toll=standing.toll,
+        verdict=Verdict(best, incident.confidence, ()),
+        incident=incident,
+        other=replace(other, whole=costs),
+        begun_tokens=standing.begun_tokens,
     )
-    verdict = Verdict(best, incident.confidence, ())
-    return Watch(gap=gap, toll=standing.toll, verdict=verdict, incident=incident)
+
+
+def _sum(incidents: tuple[Incident, ...]) -> Sum:
+    """Return what all of a gap have lost."""
+    sums = [(each.lost_tokens, each.lost_tokens_bounds) for each in incidents]
+    lost = sum(tokens for tokens, _ in sums)
+    least = sum(tokens if bounds is None else bounds.lower for tokens, bounds in sums)
+    most = sum(tokens if bounds is None else bounds.upper for tokens, bounds in sums)
+    return Sum(lost, least, most)
 
 
 def since_of(incident: Incident, at: Moment) -> float:

@@ -162,7 +162,7 @@ class View:
 
     def of_gpu(self, gpu: int, read: Callable[[GpuLook], float | None]) -> float | None:
         """Return the mean of one value of one GPU."""
-        return mean(read(each) for look in self.looks for each in look.gpus if each.gpu == gpu)
+        return mean([read(each) for look in self.looks for each in look.gpus if each.gpu == gpu])
 
     def by_gpu(self, read: Callable[[GpuLook], float | None]) -> dict[int, float]:
         """Return the mean of one value of each GPU that tells it."""

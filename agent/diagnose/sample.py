@@ -61,12 +61,12 @@ class Sample:
     @property
     def prompt_rate(self) -> float | None:
         """Computed prompt tokens per second."""
-        return _sum(rates.prompt for rates in self.rates.values())
+        return _sum([rates.prompt for rates in self.rates.values()])
 
     @property
     def finished_rate(self) -> float | None:
         """Requests that ended per second."""
-        return _sum(rates.finished for rates in self.rates.values())
+        return _sum([rates.finished for rates in self.rates.values()])
 
     @property
     def preemption_rate(self) -> float:
@@ -88,7 +88,7 @@ class Sample:
         if not any(each.waiting for each in self.engines.values()):
             return 0.0
         each_batch = (batch or 0.0) / len(self.engines)
-        return sum(each.free_share(each_batch) for each in self.engines.values()) / len(self.engines)
+        return sum([each.free_share(each_batch) for each in self.engines.values()]) / len(self.engines)
 
     @property
     def gone(self) -> tuple[str, ...]:
@@ -130,9 +130,9 @@ def sampled(
     host: HostSigns | None = None,
 ) -> Sample:
     """Return a sample of these instances and rates."""
-    rate = _sum(each.output for each in rates.values())
+    rate = _sum([each.output for each in rates.values()])
     late = any(each.late for each in rates.values())
-    running = _sum(each.running for each in engines.values())
+    running = _sum([each.running for each in engines.values()])
     waiting = sum(each.waiting or 0.0 for each in engines.values())
     return Sample(
         seconds=seconds,

@@ -36,8 +36,7 @@ def told_of(
     best = verdict.best
     lag = node.at.monotonic_seconds - case.since
     started = node.at.unix_seconds - lag if before is None else before.started
-    books = gap.reckoned
-    missing = books.share
+    books, missing = gap.reckoned, case.lacking
     kind = _kind(best.cause, missing, restarting=restarting)
     makes = "makes" if gap.healthy_since is None else "made"
     return Incident(

@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from agent.measure.counters import Change
+from agent.measure.counting import ALL
 from agent.measure.efficiency import CADENCES_PER_WINDOW
 from agent.measure.engine import UNKNOWN_MODEL, TokenKind
 from agent.measure.engine_activity import ActivityBook
@@ -59,6 +60,8 @@ class EngineBook:
         self.engine = UNKNOWN_ENGINE
         self.model = UNKNOWN_MODEL
         self.reading: EngineReading | None = None
+        self.counted: Kinds = ALL
+        """Kinds that enter the figures of node, model and rack (T13)."""
         self.cadence_seconds = 1.0
         """How often it is read; or how rarely its output counter moves, if that is longer."""
         self.series: dict[TokenKind, Series] = {}
@@ -119,15 +122,6 @@ class EngineBook:
         self.reading = None
         self._finishes.miss()
         self.note = ""
-
-    @property
-    def counted(self) -> Kinds:
-        """Kinds that enter the figures of node, model and rack (T13)."""
-        return self._totals.counted
-
-    @counted.setter
-    def counted(self, kinds: Kinds) -> None:
-        self._totals.counted = kinds
 
     @property
     def begins(self) -> bool:
@@ -200,6 +194,7 @@ class EngineBook:
         restarted = fell or adopted or process is Change.RESET
         if restarted:
             self._note_reset(reading, adopted=adopted)
+        self._totals.counted = self.counted
         self._totals.count(
             reading.counters,
             reading.at,
@@ -254,8 +249,10 @@ class EngineBook:
         kinds = {counter.kind for counter in reading.counters}
         for kind in kinds | {TokenKind.OUTPUT} if reading.counts_output else kinds:
             value = self.live_output() if kind is TokenKind.OUTPUT else self.total(kind)
-            series = self.series.setdefault(kind, Series(self._horizon))
-            step = 0.0 if idle else sum(c.resolution for c in reading.counters if c.kind is kind)
+            series = self.series.get(kind)
+            if series is None:
+                series = self.series[kind] = Series(self._horizon)
+            step = 0.0 if idle else sum([c.resolution for c in reading.counters if c.kind is kind])
             series.add(Point(reading.at.monotonic_seconds, value, spread, step))
         self._extend_speculation(reading, spread)
 
@@ -281,15 +278,17 @@ class EngineBook:
         rates = {kind: self._per_second(kind, window_seconds) if alone else None for kind in kinds}
         first = self._totals.label(reading.model)
         return tuple(
-            TokenFigures(
-                model=model,
-                kind=kind,
-                total=self._totals[model, kind],
-                uncertainty=None if (more := beyond[kind]) is None else resolution + more,
-                unobserved=unobserved[kind] if model == first or alone else 0.0,
-                per_second=rates[kind],
-            )
-            for (model, kind), resolution in sorted(resolutions.items())
+            [
+                TokenFigures(
+                    model=model,
+                    kind=kind,
+                    total=self._totals[model, kind],
+                    uncertainty=None if (more := beyond[kind]) is None else resolution + more,
+                    unobserved=unobserved[kind] if model == first or alone else 0.0,
+                    per_second=rates[kind],
+                )
+                for (model, kind), resolution in sorted(resolutions.items())
+            ]
         )
 
     def _unobserved(self, kind: TokenKind) -> float:

@@ -78,13 +78,13 @@ def _at_common_bounds(parts: Sequence[Histogram]) -> tuple[tuple[float, ...], li
 
 def grown(before: Histogram, after: Histogram) -> Histogram:
     """Return what was counted between two states with the same bounds."""
-    counts = accumulate((b - a for a, b in zip(before.counts, after.counts, strict=True)), max)
+    counts = accumulate([b - a for a, b in zip(before.counts, after.counts, strict=True)], max)
     return Histogram(after.bounds, tuple(counts), _less(after.sum_seconds, before.sum_seconds))
 
 
 def between(before: Histogram, after: Histogram, share: float) -> Histogram:
     """Return the state at a share of the way from one to another."""
-    counts = (a + share * (b - a) for a, b in zip(before.counts, after.counts, strict=True))
+    counts = [a + share * (b - a) for a, b in zip(before.counts, after.counts, strict=True)]
     a, b = before.sum_seconds, after.sum_seconds
     return Histogram(after.bounds, tuple(counts), None if a is None or b is None else a + share * (b - a))
 

@@ -128,7 +128,7 @@ class LatencyBook:
             return nothing(raw.bounds)
         if raw.counts[-1] < known.counts[-1]:
             return grown(nothing(raw.bounds), raw)
-        if any(now < before for now, before in zip(raw.counts, known.counts, strict=True)):
+        if True in [now < before for now, before in zip(raw.counts, known.counts, strict=True)]:
             return nothing(raw.bounds)
         return grown(known, raw)
 
@@ -144,7 +144,7 @@ class LatencyBook:
                 if elapsed > MAX_GAP_SECONDS:
                     return None
                 share = (seconds - sample.seconds) / elapsed if elapsed else 0.0
-                return between(sample.whole, after.whole, share)
+                return between(sample.whole, after.whole, share) if share else sample.whole
             after = sample
         return None
 

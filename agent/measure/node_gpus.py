@@ -186,7 +186,7 @@ class NodeGpus:
         """
         source = reading.source
         gpus = self._sources.take(reading)
-        if not gpus and all(origin.source != source for origin in self._origins.values()):
+        if not gpus and source not in {origin.source for origin in self._origins.values()}:
             self._cadences.pop(source, None)
             return None
         self._cadences[source] = cadence_seconds

@@ -21,10 +21,6 @@ class Row(NamedTuple):
     part: str = ""
     """Of a histogram: _bucket (its bound follows the labels), _sum or _count."""
 
-    def is_of_series(self, other: Row) -> bool:
-        """Whether both are samples of the same series."""
-        return self[:2] == other[:2] and self.part == other.part
-
 
 def known(metric: str, labels: tuple[str, ...], value: float | None) -> tuple[Row, ...]:
     """Return a row, or nothing for what is unknown."""

@@ -155,7 +155,7 @@ class ServiceBook:
 def told_of(books: Sequence[EngineBook], model: str, latency: Latency, now: float) -> Told:
     """Return the engines that told of a latency lately."""
     newest = [(book.latencies, book.latencies.newest((model, latency))) for book in books]
-    return tuple(each for each in newest if now - each[1] <= MAX_GAP_SECONDS)
+    return tuple([each for each in newest if now - each[1] <= MAX_GAP_SECONDS])
 
 
 def latency_over(told: Told, key: tuple[str, Latency]) -> Histogram | None:
@@ -213,7 +213,7 @@ def models_in(book: EngineBook) -> frozenset[str]:
     """Return the models of which an engine told tokens, else the one that it names."""
     if book.reading is None:
         return frozenset()
-    return frozenset(counter.model for counter in book.reading.counters) or frozenset({book.model})
+    return frozenset([counter.model for counter in book.reading.counters]) or frozenset({book.model})
 
 
 def _figures(latency: Latency, window: Histogram, limit: float | None) -> LatencyFigures:

@@ -68,7 +68,7 @@ def counters(plan: Plan, page: Page, told_model: str, *, override: bool) -> tupl
 def demand(plan: Plan, page: Page, stale_seconds: float = 0.0) -> Demand:
     """Return what the page says about the work before the engine."""
     awake = total(page, plan.places("awake"))
-    told = {name: total(page, plan.places(name)) for name in DEMANDS}
+    told = dict(zip(DEMANDS, totals(page, [plan.found.get(name, ()) for name in DEMANDS]), strict=True))
     idle, workers = told["idle_seconds"], len(plan.places("idle_seconds"))
     if idle is not None:  # the mean of its workers: only when all are idle it goes with the clock
         told["idle_seconds"] = idle / workers
@@ -110,7 +110,7 @@ def latencies(
     """Return the histograms; those of several ranks are summed, for their bounds agree."""
     found: dict[tuple[str, Latency], Histogram] = {}
     for share in plan.histograms:
-        counts = [total(page, places) for places in share.buckets]
+        counts = totals(page, share.buckets)
         whole = [count for count in counts if count is not None]
         if len(whole) != len(counts):
             continue
@@ -143,6 +143,15 @@ def start_time(plan: Plan, page: Page) -> str | None:
         if page.values[index] is not None and len(printed) <= START_CHARACTERS:
             return START_PREFIX + printed.decode("ascii")
     return None
+
+
+def totals(page: Page, each: Iterable[tuple[int, ...]]) -> list[float | None]:
+    """Return the total of each: mostly there is one series to it, or none."""
+    values = page.values
+    return [
+        (values[places[0]] if len(places) == 1 else total(page, places)) if places else None
+        for places in each
+    ]
 
 
 def total(page: Page, places: tuple[int, ...]) -> float | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urljoin, urlsplit
 
+from agent.alarms import Alarms
 from agent.measure.reading import Reason, SourceError
 from agent.wire.address import DEFAULT_PORTS, login, public
 from agent.wire.deadline import Deadline
@@ -129,6 +130,7 @@ class HttpClient:
 
     def __init__(self) -> None:
         self._pool = ConnectionPool()
+        self._alarms = Alarms()
         self._credentials = Credentials()
 
     async def get(
@@ -142,7 +144,7 @@ class HttpClient:
         """Return the answer to one GET. Raises SourceError for every way in which it can fail."""
         progress = _Progress()
         try:
-            async with Deadline(limits.seconds, progress.answer_waits):
+            with Deadline(limits.seconds, progress.answer_waits, self._alarms):
                 response = await self._followed(url, limits, headers or {}, config, progress)
             return _fetched(public(url), response, limits, config, progress)
         except (HttpError, OSError, ValueError) as error:
@@ -181,7 +183,7 @@ class HttpClient:
         try:
             target = _parsed(url)
             authorization = self._credentials.header(config) or target.login
-            async with Deadline(limits.seconds, progress.answer_waits):
+            with Deadline(limits.seconds, progress.answer_waits, self._alarms):
                 response = await self._asked(
                     target, limits, headers or {}, authorization, config, progress, _Sent(method, body)
                 )
@@ -225,7 +227,10 @@ class HttpClient:
     ) -> Response:
         """Ask once; once more, anew, where a kept connection was closed meanwhile."""
         route = self._route(target, config)
-        request = _request(target, route, headers, authorization, sent)
+        if headers or authorization or sent is not _GET:
+            request = _request(target, route.scheme, route.proxy, headers, authorization, sent)
+        else:  # the same page again and again
+            request = _page_request(target, route.scheme, route.proxy)
         progress.connection = self._pool.kept(route)
         if progress.connection is not None:
             try:
@@ -267,14 +272,20 @@ def _parsed(url: str) -> _Target:
     return _Target(parts.scheme, ascii_host, port, host_header, path, login(url))
 
 
+@functools.lru_cache(maxsize=ADDRESSES)
+def _page_request(target: _Target, scheme: str, proxy: str) -> bytes:
+    """Write a request down that tells nothing but what is asked for: no secret is kept here."""
+    return _request(target, scheme, proxy, {}, "", _GET)
+
+
 def _request(
-    target: _Target, route: Route, headers: Mapping[str, str], authorization: str, sent: _Sent
+    target: _Target, scheme: str, proxy: str, headers: Mapping[str, str], authorization: str, sent: _Sent
 ) -> bytes:
     """Write the request down."""
     path, proxy_login = target.path, ""
-    if route.proxy and route.scheme == "http":
+    if proxy and scheme == "http":
         path = f"http://{target.host_header}{path}"
-        proxy_login = proxy_authorization(route.proxy)
+        proxy_login = proxy_authorization(proxy)
     own = {"Accept": ACCEPT, "Accept-Encoding": "identity", "User-Agent": "rackwatt", **headers}
     if authorization:
         own["Authorization"] = authorization

@@ -45,6 +45,7 @@ DRIVER = {
 PAGE = {
     "RackwattTargetDown": {},
     "RackwattModelDown": {"rack": "lab", "model": "lab"},
+    "RackwattRequestsFailing": {"node": "lab-1", "engine_instance": "a:1"},
     "RackwattGpuHot": {"node": "lab-1"},
     "RackwattFigureInvalid": {"node": "lab-2", "reason": "gap"},
     "RackwattEnergyMismatch": {"node": "lab-1"},

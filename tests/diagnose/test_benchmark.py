@@ -2,8 +2,9 @@
 
 import pytest
 
-from benchmarks import diagnosis, quiet_day, quiet_days, stragglers
-from benchmarks.plays import CLASSES, play_of
+from agent.twin import scenario
+from benchmarks import diagnosis, quiet_day, quiet_days, shares, stragglers
+from benchmarks.plays import CLASSES, ONE, OUTLASTED, TWO, play_of
 
 SHORT_SECONDS = 2400
 
@@ -51,6 +52,22 @@ def test_a_day_depends_on_its_seed_alone():
 @pytest.mark.parametrize("kind", CLASSES)
 def test_the_first_fault_of_a_seed_is_the_same_in_every_class(kind):
     assert play_of(7, kind).wants[0].name == play_of(7).wants[0].name
+
+
+def test_what_a_fault_takes_beside_another_is_what_is_not_lost_without_it():
+    both = [(0.0, 10.0), (4.0, 20.0), (12.0, 30.0), (22.0, 40.0)]
+    without = [(0.0, 10.0), (4.0, 20.0), (8.0, 30.0), (8.0, 40.0)]
+
+    assert shares.taken(both, without, [1, 2, 3, 4]) == [0.0, 0.4, 1.0]
+
+
+def test_the_second_of_two_faults_is_the_same_and_ends_before_the_first_or_after_it():
+    early, late = (scenario.parse(play_of(7, kind).text, "test").events for kind in (TWO, OUTLASTED))
+
+    assert [each.kind for each in early] == [each.kind for each in late]
+    assert [each.at + each.seconds for each in early] == [1320.0, 1200.0]
+    assert [each.at + each.seconds for each in late] == [1320.0, 1440.0]
+    assert [play_of(7, kind).over for kind in (ONE, TWO, OUTLASTED)] == [1320, 1320, 1440]
 
 
 def test_zero_is_said_with_what_it_proves():

@@ -145,7 +145,7 @@ def test_an_engine_that_stays_away_within_a_drop_is_down(live):
     second, kind, severity = next(
         (s, kind, loud) for s, kind, cause, loud in lived.seen if cause == "engine_down"
     )
-    assert (kind, severity) == ("drop", "warning")
+    assert (kind, severity) == ("drop", "critical")
     assert 238 <= second <= 245
 
 

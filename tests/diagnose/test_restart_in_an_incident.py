@@ -77,6 +77,35 @@ def test_a_gap_of_telemetry_goes_on():
     assert (incident.id, incident.kind, incident.ended) == (before.id, "gap", None)
 
 
+def test_the_second_of_two_faults_goes_on_as_the_same_one_and_the_loss_is_divided_as_before(capped):
+    stalled = capped.live(60, rate=0.0)
+    before = {str(each.cause): each for each in stalled.incidents}
+    assert set(before) == {"power_cap", "engine_stall"}
+
+    after = {str(each.cause): each for each in restarted(stalled).live(40).incidents}
+    assert {cause: (each.id, each.started, each.ended) for cause, each in after.items()} == {
+        cause: (each.id, each.started, None) for cause, each in before.items()
+    }
+    more = {cause: after[cause].lost_tokens - each.lost_tokens for cause, each in before.items()}
+    assert more == pytest.approx({"power_cap": 300.0 * 40, "engine_stall": 700.0 * 40}, rel=0.1)
+    assert sum(each.lost_gpu_seconds for each in after.values()) == pytest.approx(0.3 * 60 + 100, rel=0.05)
+
+
+def test_one_whose_forerunner_is_over_claims_nothing_of_it_after_a_restart():
+    idle = {"power_watts": 150.0, "utilization_ratio": 0.0}
+    node = HandNode().live(120).gpu(**idle).live(60, rate=0.0, up=False, gone=True, output=None)
+    node.gpu(power_watts=700.0, utilization_ratio=0.97, **CAPPED).live(40, rate=700.0, restarts=1.0)
+    assert {str(each.cause): each.ended is None for each in node.incidents} == {
+        "power_cap": True,
+        "engine_down": False,
+    }
+
+    after = {str(each.cause): each for each in restarted(node).live(40).incidents}
+    assert after["engine_down"].lost_tokens == pytest.approx(1000.0 * 60, rel=0.05)
+    assert after["power_cap"].lost_tokens == pytest.approx(300.0 * 80, rel=0.1)
+    assert "fewer tokens" in after["power_cap"].summary
+
+
 @pytest.mark.parametrize("told", [None, {}, {"gaps": 7, "crowds": {}}, {"gaps": {"m": {}}, "crowds": {}}])
 def test_what_is_something_else_is_refused(told, capped):
     with pytest.raises((TypeError, KeyError, ValueError)):

@@ -92,6 +92,7 @@ PORT = 'rackwatt_host_infiniband_up{device="mlx5_0",port="1"}'
 LANES, LINKS = 'rackwatt_gpu_pcie_link_width_lanes{gpu="1"}', 'rackwatt_gpu_nvlinks{gpu="1",state="active"}'
 UNSENT = 'rackwatt_exporter_lost_points_total{exporter="otlp",reason="overflow"}'
 LOST_FILES = "rackwatt_recordings_lost_total"
+ENDED = f"rackwatt_engine_requests_finished_total{{{LLAMA},outcome="
 UNBOOKED = 'rackwatt_rack_unbooked_joules_total{rack="lab",total="cost",boundary="rack"}'
 VERSION = 'rackwatt_build_info{version="0.1.0",revision="x"}'
 NEWER = 'rackwatt_build_info{version="0.2.0",revision="x"}'
@@ -226,8 +227,9 @@ class Story:
         lab.gauges[PORT], lab.gauges[DOUBT] = 1.0, 0.0
         lab.gauges[DRY], lab.gauges[MUTE] = 1.0, 0.0
         self.other.gauges[DRY], self.other.gauges[LEAK] = 1.0, 0.0
-        for counter in ("rackwatt_host_oom_kills_total", UNSENT, UNBOOKED):
+        for counter in ("rackwatt_host_oom_kills_total", UNSENT, UNBOOKED, f'{ENDED}"failed"}}'):
             lab.per_second[counter] = 0.0
+        lab.per_second[f'{ENDED}"succeeded"}}'] = 90.0
         self.other.per_second[LOST_FILES] = 0.0
 
     def _wet(self) -> None:
@@ -238,6 +240,7 @@ class Story:
         self.other.gauges[DRY], self.other.gauges[LEAK] = 0.0, 1.0
         for counter in ("rackwatt_host_oom_kills_total", UNSENT, UNBOOKED):
             lab.per_second[counter] = 1.0
+        lab.per_second[f'{ENDED}"failed"}}'] = 30.0
         self.other.per_second[LOST_FILES] = 1.0
 
     def _ill(self) -> None:

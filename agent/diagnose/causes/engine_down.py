@@ -64,4 +64,5 @@ def _told(case: Case, cause: Cause, names: list[str], explained: float) -> Expla
     )
     killed = (Evidence("host_oom_kills_total", case.node, None, 0.0, kills, phrase),) if kills else ()
     text = f"engine {', '.join(names)} {phrase}"
-    return Explanation(cause, explained, 1.0, text, (*told, *killed), None, names[0])
+    over = cause is not Cause.ENGINE_DOWN
+    return Explanation(cause, explained, 1.0, text, (*told, *killed), None, names[0], over=over)
