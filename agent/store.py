@@ -102,7 +102,7 @@ class Store:
                 return
             try:
                 replace_durably(self._path, self._fresh, body)
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):  # says what is in the way
                 self._directory.mkdir(parents=True, exist_ok=True)
                 replace_durably(self._path, self._fresh, body)
         except (OSError, TypeError, ValueError) as error:

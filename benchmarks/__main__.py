@@ -40,6 +40,7 @@ BENCHMARKS: dict[str, Callable[..., Sequence[Figure]]] = {
     "node": node.gpus_alone,
     "engines": node.with_engines,
     "pages": pages.reader,
+    "memory": soak.memory,
     "latency": latency.scrapes,
     "engine-cost": engine_cost.engine_cost,
     "start": start.start,

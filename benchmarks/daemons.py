@@ -122,16 +122,20 @@ def rackwatt(
     driver: FakeDriver | None,
     urls: Sequence[str] = (),
     otlp: Mapping[str, Any] | None = None,
+    more: Mapping[str, Any] | None = None,
     **nvml: Any,
 ) -> RunningAgent:
-    """`rackwatt run` with its defaults on these GPUs and engines, not yet started; pushing if so told."""
+    """`rackwatt run` with its defaults on these GPUs and engines, not yet started; pushing if so told.
+
+    `more` are settings beside those.
+    """
     collectors: dict[str, Any] = {}
     if driver is not None:
         collectors["nvml"] = {"kmsg": "", **nvml}
     if urls:
         collectors["engines"] = {"targets": [{"url": f"{url}/metrics"} for url in urls]}
     exporters = {"prometheus": {}} | ({} if otlp is None else {"otlp": dict(otlp)})
-    settings = {"collectors": collectors, "exporters": exporters}
+    settings = {"collectors": collectors, "exporters": exporters, **(more or {})}
     env = with_bytecode(driver.env if driver is not None else None)
     return RunningAgent(folder, settings, env)
 

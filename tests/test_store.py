@@ -237,6 +237,15 @@ def test_totals_that_json_cannot_hold_are_a_failed_save_not_a_dead_thread(tmp_pa
     assert Store(tmp_path).load().state == STATE
 
 
+def test_an_infinity_that_comes_later_is_not_kept_as_nothing(tmp_path):
+    store = Store(tmp_path)
+    store.save({"counters": {"a": [1.0, None], "b": [2.0, None]}})
+
+    with pytest.raises(StoreError, match="cannot be written"):
+        store.save({"counters": {"a": [float("nan"), None], "b": [2.0, None]}})
+    assert store.load().state == {"counters": {"a": [1.0, None], "b": [2.0, None]}}
+
+
 def test_what_is_too_large_to_be_read_again_is_not_written(tmp_path):
     with pytest.raises(StoreError, match="larger than"):
         Store(tmp_path).save({"fill": "x" * (16 * 1024 * 1024)})

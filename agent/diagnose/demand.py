@@ -97,9 +97,13 @@ def wanted(baseline: Baseline, asked: Asked, samples: Sequence[Sample]) -> float
         return asked.rate
     if is_waiting(newest, load):
         return max(asked.rate, demanded(baseline, asked, samples) or asked.mean)
-    band = max(SAME_LOAD_RATIO, SAME_LOAD_SPREAD / math.sqrt(load))
-    same = abs(load / asked.in_flight - 1.0) <= band
+    same = is_same_load(load, asked.in_flight)
     return min(asked.rate, asked.pace * load if same else newest.rate or 0.0)
+
+
+def is_same_load(load: float, before: float) -> bool:
+    """Whether as many requests are there as before."""
+    return abs(load / before - 1.0) <= max(SAME_LOAD_RATIO, SAME_LOAD_SPREAD / math.sqrt(max(load, 1.0)))
 
 
 def is_waiting(sample: Sample, load: float) -> bool:

@@ -130,7 +130,7 @@ def _with_floor(second: Second, case: Case, now: float) -> Second:
 
 def _is_deeper(floor: Level, now: Level, case: Case, part: float) -> bool:
     """Whether more is missing and less is made: with more to do, or less, one fault costs another share."""
-    least = part * max(GROWN, NOISES * case.baseline.noise)
+    least = part * max(GROWN, NOISES * case.baseline.noise, case.off)
     return now.missing - floor.missing >= least and floor.rate - now.rate >= least * case.expected
 
 

@@ -88,7 +88,9 @@ class Connection(asyncio.BufferedProtocol):
         self.asked = time.monotonic()
         self._transport.write(request)
         try:
-            return await waiter
+            answer = await waiter
+            self.response = None  # it is whoever's that asked: kept here it would be until the next
+            return answer
         finally:
             self._waiter = None
             response.release()

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pynvml
 import pytest
 
-from agent.collectors._nvml import fields
+from agent.collectors._nvml import fields, often
 from agent.collectors._nvml.batch import Batch
 from agent.collectors._nvml.device import Device, Rates
 from agent.collectors._nvml.fields import Field
@@ -78,6 +78,23 @@ def batch(values, *wanted):
 
 
 VALUE = Field("x", None, 1, 0, 1000)
+
+
+# ---- functions that are asked each second
+
+
+class Silent(Answers):
+    """A driver that answers success and writes nothing."""
+
+    def bare(self, function, handle, *arguments):
+        return lambda: None
+
+
+@pytest.mark.parametrize(
+    "way", [often.utilization, often.temperature, often.temperature_old, often.clock("sm")]
+)
+def test_what_a_driver_leaves_unwritten_is_absent_and_never_what_it_said_before(way):
+    assert {value for _, _, value in way(Silent(), None)()} == {None}
 
 
 # ---- field values
