@@ -35,13 +35,13 @@ EARLY_SECONDS, LATE_SECONDS = 5, 30
 """What began so much before a fault, or so long after its end, is of it."""
 ALSO = "also"
 BESIDE_METRICS = {
-    "thermal": "gpu_temperature_celsius",
-    "power_cap": "gpu_power_limit_watts",
-    "power_brake": "gpu_throttled_seconds_total",
-    "clocks_low": "gpu_clock_hertz",
-    "gpu_lost": "gpu_up",
-    "nvlink": "gpu_xid_errors_total",
-    "engine_down": "engine_up",
+    "thermal": {"gpu_temperature_celsius"},
+    "power_cap": {"gpu_power_limit_watts"},
+    "power_brake": {"gpu_throttled_seconds_total"},
+    "clocks_low": {"gpu_clock_hertz"},
+    "gpu_lost": {"gpu_up", "gpu_xid_errors_total"},
+    "nvlink": {"gpu_xid_errors_total"},
+    "engine_down": {"engine_up"},
 }
 """What an incident shows of a cause that it names beside its own."""
 
@@ -191,7 +191,7 @@ def _tells(told: Incident, want: Want) -> bool:
 
 def _names(told: Incident, want: Want) -> bool:
     """Whether an incident of another cause names this one: by the metric that speaks for it, at its place."""
-    metrics = {BESIDE_METRICS.get(cause) for cause in want.causes}
+    metrics = set[str]().union(*(BESIDE_METRICS.get(cause, set()) for cause in want.causes))
     beside = [each for each in told.evidence if each.text.startswith(ALSO) and each.metric in metrics]
     return not want.cause_is_right(told.cause) and any(want.gpu in {None, each.gpu} for each in beside)
 

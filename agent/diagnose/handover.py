@@ -68,12 +68,14 @@ def _has_ended(cause: Cause, fresh: Verdict) -> bool:
     return cause is Cause.ENGINE_DOWN and any(each.over for each in told)
 
 
-def successor(silence: Silence | None, case: Case, second: Second, fresh: Verdict) -> Verdict | None:
+def successor(
+    silence: Silence | None, case: Case, first: Cause, second: Second, fresh: Verdict
+) -> Verdict | None:
     """Return what goes on after the first was silent for long enough; None while nothing is sure of that."""
     lasts = 0.0 if silence is None else case.during[-1].seconds - silence.since
     if lasts < SURE_SECONDS:
         return None
-    left = [each for each in explanations(fresh) if not each.over and not each.usual]
+    left = [e for e in explanations(fresh) if e.cause is not first and not e.over and not e.usual]
     if second.stands and second.found is not None:
         found = second.found.cause
         left = sorted(left, key=lambda each: each.cause is not found)

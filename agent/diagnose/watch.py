@@ -215,7 +215,7 @@ def _weighed(watch: Watch, case: Case, fresh: Verdict) -> Watch:
 def _handed_over(watch: Watch, case: Case, fresh: Verdict, unit: UnitSigns, node: NodeSigns) -> Watch:
     """End the incident whose cause is over while another goes on, and begin that of the other."""
     silence, first, other = watch.silence, watch.incident, watch.other
-    following = handover.successor(silence, case, other, fresh)
+    following = handover.successor(silence, case, first.cause, other, fresh) if first else None
     if following is None or silence is None or first is None:
         return watch
     at = node.at.unix_seconds - (case.during[-1].seconds - silence.since)
