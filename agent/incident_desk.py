@@ -16,6 +16,7 @@ from agent.diagnose.rack_signs import rack_signs_of
 from agent.diagnose.signs import signs_of
 from agent.measure.incident import Severity, recording_at
 from agent.measure.incident_cost import Pricing
+from agent.measure.quick import changed
 from agent.measure.site import NO_SITE
 from agent.wire.incident_codec import of_plain, to_plain
 
@@ -88,7 +89,7 @@ class IncidentDesk:
             baselines = {name: watch.gap.baseline for name, watch in self._memory.watches.items()}
             self._limits = looked(self._limits, snapshot, baselines)
         incidents = self._pricing.priced(self._memory.incidents)
-        return replace(
+        return changed(
             snapshot,
             incidents=self._linked(incidents, {each.id for each in incidents}),
             incident_counts=self._counts.totals,

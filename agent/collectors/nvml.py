@@ -275,13 +275,17 @@ class NvmlCollector:
             [device.fast.pace.period_seconds for device in devices if device.well], default=0.0
         )
         hears = self._hears_xids
-        gpus = tuple([gpu for device in devices if (gpu := self._reported(device, hears=hears)) is not None])
+        if self._tally.silent:
+            told = [device.report(NO_XIDS, 0 if hears else None) for device in devices]
+        else:
+            told = [self._reported(device, hears=hears) for device in devices]
+        gpus = tuple([gpu for gpu in told if gpu is not None])
         return Reading(self.name, now, gpus=gpus, costs=self._nvml.costs(), notes=self._notes(devices))
 
     def _reported(self, device: Device, *, hears: bool) -> GpuReading | None:
         """Say what is known of one GPU, its Xids too."""
-        if device.identity is None or self._tally.silent:
-            return device.report(NO_XIDS, 0 if hears else None)
+        if device.identity is None:
+            return None
         xids = self._tally.of(device.identity)
         return device.report(xids, self._tally.last(device.identity) if xids or hears else None)
 

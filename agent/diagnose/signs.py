@@ -142,7 +142,7 @@ def _is_idle(gpu: GpuSigns) -> bool:
 def signs_of(snapshot: Snapshot) -> NodeSigns:
     """Read the signs out of a snapshot."""
     reasons = {outcome.source: outcome.reason for outcome in snapshot.outcomes}
-    gpus = tuple(_gpu(gpu) for gpu in snapshot.gpus)
+    gpus = tuple([_gpu(gpu) for gpu in snapshot.gpus])
     engines = {
         each.instance: _engine(each, reasons.get(ENGINES + each.instance))
         for each in snapshot.engines

@@ -66,11 +66,13 @@ class _Part:
 
 def deployments_of(view: NodeView) -> tuple[DeploymentFigures, ...]:
     """Return every deployment that is served here; of those that were, their energy."""
+    known = view.books.energy.keys() | view.work.totals.keys()
+    if not known and not view.books.attribution.instances:
+        return ()
     boards = _Boards(view)
     served = [
         _figures(_part(view, group, boards), view) for group in sorted(view.books.attribution.instances)
     ]
-    known = view.books.energy.keys() | view.work.totals.keys()
     gone = sorted(known - view.books.attribution.instances.keys())
     left = [
         DeploymentFigures(
@@ -89,6 +91,8 @@ def ratios_of_models(
 ) -> dict[str, Mapping[tuple[TokenKind, str], float]]:
     """Return the ratios of models that one deployment alone serves."""
     served = [each for each in deployments if each.nodes]
+    if not served:
+        return {}
     times = Counter(each.model for each in served)
     return {each.model: each.tokens_per_joule for each in served if times[each.model] == 1 and each.one_model}
 

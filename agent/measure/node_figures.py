@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from agent.measure.ladder import Remainder
     from agent.measure.node_meters import BoundaryMeter
 
+KINDS = tuple(TokenKind)
+"""To walk an enumeration takes five times as long."""
 RATE = "node_tokens_per_second"
 EFFICIENCY = "node_tokens_per_joule"
 
@@ -74,7 +76,7 @@ def figures_of(
 ) -> NodeFigures:
     """Reckon the node's rate and its efficiency at every boundary that is measured."""
     engines = [book for book in engines if book.counted]
-    kinds = [kind for kind in TokenKind if kind is TokenKind.OUTPUT or _any_counts(engines, kind)]
+    kinds = [kind for kind in KINDS if kind is TokenKind.OUTPUT or _any_counts(engines, kind)]
     if spans_nodes:
         meters = [meter.doubted(Invalid.SPANS_NODES) for meter in meters]
     rates: dict[TokenKind, float] = {}
@@ -155,7 +157,7 @@ def _token_members(engines: Sequence[EngineBook], kind: TokenKind) -> list[Membe
 
 
 def _any_counts(engines: Sequence[EngineBook], kind: TokenKind) -> bool:
-    return any(kind in book.series and kind in book.counted for book in engines)
+    return True in [kind in book.series and kind in book.counted for book in engines]
 
 
 def _gpu_members(gpus: Sequence[GpuBook], cadence: float) -> list[Member]:

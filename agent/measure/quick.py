@@ -23,6 +23,7 @@ def quick(record: type[T]) -> type[T]:
         "record": record,
         "twin": type(record.__name__, (), {"__slots__": record.__slots__}),  # type: ignore[attr-defined]  # slotted
         "set_": object.__setattr__,
+        "blank": object.__new__,
     }
     for each in fields(record):  # type: ignore[arg-type]  # a dataclass
         default, value = "", each.name
@@ -36,5 +37,15 @@ def quick(record: type[T]) -> type[T]:
         body.append(f" self.{each.name} = {value}\n")
     source = f"def __init__(self, {', '.join(head)}):\n set_(self, '__class__', twin)\n"
     exec(f"{source}{''.join(body)} self.__class__ = record\n", names)  # noqa: S102  (as dataclass does it)
+    copied = "".join([f" new.{each.name} = old.{each.name}\n" for each in fields(record)])  # type: ignore[arg-type]  # a dataclass
+    change = " for name, value in changes.items():\n  setattr(new, name, value)\n"
+    head_of_copy = "def changed(old, changes):\n new = blank(twin)\n"
+    exec(f"{head_of_copy}{copied}{change} new.__class__ = record\n return new\n", names)  # noqa: S102  (as above)
+    record._changed = names["changed"]  # type: ignore[attr-defined]  # noqa: SLF001  (see `changed`)
     record.__init__ = names["__init__"]  # type: ignore[method-assign]  # the same signature
     return record
+
+
+def changed(record: T, **changes: Any) -> T:
+    """Return a copy of a quick record with other values in some fields: `dataclasses.replace`, in a tenth."""
+    return record._changed(changes)  # type: ignore[attr-defined,no-any-return]  # noqa: SLF001  (made above)

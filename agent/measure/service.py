@@ -99,6 +99,9 @@ class ServiceBook:
         self, members: Mapping[Group, Sequence[EngineBook]], models: Sequence[ServiceFigures], now: float
     ) -> dict[Group, ServiceFigures]:
         """Return each deployment of one model; one that alone serves it is served as the model is."""
+        if not members:
+            self._parts = {}
+            return {}
         by_name = {each.model: each for each in models}
         served = self._served
         times = Counter(

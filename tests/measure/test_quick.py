@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError, dataclass, field, replace
 
 import pytest
 
-from agent.measure.quick import quick
+from agent.measure.quick import changed, quick
 
 
 @quick
@@ -55,6 +55,21 @@ def test_a_changed_copy_leaves_the_first_alone():
     second = replace(first, value=2.0)
 
     assert (first.value, second.value, second.name) == (1.0, 2.0, "a")
+
+
+def test_it_may_be_copied_with_changes_and_the_copy_is_as_frozen():
+    first = Record("a", 1.0, {"x": 1})
+    second = changed(first, value=2.0)
+
+    assert (second, first.value) == (Record("a", 2.0, {"x": 1}), 1.0)
+    assert type(second) is Record
+    with pytest.raises(FrozenInstanceError):
+        second.value = 3.0
+
+
+def test_a_change_of_what_it_has_not_is_refused():
+    with pytest.raises(AttributeError, match="other"):
+        changed(Record("a", 1.0), other=1)
 
 
 def test_it_lacks_what_was_not_given():
