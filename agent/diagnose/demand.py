@@ -31,7 +31,7 @@ WAITING_RATIO = 0.02
 """Fewer waiting than this share of all requests are on their way into the batch."""
 LEAST_CHANCE, CHANCE = 2.0, 0.5
 """The most requests there are vary by this part of a standard deviation of that many, which is no less."""
-TURN_SECONDS = 20.0
+TURN_SECONDS = 12.0
 """A queue that is about as long as ever for no longer than this is not full."""
 MOST_SPANS = 2.0
 """What is seen over more than so many times as long as usual says nothing of now."""
