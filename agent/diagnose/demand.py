@@ -214,14 +214,12 @@ class Sight:
     def since(self, baseline: Baseline, sample: Sample) -> float | None:
         """Return what was asked for since, on average, once more requests than ever show that it is all.
 
-        A queue that is full stays so for a while: one that soon shrinks was at its turn, one that soon grows
-        grows slowly.
+        A queue that is full stays so for a while: one that soon grows by one grows slowly.
         """
         if self.sample is None or not is_waiting(sample, sample.in_flight or 0.0):
             return None
         crowd, soon = _crowd(sample), sample.seconds - self.sample.seconds <= TURN_SECONDS
-        moves = crowd.is_fewer(self.most) or crowd.is_more(self.most, chance=0.0)
-        if not (crowd.is_more(self.most) or (soon and moves)):
+        if not (crowd.is_more(self.most) or (soon and crowd.is_more(self.most, chance=0.0))):
             return None
         return came_between(baseline, self.sample, sample)
 
