@@ -31,7 +31,7 @@ WAITING_RATIO = 0.02
 """Fewer waiting than this share of all requests are on their way into the batch."""
 LEAST_CHANCE, CHANCE = 2.0, 0.5
 """The most requests there are vary by this part of a standard deviation of that many, which is no less."""
-TURN_SECONDS = 12.0
+TURN_SECONDS = 20.0
 """A queue that is about as long as ever for no longer than this is not full."""
 MOST_SPANS = 2.0
 """What is seen over more than so many times as long as usual says nothing of now."""
@@ -218,14 +218,12 @@ class Sight:
     def since(self, baseline: Baseline, sample: Sample) -> float | None:
         """Return what was asked for since, on average, once more requests than ever show that it is all.
 
-        A queue that is full stays so for a while: one that soon shrinks was at its turn, one that soon grows
-        grows slowly.
+        A queue that is full stays so for a while: one that soon grows by one grows slowly.
         """
         if self.sample is None or not is_waiting(sample, sample.in_flight or 0.0):
             return None
         crowd, soon = _crowd(sample), sample.seconds - self.sample.seconds <= TURN_SECONDS
-        moves = crowd.is_fewer(self.most) or crowd.is_more(self.most, chance=0.0)
-        if not (crowd.is_more(self.most) or (soon and moves)):
+        if not (crowd.is_more(self.most) or (soon and crowd.is_more(self.most, chance=0.0))):
             return None
         return came_between(baseline, self.sample, sample)
 

@@ -153,18 +153,6 @@ def test_where_none_waited_the_middle_of_what_was_made_was_asked_for():
     assert asked_before(USUAL, queued(*[0] * 80), 80.0) is None
 
 
-@pytest.mark.parametrize(
-    ("stood", "asked"), [(5, 6000.0 - 20 * 100.0 / 11), (40, None)], ids=["turns", "full"]
-)
-def test_a_queue_that_soon_shrinks_was_at_its_turn_and_not_full(stood, asked):
-    samples = queued(480, *[500] * stood, 490, 480, 470, 465, 460, 460)
-    sight = Sight(samples[0])
-    for each in samples[1:-1]:
-        sight = sight.looked(each)
-
-    assert sight.since(USUAL, samples[-1]) == (asked and pytest.approx(asked))
-
-
 def test_a_queue_that_soon_grows_by_one_grows_slowly():
     samples = queued(2000, 1998, 1999, 1997, 2001)
     sight = Sight(samples[0]).looked(samples[0])
