@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from agent.config import Config
+    from agent.measure.snapshot import Snapshot
     from agent.twin.scenario import Scenario
 
 FINE, FOUND_WRONG, USED_WRONG = 0, 1, 2
@@ -200,7 +201,14 @@ def _once(options: argparse.Namespace) -> int:
         print(to_json(snapshot, indent=True).decode())
     else:
         print(table_of(snapshot))
-    return FINE if all(outcome.ok for outcome in snapshot.outcomes) else FOUND_WRONG
+    return FINE if _is_well(snapshot) else FOUND_WRONG
+
+
+def _is_well(snapshot: Snapshot) -> bool:
+    """Whether every source answered, every GPU its driver, and every engine with a page that is believed."""
+    sources = all(outcome.ok for outcome in snapshot.outcomes)
+    gpus = all(gpu.state == "ok" for gpu in snapshot.gpus)
+    return sources and gpus and all(engine.up for engine in snapshot.engines)
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 EXAMINE_SECONDS = 30.0
 """An examination that takes longer has met something that hangs."""
+A_GPU = "GPU "
+"""Begins the subject of findings about one GPU."""
 SEEN = "seen"
 """Argument of `examine` by which a plug-in asks for the GPUs."""
 NO_GPUS = ("engines", "host", "peers", "redfish", "twin")
@@ -59,7 +61,8 @@ async def examine(settings: Config) -> list[Finding]:
             text = f"did not end within {EXAMINE_SECONDS:g} s: something it asks hangs"
             remedy = "look for tasks in state D (ps -eo pid,stat,wchan:30,comm) and Xid lines in dmesg"
             findings.append(Finding(Level.PROBLEM, name, text, remedy))
-    findings.extend(expected_gpus(settings.general.node.gpus, seen.gpus))
+    troubled = any(each.level is Level.PROBLEM and each.subject.startswith(A_GPU) for each in findings)
+    findings.extend(expected_gpus(settings.general.node.gpus, seen.gpus, troubled=troubled))
     findings.extend(shared_gpus(seen.gpus, tellers))
     findings.extend(boundaries(settings, seen))
     findings.extend(await _unread_meters(settings))
@@ -81,15 +84,18 @@ def _examined(settings: Config) -> Iterator[tuple[str, Callable[..., Awaitable[S
                 yield name, examine_plugin, plugin_settings
 
 
-def expected_gpus(wanted: int | None, gpus: Sequence[GpuFigures]) -> Iterator[Finding]:
-    """Compare the GPUs that are seen with those that should be there."""
+def expected_gpus(
+    wanted: int | None, gpus: Sequence[GpuFigures], *, troubled: bool = False
+) -> Iterator[Finding]:
+    """Compare the GPUs that are seen with those that should be; `troubled` if one is known to be ill."""
     seen = sum(gpu.state is GpuState.OK for gpu in gpus)
     if wanted is None and not gpus:
         return
     if wanted is None:
         text = f"{seen} answer; one that fell off the bus before rackwatt ever saw it would not be missed"
+        number = "HOW_MANY" if troubled else len(gpus)
         yield Finding(
-            Level.NOTE, "node.gpus", text, f"say how many there should be: node: {{gpus: {len(gpus)}}}"
+            Level.NOTE, "node.gpus", text, f"say how many there should be: node: {{gpus: {number}}}"
         )
     elif seen < wanted:
         remedy = (

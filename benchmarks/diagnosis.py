@@ -35,13 +35,13 @@ EARLY_SECONDS, LATE_SECONDS = 5, 30
 """What began so much before a fault, or so long after its end, is of it."""
 ALSO = "also"
 BESIDE_METRICS = {
-    "thermal": "gpu_temperature_celsius",
-    "power_cap": "gpu_power_limit_watts",
-    "power_brake": "gpu_throttled_seconds_total",
-    "clocks_low": "gpu_clock_hertz",
-    "gpu_lost": "gpu_up",
-    "nvlink": "gpu_xid_errors_total",
-    "engine_down": "engine_up",
+    "thermal": {"gpu_temperature_celsius"},
+    "power_cap": {"gpu_power_limit_watts"},
+    "power_brake": {"gpu_throttled_seconds_total"},
+    "clocks_low": {"gpu_clock_hertz"},
+    "gpu_lost": {"gpu_up", "gpu_xid_errors_total"},
+    "nvlink": {"gpu_xid_errors_total"},
+    "engine_down": {"engine_up"},
 }
 """What an incident shows of a cause that it names beside its own."""
 
@@ -145,7 +145,6 @@ def _judged(
     best = max(of_it, key=lambda each: each.lost_tokens, default=None)
     names = {each.id for each in within}
     of_faults = [(cause, where, gpu) for name, cause, where, gpu in said if name in names]
-    drops = [each for each in within if each.kind in {"drop", "stall", "restart"}]
     return Result(
         seed=play.seed,
         faults=tuple(each.name for each in play.wants),
@@ -153,20 +152,13 @@ def _judged(
         size=lost / due if due else 0.0,
         found=best is not None,
         right_cause=best is not None and any(w.cause_is_right(best.cause) for w in play.wants),
-        right_place=best is not None
-        and any(
-            w.cause_is_right(best.cause) and w.place_is_right(best.node, best.gpu, best.cause)
-            for w in play.wants
-        ),
+        right_place=best is not None and any(_tells(best, want) for want in play.wants),
         every_cause=all(any(w.cause_is_right(cause) for cause, _, _ in of_faults) for w in play.wants),
         every_place=all(
             any(w.cause_is_right(cause) and w.place_is_right(at, gpu, cause) for cause, at, gpu in of_faults)
             for w in play.wants
         ),
-        felt=are_felt(play),
-        own=tuple(any(_tells(each, want) for each in drops) for want in play.wants),
-        named=tuple(any(_names(each, want) for each in drops) for want in play.wants),
-        strangers=sum(not any(_tells(each, want) for want in play.wants) for each in of_it),
+        **_apart(play, within, of_it),
         seconds_to_detect=best.detected - began if best else None,
         lost_ratio=sum(each.lost_tokens for each in of_it) / lost if of_it and lost else None,
         lost_bounded=_is_bounded(of_it, lost) if of_it and lost else None,
@@ -174,6 +166,17 @@ def _judged(
         told="; ".join(f"{e.kind}/{e.cause}@{e.node}/{e.gpu}" for e in (of_it or false)),
         rules=dict(rules),
     )
+
+
+def _apart(play: Play, within: Sequence[Incident], of_it: Sequence[Incident]) -> dict[str, Any]:
+    """Return what was told of each fault by itself, and of what was none."""
+    drops = [each for each in within if each.kind in {"drop", "stall", "restart"}]
+    return {
+        "felt": are_felt(play),
+        "own": tuple(any(_tells(each, want) for each in drops) for want in play.wants),
+        "named": tuple(any(_names(each, want) for each in drops) for want in play.wants),
+        "strangers": sum(not any(_tells(each, want) for want in play.wants) for each in of_it),
+    }
 
 
 def _is_bounded(told: Sequence[Incident], lost: float) -> bool:
@@ -188,7 +191,7 @@ def _tells(told: Incident, want: Want) -> bool:
 
 def _names(told: Incident, want: Want) -> bool:
     """Whether an incident of another cause names this one: by the metric that speaks for it, at its place."""
-    metrics = {BESIDE_METRICS.get(cause) for cause in want.causes}
+    metrics = set[str]().union(*(BESIDE_METRICS.get(cause, set()) for cause in want.causes))
     beside = [each for each in told.evidence if each.text.startswith(ALSO) and each.metric in metrics]
     return not want.cause_is_right(told.cause) and any(want.gpu in {None, each.gpu} for each in beside)
 
@@ -219,8 +222,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _print_worst(results: Iterable[Result]) -> None:
     for each in results:
-        told = each.found and each.right_cause and each.right_place and not is_far_off(each)
-        if each.false or each.strangers or not _is_told_of(each) or (each.size >= BIG and not told):
+        missed = not (each.found and each.right_cause and each.right_place and _is_told_of(each))
+        if each.false or each.strangers or (each.size >= BIG and (missed or is_far_off(each))):
             print(json.dumps(rounded(each)))
 
 

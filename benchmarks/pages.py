@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from agent.plugins import engine_tables
 from agent.wire import engine_page
+from agent.wire.engine_identity import identify
 from agent.wire.page import PageLimits, sample_names
 from benchmarks.report import Figure, at_least
 
@@ -42,7 +43,7 @@ def reader(*, quick: bool) -> list[Figure]:
 
 
 def _compared(what: str, pages: list[bytes], rounds: int, *, budget: bool) -> Figure:
-    table = _table_of(pages[0])
+    table = table_of(pages[0])
     reader = engine_page.reader(table, PageLimits())
     reader.read(pages[0])
     ours: list[float] = []
@@ -64,9 +65,12 @@ def _compared(what: str, pages: list[bytes], rounds: int, *, budget: bool) -> Fi
     return Figure(what, 1e3 * quick, "ms", method, PARSER, 1e3 * slow, kept)
 
 
-def _table_of(page: bytes) -> EngineTable:
-    names = sample_names(page)
-    return next(t for t in engine_tables() if any(name.startswith(t.detect) for name in names))
+def table_of(page: bytes) -> EngineTable:
+    """Return the table by which the daemon would read a page."""
+    table = identify(tuple(engine_tables()), sample_names(page))
+    if table is None:
+        raise ValueError("a page of no engine that is known")
+    return table
 
 
 def _seconds(work: Callable[[], Any]) -> float:

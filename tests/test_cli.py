@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -11,7 +12,9 @@ from fakes.engines.timeline import constant
 from fakes.engines.truth import TruthEngine
 from fakes.nvml.driver import FakeDriver
 
+from agent import cli
 from agent.measure.catalogue import CATALOGUE
+from agent.measure.gpu import GpuState
 
 
 def rackwatt(*arguments, env=None, shell_tail=""):
@@ -120,6 +123,34 @@ def test_once_finds_a_dead_engine_wrong_and_names_it(file):
         "http://127.0.0.1:1: cannot connect (127.0.0.1: Connection refused); "
         "is it running, and is the port right?\n"
     ) in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("ok", "state", "up", "well"),
+    [
+        (True, GpuState.OK, True, True),
+        (False, GpuState.OK, True, False),
+        (True, GpuState.LOST, True, False),
+        (True, None, True, False),
+        (True, GpuState.OK, False, False),
+    ],
+)
+def test_once_is_fine_only_if_sources_gpus_and_engines_all_answer(ok, state, up, well):
+    outcomes, gpus = [SimpleNamespace(ok=ok)], [SimpleNamespace(state=state)]
+    snapshot = SimpleNamespace(outcomes=outcomes, gpus=gpus, engines=[SimpleNamespace(up=up)])
+
+    assert cli._is_well(snapshot) is well
+
+
+def test_doctor_names_a_gpu_that_is_lost_and_does_not_call_the_rest_all_there_should_be(tmp_path, file):
+    with FakeDriver(tmp_path, preset="gb300") as driver:
+        driver.lose(2)
+        done = rackwatt("doctor", "--config", file({"collectors": {"nvml": {}}}), env=driver.env)
+
+    assert done.returncode == 1
+    assert "problem  GPU 2: fell off the bus: drain the node, reset the GPU or reboot" in done.stdout
+    assert "node.gpus: 3 answer" in done.stdout
+    assert "{gpus: 3}" not in done.stdout
 
 
 def test_doctor_on_a_machine_without_a_driver_says_what_to_do(file):

@@ -324,12 +324,12 @@ def test_a_save_that_hangs_costs_nothing_and_the_end_does_not_wait_for_it(driver
     os.mkfifo(state / "totals.json.new")  # whoever writes there waits for a reader who never comes
     agent = start(state_dir=str(state))
     before = joules(agent.node(), 0)
-    time.sleep(6.0)
+    time.sleep(1.5)
     after = joules(agent.node(), 0)
     began = time.monotonic()
     code = agent.program.stop(grace_seconds=10.0)
 
-    assert after - before > 180 * 5.0
+    assert after - before > 180 * 1.0
     assert code == 0
     assert 1.9 < time.monotonic() - began < 6.0
     assert "state_dir did not take the totals in time" in agent.log_text()

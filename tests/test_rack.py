@@ -10,7 +10,6 @@ from fakes.engines.timeline import constant, idle
 from fakes.engines.truth import TruthEngine
 from fakes.nvml.driver import FakeDriver
 from fakes.processes import http_get
-from fakes.prometheus import promtool_check_metrics
 
 FAST = {"interval": "500ms"}
 
@@ -195,12 +194,6 @@ def test_a_reload_takes_what_is_configured_of_the_rack(rack):
     told = wait_rack(rack.head, lambda told: told["nodes"]["drained"] == ["tray-2"])
 
     assert told["nodes"]["expected"] == 4
-
-
-def test_promtool_finds_nothing_to_say_about_the_page_of_a_rack(rack):
-    rack.head.wait_for(lambda _: rack.head.value("rackwatt_rack_nodes_reporting", rack="r12") == 3)
-
-    assert promtool_check_metrics(rack.head.page()) == (0, "")
 
 
 def test_t15_a_reload_that_takes_the_members_away_takes_the_rack_off_the_page(rack):

@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from fakes.engines.vllm_page import CAPTURES
 
 from agent import __version__
+from benchmarks import pages
 
 COMMAND = Path(sys.executable).parent / "rackwatt"
 ROOT = Path(__file__).parents[1]
@@ -77,6 +79,11 @@ def test_the_tests_that_ci_does_not_run_can_be_collected():
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.stem)
 def test_every_benchmark_can_be_imported(path):
     assert importlib.import_module(f"benchmarks.{path.stem}").__doc__
+
+
+@pytest.mark.parametrize("page", sorted(CAPTURES.glob("*.prom")), ids=lambda page: page.stem)
+def test_the_benchmark_of_pages_reads_each_recorded_one_by_the_table_of_its_engine(page):
+    assert pages.table_of(page.read_bytes()).engine == page.stem.partition("-")[0]
 
 
 def test_phases_are_told_with_their_seconds_and_end_at_the_first_that_fails(tmp_path):

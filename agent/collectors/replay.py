@@ -197,8 +197,10 @@ class Engine(_Source):
                 waiting=each.waiting,
                 preemptions=each.preemptions,
                 succeeded=each.finished,
+                heartbeat=each.heartbeat,
             ),
             kv_cache_usage_ratio=each.kv_cache_usage_ratio,
+            live=not each.on_finish,
             deployment=unit.deployment,
             gpus=tuple(_uuid(gpu) for gpu in unit.gpus) or None,
         )

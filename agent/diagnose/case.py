@@ -44,6 +44,10 @@ class Case:
     """Share of what was due since its incident began that was not made."""
     free: Mapping[int, Free] = field(default_factory=dict)
     """How fast each GPU runs with nothing to hold it down."""
+    off: float = 0.0
+    """How far chance may put `missing`, where tokens are counted when their request ends."""
+    still: frozenset[str] = frozenset()
+    """Instances that count so, have requests, and of which nothing moves."""
 
     @property
     def latest(self) -> tuple[Sample, ...]:

@@ -51,14 +51,11 @@ def scaled(costs: Costs, part: float) -> Costs:
 def costing(incident: Incident, costs: Costs) -> Incident:
     """Return an incident that has cost so much; how sure that is, is as before."""
     bounds, told = incident.lost_tokens_bounds, incident.lost_tokens
-    part = costs.tokens / told if told > 0.0 else 0.0
-    if bounds is not None:
-        lower = costs.tokens - part * (told - bounds.lower)
-        bounds = Bounds(max(0.0, lower), costs.tokens + part * (bounds.upper - told))
+    part = costs.tokens / told if told > 0.0 else 1.0
     return replace(
         incident,
         lost_tokens=costs.tokens,
-        lost_tokens_bounds=bounds,
+        lost_tokens_bounds=bounds and Bounds(bounds.lower * part, bounds.upper * part),
         lost_joules=costs.joules,
         lost_joules_bounds=None,
         lost_gpu_seconds=costs.gpu_seconds,
@@ -67,17 +64,9 @@ def costing(incident: Incident, costs: Costs) -> Incident:
 
 def without(incident: Incident, less: Costs) -> Incident:
     """Return an incident without what others have cost."""
-    tokens, bounds = less.tokens, incident.lost_tokens_bounds
-    if bounds is not None:
-        bounds = Bounds(max(0.0, bounds.lower - tokens), max(0.0, bounds.upper - tokens))
-    left = grown(less, costs_of(incident))
-    return replace(
-        incident,
-        lost_tokens=left.tokens,
-        lost_tokens_bounds=bounds,
-        lost_joules=left.joules,
-        lost_gpu_seconds=left.gpu_seconds,
-    )
+    if less == Costs():
+        return incident
+    return costing(incident, grown(less, costs_of(incident)))
 
 
 def _grown(before: float | None, now: float | None) -> float | None:

@@ -31,6 +31,8 @@ WAITING_RATIO = 0.02
 """Fewer waiting than this share of all requests are on their way into the batch."""
 LEAST_CHANCE, CHANCE = 2.0, 0.5
 """The most requests there are vary by this part of a standard deviation of that many, which is no less."""
+TURN_SECONDS = 20.0
+"""A queue that is about as long as ever for no longer than this is not full."""
 MOST_SPANS = 2.0
 """What is seen over more than so many times as long as usual says nothing of now."""
 BURSTS_RATIO = 0.12
@@ -69,6 +71,15 @@ def asked_of(samples: tuple[Sample, ...], now: float) -> Asked | None:
     return Asked(rate, sum(rates) / len(rates), in_flight, pace)
 
 
+def asked_before(baseline: Baseline, samples: Sequence[Sample], now: float) -> float | None:
+    """Return what was asked for in the last minute, if requests waited: what a queue gives was not."""
+    low, high = now - REFERENCE_SECONDS - REFERENCE_APART_SECONDS, now - REFERENCE_APART_SECONDS
+    lately = [each for each in samples if low <= each.seconds <= high and is_read(each)]
+    if len(lately) < LEAST_REFERENCE or not any(is_waiting(each, each.in_flight or 0.0) for each in lately):
+        return None
+    return came_between(baseline, lately[0], lately[-1])
+
+
 def _seconds(sample: Sample) -> float:
     return sample.seconds
 
@@ -86,9 +97,13 @@ def wanted(baseline: Baseline, asked: Asked, samples: Sequence[Sample]) -> float
         return asked.rate
     if is_waiting(newest, load):
         return max(asked.rate, demanded(baseline, asked, samples) or asked.mean)
-    band = max(SAME_LOAD_RATIO, SAME_LOAD_SPREAD / math.sqrt(load))
-    same = abs(load / asked.in_flight - 1.0) <= band
+    same = is_same_load(load, asked.in_flight)
     return min(asked.rate, asked.pace * load if same else newest.rate or 0.0)
+
+
+def is_same_load(load: float, before: float) -> bool:
+    """Whether as many requests are there as before."""
+    return abs(load / before - 1.0) <= max(SAME_LOAD_RATIO, SAME_LOAD_SPREAD / math.sqrt(max(load, 1.0)))
 
 
 def is_waiting(sample: Sample, load: float) -> bool:
@@ -201,10 +216,16 @@ class Sight:
         return Sight(self.sample, self.most.with_most(_crowd(sample))) if is_read(sample) else self
 
     def since(self, baseline: Baseline, sample: Sample) -> float | None:
-        """Return what was asked for since, on average, once more requests than ever show that it is all."""
+        """Return what was asked for since, on average, once more requests than ever show that it is all.
+
+        A queue that is full stays so for a while: one that soon grows by one grows slowly.
+        """
         if self.sample is None or not is_waiting(sample, sample.in_flight or 0.0):
             return None
-        return came_between(baseline, self.sample, sample) if _crowd(sample).is_more(self.most) else None
+        crowd, soon = _crowd(sample), sample.seconds - self.sample.seconds <= TURN_SECONDS
+        if not (crowd.is_more(self.most) or (soon and crowd.is_more(self.most, chance=0.0))):
+            return None
+        return came_between(baseline, self.sample, sample)
 
 
 def flow_seconds(baseline: Baseline, asked: Asked) -> float:

@@ -20,6 +20,7 @@ from agent.diagnose.case import middle
 from agent.diagnose.demand import (
     REFERENCE_AGE_SECONDS,
     Sight,
+    asked_before,
     asked_of,
     bursts_of,
     demanded,
@@ -32,6 +33,7 @@ from agent.diagnose.demand import (
 )
 from agent.diagnose.loss import Beyond, Loss, Moment, Seen, closed
 from agent.diagnose.loss import stepped as with_moment
+from agent.diagnose.tally import Tally, cleared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,6 +105,8 @@ class Gap:
     """Monotonic, when the rate was last known …"""
     step_seconds: float = 0.0
     """… and for how long that stands: counters tell what was made while nobody read them."""
+    tally: Tally = Tally()
+    """Of a deployment that counts what has ended: what was due, and what was counted."""
 
     full: bool = False
     """Whether requests waited before it began: then it is known what can be given at the most."""
@@ -138,29 +142,29 @@ def stepped(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
     """Take one sample more: learn from it, or add up what it misses."""
     now, rate = sample.seconds, sample.rate
     if rate is None or not samples:
-        return _seen_late(gap, samples, sample)  # not known is no shortfall
+        return seen_late(gap, samples, sample)  # not known is no shortfall
     seconds = min(now - samples[-1].seconds, LONGEST_STEP_SECONDS)
     asked = gap.asked if gap.since is not None else asked_of(samples, now)
     if asked is None and (sample.gone or now - (gap.known_seconds or 0.0) <= UNSEEN_SECONDS):
         asked = gap.last_asked
-    step = _step(gap, samples, sample, seconds)
+    step = step_of(gap, samples, sample, seconds)
     gap = replace(gap, known_seconds=now, step_seconds=step, last_asked=asked)
     lately = (*samples, sample)
     can = capacity_at(gap.baseline, lately)
     should = None if asked is None or can is None else min(can, wanted(gap.baseline, asked, lately))
     if asked is None or should is None or should < LEAST_RATE:
-        return _healthy(_unmissed(gap, should, now), samples, sample, seconds)
+        return _healthy(unmissed(gap, should, now), samples, sample, seconds)
     missing = 1.0 - rate / should
     slack = _slack(gap.baseline, sample)
     total = max(0.0, gap.sum_seconds + (missing - slack) * seconds)
     gap = replace(gap, expected=should, missing=missing, sum_seconds=total)
     if not gap.sure and total <= 0.0:
-        return _healthy(_passed(gap), samples, sample, seconds)
+        return _healthy(passed(gap), samples, sample, seconds)
     if gap.since is None:
-        gap = _begun(gap, samples, sample, asked, seconds)
+        gap = begun(gap, samples, sample, asked, seconds)
     queued = is_waiting(sample, sample.in_flight or 0.0)
     missed = Moment(now, step, rate, can or 0.0, queued) if missing > slack or not gap.sure else None
-    gap = _booked(gap, lately, missed, demanded(gap.baseline, asked, lately))
+    gap = booked(gap, lately, missed, demanded(gap.baseline, asked, lately))
     if gap.sure:
         return replace(gap, healthy_since=None if missing > slack else gap.healthy_since or now)
     gap = replace(gap, track=(*gap.track, (now, missing))[-MOST_TRACKED:])
@@ -169,7 +173,7 @@ def stepped(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
     return _made_sure(gap, samples) if sure else gap
 
 
-def _begun(gap: Gap, samples: Sequence[Sample], sample: Sample, asked: Asked, seconds: float) -> Gap:
+def begun(gap: Gap, samples: Sequence[Sample], sample: Sample, asked: Asked, seconds: float) -> Gap:
     """Return a gap that begins with the sample of now, or in the time out of sight just before it."""
     now, side = sample.seconds, flow_seconds(gap.baseline, asked) / 2.0
     unseen = gap.unseen if gap.unseen and now - gap.unseen[-1].seconds <= LATE_SECONDS else ()
@@ -181,7 +185,7 @@ def _begun(gap: Gap, samples: Sequence[Sample], sample: Sample, asked: Asked, se
     )
     for each in samples:
         sight = sight.looked(each) if each.seconds >= seen_until - seconds else sight
-    before = Seen(now - REFERENCE_AGE_SECONDS, asked.rate)
+    before = Seen(now - REFERENCE_AGE_SECONDS, asked_before(gap.baseline, samples, now) or asked.rate)
     loss = Loss(before=before, noise=gap.baseline.noise, side_seconds=side)
     full = any(is_waiting(each, each.in_flight or 0.0) for each in samples)
     gap = replace(gap, since=now - seconds, asked=asked, loss=loss, sight=sight, unseen=unseen)
@@ -195,7 +199,7 @@ def _went_unseen(gap: Gap, samples: Sequence[Sample], until: float) -> tuple[Mom
     return (Moment(until, lasts, 0.0, gap.baseline.capacity or 0.0, perhaps=True),) if lasts > 0.0 else ()
 
 
-def _booked(gap: Gap, lately: Sequence[Sample], missed: Moment | None, asked_for: float | None) -> Gap:
+def booked(gap: Gap, lately: Sequence[Sample], missed: Moment | None, asked_for: float | None) -> Gap:
     """Book one moment, and those before it of which it is known only now what was asked for."""
     sample = lately[-1]
     if is_read(sample):
@@ -220,7 +224,7 @@ def _slack(baseline: Baseline, sample: Sample) -> float:
     return max(SLACK, SLACK_NOISES * baseline.noise, chance)
 
 
-def _passed(gap: Gap) -> Gap:
+def passed(gap: Gap) -> Gap:
     """Return the state after a shortfall that never became sure: it was noise, and is known as that."""
     baseline, before = gap.baseline, gap.since
     for at, missing in gap.track:
@@ -229,7 +233,7 @@ def _passed(gap: Gap) -> Gap:
     return replace(gap, baseline=baseline, since=None, asked=None, loss=Loss(), track=())
 
 
-def _step(gap: Gap, samples: tuple[Sample, ...], sample: Sample, seconds: float) -> float:
+def step_of(gap: Gap, samples: tuple[Sample, ...], sample: Sample, seconds: float) -> float:
     """Return for how long a sample stands: what was gone before a time out of sight was so meanwhile."""
     if not gap.sure or not sample.gone or gap.known_seconds is None:
         return seconds
@@ -237,7 +241,7 @@ def _step(gap: Gap, samples: tuple[Sample, ...], sample: Sample, seconds: float)
     return max(seconds, sample.seconds - gap.known_seconds) if before.gone else seconds
 
 
-def _seen_late(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
+def seen_late(gap: Gap, samples: tuple[Sample, ...], sample: Sample) -> Gap:
     """Book what was made of a sure gap while nobody could read it; what was asked for then is not known."""
     now, rate, known = sample.seconds, sample.late_rate, gap.known_seconds
     if rate is None or known is None:
@@ -353,10 +357,10 @@ def _healthy(gap: Gap, lately: tuple[Sample, ...], sample: Sample, seconds: floa
     return replace(gap, baseline=baseline)
 
 
-def _unmissed(gap: Gap, should: float | None, now: float) -> Gap:
+def unmissed(gap: Gap, should: float | None, now: float) -> Gap:
     """Return the gap while nothing can be missed: a sure one goes on to its end, any other is dropped."""
     if not gap.sure:
-        return Gap(baseline=gap.baseline, expected=should, last_asked=gap.last_asked)
+        return Gap(gap.baseline, expected=should, last_asked=gap.last_asked, tally=gap.tally)
     healthy = gap.healthy_since if should is None else gap.healthy_since or now
     return replace(gap, expected=should, missing=0.0, healthy_since=healthy)
 
@@ -368,4 +372,4 @@ def is_over(gap: Gap, now: float) -> bool:
 
 def ended(gap: Gap) -> Gap:
     """Return the state after a gap: only what was learned stays."""
-    return Gap(baseline=gap.baseline)
+    return Gap(baseline=gap.baseline, tally=cleared(gap.tally))

@@ -48,11 +48,14 @@ def silence_of(
 
     Where next to nothing is made nothing is seen of what holds down who would work.
     """
-    same = [each for each in explanations(fresh) if each.cause is first.best.cause]
-    if any(not each.over for each in same) or first.best.cause is Cause.UNKNOWN:
+    best = first.best
+    same = [each for each in explanations(fresh) if each.cause is best.cause and not each.over]
+    if best.explained is not None:  # a state: the error that came with it is on record for ever
+        same = [each for each in same if each.explained is not None]
+    if same or best.cause is Cause.UNKNOWN:
         return None
     rate = case.during[-1].rate
-    if not _has_ended(first.best.cause, fresh) and (rate is None or rate < STILL_RATIO * case.expected):
+    if not _has_ended(best.cause, fresh) and (rate is None or rate < STILL_RATIO * case.expected):
         return None
     return before or Silence(case.during[-1].seconds, costs_of(told), (gap.due_tokens, gap.lost_tokens))
 
@@ -65,12 +68,14 @@ def _has_ended(cause: Cause, fresh: Verdict) -> bool:
     return cause is Cause.ENGINE_DOWN and any(each.over for each in told)
 
 
-def successor(silence: Silence | None, case: Case, second: Second, fresh: Verdict) -> Verdict | None:
+def successor(
+    silence: Silence | None, case: Case, first: Cause, second: Second, fresh: Verdict
+) -> Verdict | None:
     """Return what goes on after the first was silent for long enough; None while nothing is sure of that."""
     lasts = 0.0 if silence is None else case.during[-1].seconds - silence.since
     if lasts < SURE_SECONDS:
         return None
-    left = [each for each in explanations(fresh) if not each.over and not each.usual]
+    left = [e for e in explanations(fresh) if e.cause is not first and not e.over and not e.usual]
     if second.stands and second.found is not None:
         found = second.found.cause
         left = sorted(left, key=lambda each: each.cause is not found)

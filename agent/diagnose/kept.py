@@ -16,7 +16,6 @@ from agent.diagnose.second import Level, Second
 from agent.diagnose.toll import Toll, Usual
 from agent.diagnose.verdict import Verdict
 from agent.diagnose.watch import Watch
-from agent.measure.incident import Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -184,7 +183,7 @@ def watch_of(standing: Standing, baseline: Baseline, at: Moment) -> Watch:
         before=Seen(now, standing.asked.rate),
         noise=baseline.noise,
         due_tokens=standing.due_tokens,
-        lost=_sum(costs.tokens, (incident, *other.incidents)),
+        lost=_sum((incident, *other.incidents)),
     )
     gap = Gap(baseline=baseline, since=since, asked=standing.asked, sure=True, loss=loss)
     best = _explanation(incident, standing.text, incident.evidence[1:])
@@ -198,10 +197,13 @@ def watch_of(standing: Standing, baseline: Baseline, at: Moment) -> Watch:
     )
 
 
-def _sum(tokens: float, told: tuple[Incident, ...]) -> Sum:
-    """Return what several incidents of one gap lost, between what their bounds say together."""
-    bounds = [each.lost_tokens_bounds or Bounds(each.lost_tokens, each.lost_tokens) for each in told]
-    return Sum(tokens, sum(each.lower for each in bounds), sum(each.upper for each in bounds))
+def _sum(incidents: tuple[Incident, ...]) -> Sum:
+    """Return what all of a gap have lost."""
+    sums = [(each.lost_tokens, each.lost_tokens_bounds) for each in incidents]
+    lost = sum(tokens for tokens, _ in sums)
+    least = sum(tokens if bounds is None else bounds.lower for tokens, bounds in sums)
+    most = sum(tokens if bounds is None else bounds.upper for tokens, bounds in sums)
+    return Sum(lost, least, most)
 
 
 def since_of(incident: Incident, at: Moment) -> float:

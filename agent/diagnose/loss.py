@@ -47,11 +47,11 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What clients asked for in a moment: rates that are as likely, and between what it was."""
+    """What clients asked for in a moment, at the least and at the most: rates that are as likely."""
 
     rates: tuple[float, ...]
-    least: float
-    most: float
+    least: tuple[float, ...]
+    most: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ def closed(loss: Loss, after: Seen | None) -> Loss:
 
 
 def _seen(loss: Loss, rate: float) -> Wanted:
-    return Wanted((rate,), rate * (1.0 - loss.noise), rate * (1.0 + loss.noise))
+    return Wanted((rate,), (rate * (1.0 - loss.noise),), (rate * (1.0 + loss.noise),))
 
 
 def _filled(loss: Loss, moments: Iterable[Moment], seen_after: Seen | None) -> Loss:
@@ -196,10 +196,10 @@ def _filled(loss: Loss, moments: Iterable[Moment], seen_after: Seen | None) -> L
         share = min(1.0, max(0.0, (moment.seconds - start.seconds) / span)) if span > 0.0 else 1.0
         rate = start.rate + (end.rate - start.rate) * share
         if moment.perhaps:
-            return Wanted((0.0, rate), 0.0, highest * (1.0 + loss.noise))
+            return Wanted((0.0, rate), (0.0,), (highest * (1.0 + loss.noise),))
         if not (moment.queued and seen_after is None):
             least = max(least, lowest * (1.0 - loss.noise))
-        return Wanted((rate,), least, highest * (1.0 + loss.noise))
+        return Wanted((rate,), (least,), (highest * (1.0 + loss.noise),))
 
     return _booked(loss, ((each, asked(each)) for each in moments))
 
@@ -207,7 +207,7 @@ def _filled(loss: Loss, moments: Iterable[Moment], seen_after: Seen | None) -> L
 def _in_bursts(rates: tuple[float, ...]) -> Wanted:
     """Return what comes in bursts: some time may have all of the low ones, or of the high ones."""
     half = (len(rates) + 1) // 2
-    return Wanted(rates, sum(rates[:half]) / half, sum(rates[-half:]) / half)
+    return Wanted(rates, rates[:half], rates[-half:])
 
 
 def _booked(loss: Loss, moments: Iterable[tuple[Moment, Wanted]]) -> Loss:
@@ -216,7 +216,7 @@ def _booked(loss: Loss, moments: Iterable[tuple[Moment, Wanted]]) -> Loss:
     for each in (Settled(moment, wanted) for moment, wanted in moments):
         due, part = _due(loss, each, AS_EVER)
         due_tokens, lost = due_tokens + due, lost.plus(part)
-        if each.wanted.most > each.moment.can:
+        if max(each.wanted.most) > each.moment.can:
             capped.append(each)
     return replace(loss, due_tokens=due_tokens, lost=lost, capped=_fewer(tuple(capped)))
 
@@ -224,15 +224,18 @@ def _booked(loss: Loss, moments: Iterable[tuple[Moment, Wanted]]) -> Loss:
 def _due(loss: Loss, settled: Settled, beyond: Beyond) -> tuple[float, Sum]:
     """Return the tokens that were due in a moment, and how many of them were not made."""
     moment, wanted = settled.moment, settled.wanted
-    due = [min(moment.can * beyond.factor, rate) for rate in wanted.rates]
-    least = min(moment.can * beyond.least * (1.0 - loss.noise), wanted.least)
-    most = min(moment.can * beyond.most * (1.0 + loss.noise), wanted.most)
     lost = Sum(
-        sum(max(0.0, rate - moment.rate) for rate in due) / len(due) * moment.lasts,
-        max(0.0, least - moment.rate) * moment.lasts,
-        max(0.0, most - moment.rate) * moment.lasts,
+        _missing(moment, wanted.rates, beyond.factor),
+        _missing(moment, wanted.least, beyond.least * (1.0 - loss.noise)),
+        _missing(moment, wanted.most, beyond.most * (1.0 + loss.noise)),
     )
-    return sum(max(rate, moment.rate) for rate in due) / len(due) * moment.lasts, lost
+    return lost.amount + moment.rate * moment.lasts, lost
+
+
+def _missing(moment: Moment, rates: tuple[float, ...], beyond: float) -> float:
+    """Return the tokens that were not made of what was asked for, and could be given."""
+    due = (min(moment.can * beyond, rate) for rate in rates)
+    return sum(max(0.0, rate - moment.rate) for rate in due) / len(rates) * moment.lasts
 
 
 def _joined(moments: tuple[Moment, ...]) -> tuple[Moment, ...]:
@@ -260,8 +263,10 @@ def _fewer(settled: tuple[Settled, ...]) -> tuple[Settled, ...]:
 
 def _as_one(first: Settled, second: Settled) -> Settled:
     moment = _both(first.moment, second.moment)
-    share = first.moment.lasts / moment.lasts
-    one, other = first.wanted, second.wanted
-    mean = sum(one.rates) / len(one.rates) * share + sum(other.rates) / len(other.rates) * (1.0 - share)
-    least = one.least * share + other.least * (1.0 - share)
-    return Settled(moment, Wanted((mean,), least, one.most * share + other.most * (1.0 - share)))
+    share, one, other = first.moment.lasts / moment.lasts, first.wanted, second.wanted
+    pairs = zip((one.rates, one.least, one.most), (other.rates, other.least, other.most), strict=True)
+    return Settled(moment, Wanted(*((_mean(a) * share + _mean(b) * (1.0 - share),) for a, b in pairs)))
+
+
+def _mean(rates: tuple[float, ...]) -> float:
+    return sum(rates) / len(rates)

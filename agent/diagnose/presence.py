@@ -167,4 +167,4 @@ def _carried(now: EngineSigns, before: EngineSigns | None) -> EngineSigns:
     """Give an engine that is gone the requests it had: its clients still want them."""
     if now.up or before is None:
         return now
-    return replace(now, running=before.running, waiting=before.waiting)
+    return replace(now, running=before.running, waiting=before.waiting, on_finish=before.on_finish)

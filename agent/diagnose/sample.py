@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,10 @@ SPANS = 2.0
 """… or over so many cadences of a slower source."""
 LATE_SECONDS = 4.0
 """A reading or two that were missed make it go over longer, by no more than this."""
+ENDED_REQUESTS = 40
+"""Of engines that count what has ended a rate goes over so many requests …"""
+LEAST_ENDED_SECONDS, MOST_ENDED_SECONDS = 10.0, 60.0
+"""… but no less and no more than this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,11 @@ class Sample:
         return sum([each.free_share(each_batch) for each in self.engines.values()]) / len(self.engines)
 
     @property
+    def on_finish(self) -> bool:
+        """Whether some instance counts tokens only when their request ends."""
+        return any(each.on_finish for each in self.engines.values())
+
+    @property
     def gone(self) -> tuple[str, ...]:
         """Instances that are not there any more."""
         return tuple(name for name, each in self.engines.items() if each.gone)
@@ -153,6 +163,10 @@ def _rates(now: EngineSigns, name: str, earlier: tuple[Sample, ...]) -> Rates:
         return Rates(0.0, 0.0, 0.0, 0.0)  # nothing is made where nobody is
     if not now.up or now.output is None:
         return Rates()
+    if now.on_finish:
+        long = _of_ended(now, now.output.seconds, name, earlier)
+        if long is not None:
+            return long
     span = max(LEAST_SPAN_SECONDS, SPANS * now.cadence_seconds * 0.9)
     for sample in reversed(earlier):
         before = sample.engines.get(name)
@@ -161,6 +175,28 @@ def _rates(now: EngineSigns, name: str, earlier: tuple[Sample, ...]) -> Rates:
         if now.output.seconds - before.output.seconds >= span:
             return _between(before, now, span + now.cadence_seconds + LATE_SECONDS)
     return Rates()
+
+
+def _of_ended(now: EngineSigns, at: float, name: str, earlier: tuple[Sample, ...]) -> Rates | None:
+    """Return rates over as many requests as make one; None where it was not seen for long enough."""
+    first, known = None, at
+    for sample in reversed(earlier):
+        before = sample.engines.get(name)
+        if before is None or before.output is None or not before.up:
+            break
+        if known - before.output.seconds > now.cadence_seconds + LATE_SECONDS:
+            break
+        first, known = before, before.output.seconds
+        many = None not in {now.finished, before.finished} and _ended(before, now) >= ENDED_REQUESTS
+        if at - known >= (LEAST_ENDED_SECONDS if many else MOST_ENDED_SECONDS):
+            break
+    if first is None or at - known < LEAST_SPAN_SECONDS:
+        return None
+    return _between(first, now, math.inf)
+
+
+def _ended(before: EngineSigns, now: EngineSigns) -> float:
+    return (now.finished or 0.0) - (before.finished or 0.0)
 
 
 def _between(before: EngineSigns, now: EngineSigns, longest: float) -> Rates:

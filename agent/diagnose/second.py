@@ -44,7 +44,7 @@ EXACT = {Cause.KV_SATURATION, Cause.ENGINE_DOWN}
 """A slow engine fills its cache, and an engine that is gone says how much it made: only with a share."""
 HARDWARE = {Cause.GPU_LOST, Cause.GPU_FAULT, Cause.ECC, Cause.NVLINK}
 STOPPED = {Cause.ENGINE_DOWN, Cause.ENGINE_STALL}
-"""Engines stop because of such hardware: that is no second fault."""
+"""Engines stop because of such hardware: at the same time that is no second fault."""
 CRITICAL_RATIO = 0.5
 
 
@@ -130,7 +130,7 @@ def _with_floor(second: Second, case: Case, now: float) -> Second:
 
 def _is_deeper(floor: Level, now: Level, case: Case, part: float) -> bool:
     """Whether more is missing and less is made: with more to do, or less, one fault costs another share."""
-    least = part * max(GROWN, NOISES * case.baseline.noise)
+    least = part * max(GROWN, NOISES * case.baseline.noise, case.off)
     return now.missing - floor.missing >= least and floor.rate - now.rate >= least * case.expected
 
 
@@ -195,14 +195,9 @@ def _new(second: Second, case: Case) -> tuple[Explanation, ...]:
 def _may_be(each: Explanation, first: Explanation) -> bool:
     if each.over or each.cause is first.cause or each.weight < LEAST_WEIGHT or each.usual:
         return False
-    if first.cause in HARDWARE | {Cause.ENGINE_DOWN} and (each.cause in STOPPED or _is_same(each, first)):
+    if first.cause in HARDWARE and each.cause in HARDWARE and each.gpu == first.gpu:
         return False
     return each.explained is not None or each.cause not in EXACT
-
-
-def _is_same(each: Explanation, first: Explanation) -> bool:
-    """Whether two errors are of one GPU."""
-    return each.cause in HARDWARE and each.gpu == first.gpu
 
 
 def _both(
@@ -213,7 +208,7 @@ def _both(
     if known is None or missing - known < max(LEAST_UNEXPLAINED, LEAST_SHARE * missing):
         return None, second
     for each in told:
-        if not _may_be(each, first) or each.explained is None or _slowed(each) & _slowed(first):
+        if not _may_be(each, first) or each.explained is None or _is_one(each, first):
             continue
         together = 1.0 - (1.0 - known) * (1.0 - each.explained)
         if LEAST_FIT <= together / missing <= MOST_FIT:
@@ -222,8 +217,14 @@ def _both(
     return None, second
 
 
+def _is_one(each: Explanation, first: Explanation) -> bool:
+    """Whether both come of one fault: engines stop for want of a GPU, and one clock is held down once."""
+    stopped = first.cause in HARDWARE | {Cause.ENGINE_DOWN} and each.cause in STOPPED
+    return stopped or bool(_slowed(each) & _slowed(first))
+
+
 def _slowed(each: Explanation) -> set[int | None]:
-    """Return the GPUs whose clocks it holds down: two that hold down the same one do not add up."""
+    """Return the GPUs whose clocks it holds down."""
     return {row.gpu for row in each.evidence if row.metric == "gpu_clock_hertz"}
 
 

@@ -89,6 +89,10 @@ class EngineSigns:
     """It does not answer, and its GPUs do nothing: it may be there, but it does not work."""
     answers: bool = False
     """Something answers for it, though not with a page that can be read."""
+    on_finish: bool = False
+    """It counts tokens when their request ends, and nothing live stands in for that (T21) …"""
+    heartbeat: float | None = None
+    """… so that its steps are looked at: a raw count of them, in one of those engines alone."""
 
     def free_share(self, batch: float) -> float:
         """Share of so many requests that it could have in work and has not, where that is known."""
@@ -173,6 +177,7 @@ def _unit(
 def _engine(figures: EngineFigures, reason: Reason | None) -> EngineSigns:
     reading = figures.reading
     demand = None if reading is None else reading.demand
+    on_finish = reading is not None and not reading.live
     return EngineSigns(
         instance=figures.instance,
         up=figures.up,
@@ -189,6 +194,8 @@ def _engine(figures: EngineFigures, reason: Reason | None) -> EngineSigns:
         finished=_finished(figures.work),
         cadence_seconds=figures.cadence_seconds,
         answers=not figures.up and reason in ANSWERING,
+        on_finish=on_finish,
+        heartbeat=demand.heartbeat if demand is not None and on_finish else None,
     )
 
 

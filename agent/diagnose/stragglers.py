@@ -211,8 +211,8 @@ def _is_slow(work: Work, pace: float | None) -> bool:
     """Whether each of its requests gets less than those of its like: fewer requests are less demand."""
     if pace is None or work.pace is None or not work.load:
         return True
-    chance = min(MOST_CHANCE, max(FEW_REQUESTS * work.engines / work.load, SPREADS * work.spread))
-    return work.pace < pace * (1.0 - max(1.0 - BEHIND_RATIO, chance))
+    counted = 1.0 - BEHIND_RATIO + FEW_REQUESTS * work.engines / work.load  # beside how nodes differ
+    return work.pace < pace * (1.0 - min(MOST_CHANCE, max(counted, SPREADS * work.spread)))
 
 
 def _does_other_work(member: MemberSigns, mix: float | None) -> bool:

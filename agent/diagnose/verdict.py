@@ -43,7 +43,7 @@ class Verdict:
 
 def verdict_of(case: Case) -> Verdict:
     """Judge a case."""
-    told = [(each, score(each, case.missing)) for judge in JUDGES for each in judge.explain(case)]
+    told = [(each, score(each, case.missing, case.off)) for judge in JUDGES for each in judge.explain(case)]
     told.sort(key=lambda pair: -pair[1])
     if not told or told[0][1] < LEAST_SCORE:
         return Verdict(NOTHING, 0.0, tuple(told))
@@ -51,10 +51,14 @@ def verdict_of(case: Case) -> Verdict:
     return Verdict(best, points, tuple(told[1:]))
 
 
-def score(explanation: Explanation, missing: float) -> float:
-    """Return how well it explains so much: too little counts as its share, too much speaks against it."""
+def score(explanation: Explanation, missing: float, off: float = 0.0) -> float:
+    """Return how well it explains so much: too little counts as its share, too much speaks against it.
+
+    What is missing is known to within `off`: what lies within that explains it.
+    """
     if explanation.explained is None:
         return explanation.weight * UNQUANTIFIED
+    missing = min(max(explanation.explained, missing - off), missing + off)
     if missing <= 0.0:
         return explanation.weight
     share = explanation.explained / missing

@@ -6,14 +6,17 @@ from bisect import bisect_right as bisect
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from agent.diagnose import beside, blindness, handover, presence, second
+from agent.diagnose import beside, blindness, handover, presence, second, witness
+from agent.diagnose import ended as of_ended
 from agent.diagnose.baseline import with_mix
 from agent.diagnose.case import APART_SECONDS, BEFORE_SECONDS, Case, usual_rates
 from agent.diagnose.costs import costing
 from agent.diagnose.free import Free, learned
 from agent.diagnose.gap import LONGEST_STEP_SECONDS, Gap, ended, finished, is_over, stepped
 from agent.diagnose.sample import MIX_SECONDS, Sample, mix_of, sample_of
+from agent.diagnose.stillness import still_ones
 from agent.diagnose.story import told_of
+from agent.diagnose.tally import WITNESSED
 from agent.diagnose.toll import Toll, begun, paid, with_unseen
 from agent.diagnose.verdict import verdict_of
 from agent.measure.incident import Cause, Incident, Kind
@@ -81,7 +84,8 @@ def watched(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
     sample = sample_of(replace(unit, engines=engines), watch.samples, now, node.host)
     old = bisect(watch.samples, now - KEPT_SECONDS, key=lambda each: each.seconds)
     samples = (*watch.samples[old:], sample)
-    gap = _mixed(stepped(watch.gap, watch.samples, sample), samples)
+    step = of_ended.stepped if sample.on_finish else stepped
+    gap = _mixed(step(watch.gap, watch.samples, sample), samples)
     watch = _known(replace(watch, samples=samples, vanished=vanished), sample)
     if gap.since is None:
         free = learned(watch.free, sample) if sample.rate and not sample.gone else watch.free
@@ -89,17 +93,27 @@ def watched(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Inci
     if watch.gap.since is None:
         before = _before(samples, gap.since) or watch.healthy
         watch = replace(watch, case_before=before, toll=begun(before))
+    gap = _witnessed(replace(watch, gap=gap), node)
     made = _made_unseen(replace(watch, gap=gap), node)
     if made is not None:
         return _unseen(watch, gap, made, node)
     if gap.sure and not watch.gap.sure:  # only now is it known since when
-        watch = replace(watch, case_before=_before(samples, gap.since) or watch.case_before)
+        watch = replace(watch, case_before=_before(samples, gap.since or now) or watch.case_before)
         watch = replace(watch, toll=with_unseen(watch.toll, sample, gap))
     toll = paid(watch.toll, sample, gap)
     watch = replace(watch, gap=finished(gap, samples) if is_over(gap, now) else gap, toll=toll)
     if not gap.sure or not (watch.case_before or watch.incident):
         return watch, None
     return _judged(watch, unit, node)
+
+
+def _witnessed(watch: Watch, node: NodeSigns) -> Gap:
+    """Return the gap: of one that counts what has ended it is sure once something speaks of it."""
+    gap = watch.gap
+    if gap.sure or not watch.samples[-1].on_finish or gap.sum_seconds < WITNESSED or not watch.case_before:
+        return gap
+    told = witness.speaks(case_of(watch, node), gap.sum_seconds)
+    return of_ended.made_sure(gap, watch.samples) if told else gap
 
 
 def _mixed(gap: Gap, samples: tuple[Sample, ...]) -> Gap:
@@ -133,6 +147,8 @@ def case_of(watch: Watch, node: NodeSigns) -> Case:
         lacking=_lacking(watch),
         free=watch.free,
         wall_seconds=node.at.unix_seconds - now,
+        off=of_ended.off_of(gap) if watch.samples[-1].on_finish else 0.0,
+        still=still_ones(watch.samples),
     )
 
 
@@ -199,7 +215,7 @@ def _weighed(watch: Watch, case: Case, fresh: Verdict) -> Watch:
 def _handed_over(watch: Watch, case: Case, fresh: Verdict, unit: UnitSigns, node: NodeSigns) -> Watch:
     """End the incident whose cause is over while another goes on, and begin that of the other."""
     silence, first, other = watch.silence, watch.incident, watch.other
-    following = handover.successor(silence, case, other, fresh)
+    following = handover.successor(silence, case, first.cause, other, fresh) if first else None
     if following is None or silence is None or first is None:
         return watch
     at = node.at.unix_seconds - (case.during[-1].seconds - silence.since)
@@ -293,9 +309,14 @@ def _kept(watch: Watch, now: Verdict, case: Case) -> Verdict:
 
 
 def _is_settled(watch: Watch, verdict: Verdict, case: Case) -> bool:
-    """Whether a cause is told for so long, and is so sure, that it stays what this incident is of."""
-    told = watch.incident is not None and verdict.confidence >= SURE_ENOUGH
-    return told and case.during[-1].seconds - case.since >= JUDGED_SECONDS
+    """Whether a cause is told for so long that it stays what this incident is of.
+
+    That takes a sure one, or that what came since takes more beside it.
+    """
+    if watch.incident is None or verdict.best.cause is Cause.UNKNOWN:
+        return False
+    sure = verdict.confidence >= SURE_ENOUGH or watch.other.deeper_since is not None
+    return sure and case.during[-1].seconds - case.since >= JUDGED_SECONDS
 
 
 def _restarting(case: Case, verdict: Verdict) -> bool:

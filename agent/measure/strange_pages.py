@@ -62,7 +62,8 @@ class StrangePages:
         if before is not None and not self._tells_of_a_restart(reading):
             fell = any(value < self._output.get(series, 0.0) for series, value in now.items())
             doubtful = fell or self._pages_since_refusal < SUSPECTED_PAGES or self._came_back(reading, now)
-            if doubtful and self._made(now, fell=fell) > _most(at - before, output):
+            anew = fell and reading.epoch is None
+            if doubtful and self._made(now, anew=anew) > _most(at - before, output):
                 self._refused, self._pages_since_refusal = self._refused + 1, 0
                 if self._refused < FOREIGN_LIMIT:
                     return Belief.REFUSE
@@ -81,11 +82,15 @@ class StrangePages:
         lately = self._pages_since_fall < PAGES_AFTER_A_FALL or (reading.live and not substitute)
         return lately and sum(now.values()) >= self._fell_from
 
-    def _made(self, now: dict[str, float], *, fell: bool) -> float:
-        """Return what was made since the last page if this one is true: all that it shows, if it fell."""
-        if fell:
+    def _made(self, now: dict[str, float], *, anew: bool) -> float:
+        """Return what was made since the last page if this one is true, as it would be counted.
+
+        Where nobody tells which process it is, all of them began anew with the first that fell.
+        """
+        if anew:
             return sum(now.values())
-        return sum(value - self._output[series] for series, value in now.items() if series in self._output)
+        shown = ((value, self._output[series]) for series, value in now.items() if series in self._output)
+        return sum(value if value < before else value - before for value, before in shown)
 
     def _remember_fall(self, now: dict[str, float], *, fell: bool) -> None:
         """Keep from where the counters of a page that is taken fell, until they are there again."""

@@ -197,3 +197,11 @@ def test_until_it_is_seen_again_perhaps_nothing_is_lost_behind_a_full_queue():
     lost = blind(100, rate=800.0, queued=True).reckoned().lost
 
     assert (lost.least, lost.amount) == pytest.approx((0.0, 20_000.0))
+
+
+def test_the_least_that_bursts_ask_for_is_no_more_than_could_be_given_of_them():
+    bursts = Loss(before=Seen(0.0, 1000.0), bursts=(500.0, 1500.0, 1500.0, 1500.0), side_seconds=2.0)
+    moments = tuple(Moment(float(second), 1.0, 0.0, 1000.0) for second in range(10))
+    lost = closed(replace(bursts, blind=moments), Seen(10.0, 0.0)).lost
+
+    assert (lost.least, lost.amount, lost.most) == pytest.approx((7500.0, 8750.0, 10_000.0))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from agent.diagnose.baseline import Baseline
-from agent.diagnose.demand import Asked, Sight, came_between, demanded
+from agent.diagnose.demand import Asked, Sight, asked_before, came_between, demanded
 from agent.diagnose.diagnosis import Memory, diagnosed
 from agent.diagnose.sample import Sample
 from agent.diagnose.signs import EngineSigns, GpuSigns, NodeSigns, UnitSigns
@@ -141,3 +141,23 @@ def test_an_engine_that_went_out_of_sight_lost_something_between_nothing_and_all
     assert incident.lost_gpu_seconds == pytest.approx(50 + 60 / 2, rel=0.05)
     assert incident.lost_tokens_bounds.lower == pytest.approx(50 * 800.0, rel=0.05)
     assert incident.lost_tokens_bounds.upper == pytest.approx(110 * 800.0, rel=0.05)
+
+
+def test_what_is_made_of_a_queue_was_not_asked_for_in_that_minute():
+    samples = queued(*range(5000, 1000, -50), rate=9000.0)
+
+    assert asked_before(USUAL, samples, 80.0) == pytest.approx(9000.0 - 50 * 100.0)
+
+
+def test_where_none_waited_the_middle_of_what_was_made_was_asked_for():
+    assert asked_before(USUAL, queued(*[0] * 80), 80.0) is None
+
+
+def test_a_queue_that_soon_grows_by_one_grows_slowly():
+    samples = queued(2000, 1998, 1999, 1997, 2001)
+    sight = Sight(samples[0]).looked(samples[0])
+    for each in samples[1:-1]:
+        sight = sight.looked(each)
+
+    assert sight.since(USUAL, samples[-2]) is None
+    assert sight.since(USUAL, samples[-1]) == pytest.approx(6000.0 + 100.0 / 4)

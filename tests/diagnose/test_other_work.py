@@ -7,9 +7,9 @@ from fakes.hand_node import HandNode
 
 from agent.diagnose.baseline import Baseline
 from agent.diagnose.case import Case
-from agent.diagnose.causes import workload_shift
+from agent.diagnose.causes import clocks, workload_shift
 from agent.diagnose.sample import Rates, Sample, mix_of
-from agent.diagnose.signs import EngineSigns
+from agent.diagnose.signs import EngineSigns, GpuSigns
 from agent.measure.series import Point
 from agent.measure.snapshot import Activity
 from agent.twin import scenario
@@ -74,6 +74,24 @@ def test_prompts_for_each_output_token_are_a_ratio_of_sums():
     assert mix_of((sample(0, 100.0, 50.0), sample(1, 300.0, 1200.0)), 10.0) == pytest.approx(3.125)
     assert mix_of((sample(0, 100.0, 5000.0), sample(20, 100.0, 200.0)), 20.0) == 2.0
     assert mix_of((sample(0, 0.0, 10.0),), 10.0) is None
+
+
+BUSY = GpuSigns(0, "ok", power_watts=900.0, limit_watts=1400.0, utilization_ratio=0.97, clock_hertz=2.0e9)
+IDLE = replace(BUSY, power_watts=200.0, utilization_ratio=0.0, clock_hertz=0.3e9)
+
+
+@pytest.mark.parametrize(
+    ("latest", "told"),
+    [((IDLE, IDLE, BUSY), 0), ((IDLE, IDLE, IDLE), 0), ((IDLE, IDLE, replace(BUSY, clock_hertz=1.4e9)), 1)],
+    ids=["works again at its clock", "does nothing", "works again at a lower one"],
+)
+def test_the_clock_of_a_gpu_is_low_only_while_it_works(latest, told):
+    """An engine was restarted within other work: meanwhile its GPU had nothing to do."""
+    shift = case(2.0, 0.05, 2.6, 960.0)
+    before = tuple(replace(each, gpus=(BUSY,)) for each in shift.before)
+    during = tuple(replace(each, gpus=(gpu,)) for each, gpu in zip(shift.during[-3:], latest, strict=True))
+
+    assert len(list(clocks.explain(replace(shift, before=before, during=during)))) == told
 
 
 @pytest.mark.parametrize(("output", "prompt"), [(150, 1000), (600, 100)])

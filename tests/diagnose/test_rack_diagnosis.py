@@ -313,6 +313,13 @@ def test_a_member_that_makes_less_of_as_few_requests_is_one():
     assert straggler.kind is Kind.STRAGGLER
 
 
+def test_what_whole_requests_make_comes_on_top_of_how_far_nodes_differ():
+    """6.1 % less of 72 requests in four engines, which may be 5.6 % too many."""
+    asked_less = member(3, 0.939 * 720.0, in_flight=72.0, engines=4)
+
+    assert lived((150, (*FOUR[:3], asked_less))) == ()
+
+
 @pytest.mark.parametrize(("engines", "told"), [(4, 0), (1, 1)])
 def test_each_engine_counts_whole_requests_which_of_few_makes_a_share_of_the_pace(engines, told):
     """Others make 10 tokens/s of each request, here it is 8.75 of 32; one in each may be new."""

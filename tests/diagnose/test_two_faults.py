@@ -197,3 +197,21 @@ def test_a_clock_that_is_still_held_is_not_over_while_no_engine_works():
 
     over = {cause: each.ended for cause, each in by_cause(tray).items()}
     assert over == {"power_cap": None, "engine_down": None}
+
+
+def test_a_gpu_that_is_back_is_over_though_its_error_is_on_record():
+    pair = (GPU, replace(GPU, gpu=1))
+    tray = HandNode(gpus=pair).live(120).gpu(1, state="lost", xids={79: 1.0}, power_watts=None)
+    tray.live(60, rate=0.0, **GONE).gpu(0, **CAPPED, limit_watts=700.0).gpu(1, state="ok", power_watts=900.0)
+    tray.live(40, rate=800.0, restarts=1.0)
+
+    drops = {str(each.cause): each.ended is None for each in tray.incidents if each.kind == "drop"}
+    assert drops == {"power_cap": True, "gpu_lost": False}
+
+
+def test_a_first_cause_of_weak_evidence_is_not_renamed_by_what_comes_later(tray):
+    tray.gpu(power_watts=600.0).live(90, rate=700.0)
+    assert shown(tray.incidents) == [("drop", "host_pressure")]
+
+    tray.live(40, rate=0.0)
+    assert shown(tray.incidents) == [("drop", "engine_stall"), ("drop", "host_pressure")]

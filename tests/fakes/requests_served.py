@@ -137,6 +137,11 @@ class Served:
         self.down = True
 
     @property
+    def in_work(self) -> int:
+        """Requests in its batch."""
+        return len(self._running)
+
+    @property
     def usage(self) -> float:
         """Share of the cache that is in use."""
         used = self.cached_tokens + sum(each.computed for each in self._running)

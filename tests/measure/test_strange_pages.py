@@ -198,6 +198,20 @@ def test_series_that_come_back_are_no_leap(engine):
     assert engine.show(3.0, 30.0, 600_000.0) is not None
 
 
+def test_one_of_several_ranks_that_begins_anew_in_one_process_is_believed(engine):
+    same = {"epoch": f"start:{UNIX - 100}"}
+    engine.show(0.0, 9_000_000.0, 9_000_000.0, **same)
+
+    assert engine.show(1.0, 70.0, 9_000_500.0, **same) == 570.0
+
+
+def test_a_rank_that_falls_to_more_than_it_can_have_made_is_not_believed_though_its_process_is_told(engine):
+    same = {"epoch": f"start:{UNIX - 100}"}
+    engine.show(0.0, 9_000_000.0, 9_000_000.0, **same)
+
+    assert engine.show(1.0, 8_000_000.0, 9_000_500.0, **same) is None
+
+
 def test_a_series_that_begins_at_zero_is_no_fall(engine):
     engine.show(0.0, 1_000_000.0)
 

@@ -9,7 +9,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from agent.measure.reading import Reason, SourceError
-from agent.wire.page import Page, PageLimits, PageReader, canonical_name, sample_names
+from agent.wire.page import (
+    MAX_KNOWN_NAMES,
+    Page,
+    PageLimits,
+    PageReader,
+    canonical_name,
+    sample_names,
+)
 
 CAPTURES = sorted(Path(__file__).parents[1].joinpath("captures").glob("*.prom"))
 OUTPUT = "vllm:generation_tokens_total"
@@ -370,3 +377,18 @@ def test_names_on_a_page_tell_whose_it_is():
 def test_names_of_what_is_no_page_are_refused():
     with pytest.raises(SourceError, match="line 1 is not a sample"):
         sample_names(b"<!DOCTYPE html>\n")
+
+
+def test_a_quoted_name_that_nobody_wants_is_left_out():
+    assert read(b'{"node.load",a="1"} nonsense\n' + GOOD) == {f'{OUTPUT}{{engine="0"}}': 5.0, RUNNING: 2.0}
+
+
+def test_names_without_end_fill_no_memory():
+    """Names that nobody wants are remembered, since most lines have one, but not more than a page's worth."""
+    page_reader = reader()
+    for page in range(30):
+        page_reader.read(b"".join(b"a_%d_%d 1\n" % (page, n) for n in range(300 + page)))
+    page_reader.read(b"b" * 20_000 + b" 1\n")
+
+    assert len(page_reader._names) == MAX_KNOWN_NAMES
+    assert max(map(len, page_reader._names)) < 20

@@ -187,7 +187,12 @@ def failure(refusal: Refusal) -> SourceError:
                 Reason.UNREACHABLE, "NVIDIA driver not loaded: load it (modprobe nvidia); retrying by itself"
             )
         case Code.LIB_RM_VERSION_MISMATCH:
-            return SourceError(Reason.LIBRARY_MISMATCH, "driver was upgraded; restart rackwatt")
+            return SourceError(
+                Reason.LIBRARY_MISMATCH,
+                "the NVML library and the driver that is loaded differ in version: reload the driver or "
+                "reboot (in a container, start it anew); if the driver was upgraded while rackwatt ran, "
+                "restart rackwatt",
+            )
         case Code.NO_PERMISSION:
             return SourceError(
                 Reason.DENIED, "no permission to use the driver: allow this user to open /dev/nvidia*"

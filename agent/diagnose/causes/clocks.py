@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from agent.diagnose.sample import Sample
+    from agent.diagnose.signs import GpuSigns
 
 LEAST_SLOWDOWN = 0.02
 """Clocks differ by this much without anything being wrong."""
@@ -69,12 +70,11 @@ def are_held(case: Case) -> bool:
 
 
 def _slowed(case: Case, number: int) -> _Slow | None:
-    before = of_gpu(case.before, number, lambda gpu: gpu.clock_hertz)
-    during = of_gpu(case.latest, number, lambda gpu: gpu.clock_hertz)
+    before, during = (of_gpu(samples, number, _clock_at_work) for samples in (case.before, case.latest))
     if not before or during is None:
         return None
     if share_of(case.latest, number, lambda gpu: are_idle((gpu,))) > 1.0 - LEAST_SHARE:
-        return None  # without work a clock is low, and holds nothing down
+        return None
     reasons, earlier = (_reasons(samples, number) for samples in (case.latest, case.before))
     if during < before * (1.0 - LEAST_SLOWDOWN):
         return _Slow(number, before, during, reasons - earlier or reasons)
@@ -83,6 +83,11 @@ def _slowed(case: Case, number: int) -> _Slow | None:
     if usual is None or not unusual or during >= usual * (1.0 - LEAST_SLOWDOWN):
         return None
     return _Slow(number, usual, during, unusual, earlier=True)
+
+
+def _clock_at_work(gpu: GpuSigns) -> float | None:
+    """Return its clock; without work that is low, and holds nothing down."""
+    return None if are_idle((gpu,)) else gpu.clock_hertz
 
 
 def _reasons(samples: Iterable[Sample], number: int) -> frozenset[str]:

@@ -34,6 +34,8 @@ def _still(case: Case, name: str, usual: float) -> float | None:
     engine = case.during[-1].engines.get(name)
     if engine is None or not engine.up or usual <= 0.0 or not (engine.running or engine.waiting):
         return None
+    if engine.on_finish:  # that no request ended within seconds says nothing
+        return 0.0 if name in case.still else None
     now = middle(sample.rates[name].output for sample in case.latest if name in sample.rates)
     return now if now is not None and now <= STILL_RATIO * usual else None
 

@@ -155,6 +155,10 @@ def _overrides(panel: timeseries.Panel, drawn: Course) -> None:
             model.DynamicConfigValue(id_val="custom.axisPlacement", value="right"),
             model.DynamicConfigValue(id_val="custom.fillOpacity", value=0),
         ]
+        if drawn.stacked:  # areas without lines; what has an axis of its own lies on nothing
+            alone = {"mode": "none", "group": "A"}
+            properties.append(model.DynamicConfigValue(id_val="custom.stacking", value=alone))
+            properties.append(model.DynamicConfigValue(id_val="custom.lineWidth", value=1))
         panel.override_by_regexp(f"/^{pattern}$/", properties)
     for pattern in drawn.dashed:
         properties = [

@@ -166,6 +166,7 @@ def _money() -> list[timeseries.Panel]:
         "rackwatt_rack_cost_per_million_tokens", 'kind="output"', chosen, by="component, currency"
     )
     money = f'rate(rackwatt_rack_cost_total{{rack="$rack", {chosen}}}[$__rate_interval])'
+    unbooked = f'rate(rackwatt_rack_unbooked_joules_total{{rack="$rack", {AT}}}[$__rate_interval])'
     return [
         series(
             "Cost of a million output tokens",
@@ -178,10 +179,18 @@ def _money() -> list[timeseries.Panel]:
         series(
             "Money an hour",
             "What the rack's cost totals grow by. Energy at one boundary and capacity may be added, "
-            "boundaries never.",
+            "boundaries never. Right: power that is in no total, since nobody knew its price (cost) or what "
+            "it emitted (co2e) at its moment.",
             Query(f"3600 * max by (component, currency) ({money})", "{{component}}, {{currency}}"),
+            Query(f"max by (total, boundary) ({unbooked})", "in no {{total}}"),
             face=Face(decimals=2, low=0, none=NO_PRICE),
-            course=Course(colours=COSTS, stacked=True, fill=30),
+            course=Course(
+                colours={**COSTS, "in no.*": looks.BAD},
+                stacked=True,
+                fill=30,
+                right={"in no.*": looks.WATTS},
+                dashed=["in no.*"],
+            ),
         ),
     ]
 
