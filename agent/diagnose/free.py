@@ -1,4 +1,4 @@
-"""How fast each GPU runs at work with nothing to hold it down, and what its power limit usually is.
+"""How fast each GPU runs at work with nothing to hold it down, its usual power limit, since when it is lost.
 
 A fault may stand for long before it costs anything: then nothing changes when a drop begins.
 """
@@ -23,7 +23,7 @@ LOWERED = 0.98
 RENEWED_SAMPLES = 300.0
 """The clock is the mean of about so many."""
 ADOPTED_SECONDS = 1800.0
-"""Another limit that stands for so long is the usual one."""
+"""Another limit that stands for so long is the usual one; a GPU lost for so long is missed no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,8 @@ class Free:
     limit_watts: float | None = None
     other_since: float | None = None
     """Monotonic, since when the limit is another one."""
+    lost_since: float | None = None
+    """Monotonic, since when it was seen to be lost though nothing was missing."""
 
 
 def learned(free: Mapping[int, Free], sample: Sample) -> Mapping[int, Free]:
@@ -41,7 +43,17 @@ def learned(free: Mapping[int, Free], sample: Sample) -> Mapping[int, Free]:
     return {gpu.gpu: _learned(free.get(gpu.gpu, Free()), gpu, sample.seconds) for gpu in sample.gpus}
 
 
+def is_missed(free: Free | None, now: float) -> bool:
+    """Whether a GPU that is lost was there lately: later on, what a deployment gives without it is usual."""
+    since = None if free is None else free.lost_since
+    return since is not None and now - since < ADOPTED_SECONDS
+
+
 def _learned(free: Free, gpu: GpuSigns, now: float) -> Free:
+    if gpu.is_lost:
+        known = free.clock_hertz is not None or free.limit_watts is not None
+        return replace(free, lost_since=free.lost_since or (now if known else None))
+    free = free if free.lost_since is None else replace(free, lost_since=None)
     if gpu.limit_watts is None or free.limit_watts in {None, gpu.limit_watts}:
         free = replace(free, limit_watts=gpu.limit_watts or free.limit_watts, other_since=None)
     elif now - (free.other_since or now) >= ADOPTED_SECONDS:

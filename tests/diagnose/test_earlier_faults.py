@@ -56,3 +56,22 @@ def test_a_gpu_that_was_lost_before_the_drop_is_named_in_it():
 
     incident = next(each for each in node.incidents if each.cause == "engine_stall")
     assert "also: GPU 1 no longer answers, since before the drop: lost" in [e.text for e in incident.evidence]
+
+
+TWO = (GPU, replace(GPU, gpu=1))
+
+
+def test_a_gpu_that_is_lost_explains_what_is_missing_whenever_as_much_is_asked_for_again():
+    node = HandNode(gpus=TWO).live(300).gpu(1, state="lost", power_watts=None)
+    node.live(60, rate=450.0).live(30, rate=1000.0).live(60, rate=500.0)
+
+    drops = [each for each in node.incidents if each.kind == "drop"]
+    assert [(str(each.cause), each.gpu) for each in drops] == [("gpu_lost", 1), ("gpu_lost", 1)]
+    assert drops[0].evidence[1].text == "GPU 1 no longer answers, since before the drop: lost"
+
+
+def test_a_gpu_that_is_lost_for_half_an_hour_is_missed_no_more():
+    node = HandNode(gpus=TWO).live(300).gpu(1, state="lost", power_watts=None)
+    node.live(1900).live(60, rate=500.0)
+
+    assert [str(each.cause) for each in node.incidents if each.kind == "drop"] == ["unknown"]
