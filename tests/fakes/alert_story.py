@@ -45,6 +45,7 @@ events:
   - {{kind: engine_restart, at: {FAULTS_AT + 6}s, lasts: 2s, trays: [4]}}
   - {{kind: engine_restart, at: {FAULTS_AT + 12}s, lasts: 2s, trays: [4]}}
   - {{kind: engine_restart, at: {FAULTS_AT + 18}s, lasts: 2s, trays: [4]}}
+  - {{kind: engine_restart, at: {FAULTS_AT + 24}s, lasts: 2s, trays: [4]}}
   - {{kind: telemetry_gap, at: {FAULTS_AT}s, lasts: {FAULTS_LAST}s, trays: [5]}}
 """
 FASTER = {
