@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent import __version__, binding, config, logs
+from agent import __version__, authorities, binding, config, logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -174,7 +174,8 @@ def _settings(options: argparse.Namespace) -> Config:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from agent.daemon import Daemon, StartError  # noqa: PLC0415  (aiohttp loads only for the daemon)
+    with authorities.unread():
+        from agent.daemon import Daemon, StartError  # noqa: PLC0415  (aiohttp loads only for the daemon)
 
     for early in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(early, signal.SIG_IGN)  # until the daemon follows them they must not kill it

@@ -98,6 +98,7 @@ ROOMS = {
         "agent.measure",
         "agent.recorder",
     ),
+    "agent.authorities": (),
     "agent.boot": (),
     "agent.systemd": (),
     "agent.garbage": (),
