@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from agent.collectors._nvml.library import Library
-    from agent.collectors._nvml.links import Answer
+    from agent.collectors._nvml.often import Answer
 
 COUNT, STATUS, SPEED, POWER_STATE = 170, 171, 172, 234
 ACTIVE = 1

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent.collectors._nvml.library import Library
+    from agent.collectors._nvml.often import Answer
     from agent.collectors._nvml.pace import Pace
 
-    Answer = tuple[str, Any, Any]
 
 LEAST_SECONDS = 0.11
 """Samples must lie more than 0.1 s apart (nvml.h)."""

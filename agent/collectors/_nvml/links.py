@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
     from agent.collectors._nvml.fields import Field
     from agent.collectors._nvml.library import Library
-
-    Answer = tuple[str, Any, Any]
+    from agent.collectors._nvml.often import Answer
 
 
 class Links(ABC):

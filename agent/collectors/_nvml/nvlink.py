@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from agent.collectors._nvml.library import Library
-    from agent.collectors._nvml.links import Answer
+    from agent.collectors._nvml.often import Answer
 
 EVERY_LINK = 0xFFFFFFFF
 KIBI = 1024
