@@ -4,24 +4,12 @@ import random
 from dataclasses import replace
 
 import pytest
-from fakes.rack_moments import GPU, away, member, rack
+from fakes.rack_moments import GPU, away, lived, member, rack
 
-from agent.diagnose.rack_diagnosis import RackMemory, rack_diagnosed, told_by_members
+from agent.diagnose.rack_diagnosis import RackMemory, rack_diagnosed
 from agent.diagnose.rack_signs import rack_signs_of
 from agent.measure.engine import TokenKind
 from agent.measure.incident import Cause, Incident, Kind, Severity
-
-
-def lived(*stretches):
-    """Incidents after so many seconds with each set of members."""
-    memory, second = RackMemory(), 0
-    for seconds, members in stretches:
-        for _ in range(seconds):
-            second += 1
-            seen = rack(second, *members)
-            memory = rack_diagnosed(memory, rack_signs_of(seen), told_by_members(seen))
-    return memory.incidents
-
 
 FOUR = tuple(member(number) for number in range(4))
 SLOW = (*FOUR[:3], member(3, 933.0))

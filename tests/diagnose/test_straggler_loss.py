@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import pytest
-from fakes.rack_moments import GPU, away, member, rack
+from fakes.rack_moments import GPU, away, lived, member, rack
 
-from agent.diagnose.rack_diagnosis import RackMemory, rack_diagnosed, told_by_members
+from agent.diagnose.rack_diagnosis import RackMemory, rack_diagnosed
 from agent.diagnose.rack_signs import rack_signs_of
 from agent.diagnose.spread import LIKELY, reach
 from agent.measure.incident import Bounds, Cause, Incident, Kind, Severity
@@ -21,17 +21,6 @@ DROP = Incident(
 
 def slow(rate=900.0, **changes):
     return member(3, rate, gpus=GPUS, **{"waiting": 20.0, **changes})
-
-
-def lived(*stretches, memory=None, second=0):
-    """What is told after so many seconds with each set of members."""
-    memory = memory or RackMemory()
-    for seconds, members in stretches:
-        for _ in range(seconds):
-            second += 1
-            seen = rack(second, *members)
-            memory = rack_diagnosed(memory, rack_signs_of(seen), told_by_members(seen))
-    return memory.incidents
 
 
 def test_one_in_which_requests_wait_loses_what_the_median_of_the_others_makes_more():

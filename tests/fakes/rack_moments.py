@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from agent.diagnose.rack_diagnosis import RackMemory, rack_diagnosed, told_by_members
+from agent.diagnose.rack_signs import rack_signs_of
 from agent.measure.engine import TokenKind
 from agent.measure.rack_snapshot import MemberFigures, MemberGpu, RackSnapshot
 from agent.measure.reading import Moment
+
+if TYPE_CHECKING:
+    from agent.measure.incident import Incident
 
 GPU = MemberGpu(
     0,
@@ -71,3 +76,16 @@ def _rack(second: int, members: tuple[MemberFigures, ...]) -> RackSnapshot:
         models=(),
         members=members,
     )
+
+
+def lived(
+    *stretches: tuple[int, tuple[MemberFigures, ...]], memory: RackMemory | None = None, second: int = 0
+) -> tuple[Incident, ...]:
+    """Incidents after so many seconds with each set of members."""
+    memory = memory or RackMemory()
+    for seconds, members in stretches:
+        for _ in range(seconds):
+            second += 1
+            seen = rack(second, *members)
+            memory = rack_diagnosed(memory, rack_signs_of(seen), told_by_members(seen))
+    return memory.incidents
