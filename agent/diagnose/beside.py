@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from agent.diagnose.case import gpu_numbers, of_gpu, share_of
 from agent.diagnose.causes.clocks import LEAST_SHARE
+from agent.diagnose.causes.gpu_lost import lost_row
 from agent.diagnose.free import BRAKE, LOWERED, THERMAL
 from agent.diagnose.second import HARDWARE, SURE_SECONDS, explanations
 from agent.diagnose.signs import are_idle
@@ -92,8 +93,7 @@ def _lost(case: Case) -> Iterator[tuple[Cause, Evidence]]:
     before = {gpu.gpu for gpu in case.before[-1].gpus if gpu.is_lost}
     for gpu in lost:
         if gpu.gpu in before:
-            text = f"GPU {gpu.gpu} no longer answers, since before the drop: {gpu.state}"
-            yield Cause.GPU_LOST, Evidence("gpu_up", case.node, gpu.gpu, 0.0, 0.0, text)
+            yield Cause.GPU_LOST, lost_row(case, gpu, earlier=True)
 
 
 def _hot(case: Case) -> Iterator[tuple[Cause, Evidence]]:

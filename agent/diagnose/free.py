@@ -20,6 +20,8 @@ THERMAL = frozenset({"sw_thermal_slowdown", "hw_thermal_slowdown"})
 BRAKE = frozenset({"hw_power_brake_slowdown"})
 CAP = frozenset({"sw_power_cap"})
 LOWERED = 0.98
+EARLIER = 0.7
+"""How sure a fault is that stood before the drop: it cost nothing then, so something else is new."""
 RENEWED_SAMPLES = 300.0
 """The clock is the mean of about so many."""
 ADOPTED_SECONDS = 1800.0

@@ -57,7 +57,10 @@ def silence_of(
     rate = case.during[-1].rate
     if not _has_ended(best.cause, fresh) and (rate is None or rate < STILL_RATIO * case.expected):
         return None
-    return before or Silence(case.during[-1].seconds, costs_of(told), (gap.due_tokens, gap.lost_tokens))
+    if before is not None:
+        return before
+    books = gap.reckoned
+    return Silence(case.during[-1].seconds, costs_of(told), (books.due_tokens, books.lost_tokens))
 
 
 def _has_ended(cause: Cause, fresh: Verdict) -> bool:

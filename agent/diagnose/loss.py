@@ -137,13 +137,12 @@ class Loss:
         loss = closed(self, None)
         if beyond is None:
             return loss
+        due_tokens, lost = loss.due_tokens, loss.lost
         for each in loss.capped:
-            due, lost = _due(loss, each, beyond)
-            due_before, lost_before = _due(loss, each, AS_EVER)
-            loss = replace(
-                loss, due_tokens=loss.due_tokens + due - due_before, lost=loss.lost.plus(lost, lost_before)
-            )
-        return loss
+            due, part = _due(loss, each, beyond)
+            due_before, part_before = _due(loss, each, AS_EVER)
+            due_tokens, lost = due_tokens + due - due_before, lost.plus(part, part_before)
+        return replace(loss, due_tokens=due_tokens, lost=lost)
 
 
 def stepped(

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from agent.diagnose.case import middle
 from agent.diagnose.costs import Costs, added, costing, costs_of, grown, scaled, without
+from agent.diagnose.story import severity_of
 from agent.diagnose.verdict import LEAST_SCORE, verdict_of
-from agent.measure.incident import Cause, Incident, Kind, Severity
+from agent.measure.incident import Cause, Incident, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +46,6 @@ EXACT = {Cause.KV_SATURATION, Cause.ENGINE_DOWN}
 HARDWARE = {Cause.GPU_LOST, Cause.GPU_FAULT, Cause.ECC, Cause.NVLINK}
 STOPPED = {Cause.ENGINE_DOWN, Cause.ENGINE_STALL}
 """Engines stop because of such hardware: at the same time that is no second fault."""
-CRITICAL_RATIO = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +294,7 @@ def _own(second: Second, whole: Incident, now: float) -> Incident:
         id=name if known is None else known.id,
         kind=Kind.DROP,
         cause=found.cause,
-        severity=_severity(found),
+        severity=severity_of(Kind.DROP, found.cause, found.explained or 0.0),
         gpu=found.gpu,
         engine_instance=found.instance,
         started=now if known is None else known.started,
@@ -305,9 +305,3 @@ def _own(second: Second, whole: Incident, now: float) -> Incident:
         summary=f"{whole.node}: {part} comes of something else: {found.text}",
     )
     return costing(own, second.own)
-
-
-def _severity(found: Explanation) -> Severity:
-    if found.cause is Cause.WORKLOAD_SHIFT:
-        return Severity.INFO
-    return Severity.CRITICAL if (found.explained or 0.0) >= CRITICAL_RATIO else Severity.WARNING

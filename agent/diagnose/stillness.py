@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from agent.diagnose.case import middle
+from agent.diagnose.case import of_gpu
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,10 +119,7 @@ def work_less(before: Sequence[Sample], now: Sequence[Sample], ratio: float = WO
     """
     falls = []
     for number in {gpu.gpu for gpu in now[-1].gpus}:
-        was, watts = (
-            middle(gpu.power_watts for each in some for gpu in each.gpus if gpu.gpu == number)
-            for some in (before, now)
-        )
+        was, watts = (of_gpu(some, number, lambda gpu: gpu.power_watts) for some in (before, now))
         if not was or watts is None:
             return None
         falls.append(watts / was)

@@ -44,7 +44,7 @@ def told_of(
         scope="node",
         kind=kind,
         cause=best.cause,
-        severity=_severity(kind, best.cause, missing),
+        severity=severity_of(kind, best.cause, missing),
         node=node.node,
         gpu=best.gpu,
         engine_instance=best.instance,
@@ -89,7 +89,8 @@ def _kind(cause: Cause, missing: float, *, restarting: bool) -> Kind:
     return Kind.STALL if cause is Cause.ENGINE_STALL and missing > STALLED_RATIO else Kind.DROP
 
 
-def _severity(kind: Kind, cause: Cause, missing: float) -> Severity:
+def severity_of(kind: Kind, cause: Cause, missing: float) -> Severity:
+    """Return how bad it is that this share of what was due is missing."""
     if kind is Kind.RESTART or cause is Cause.WORKLOAD_SHIFT:
         return Severity.INFO
     return Severity.CRITICAL if missing >= CRITICAL_RATIO else Severity.WARNING

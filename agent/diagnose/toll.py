@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from agent.diagnose.case import middle
+from agent.diagnose.case import of_gpu
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,7 +57,7 @@ def begun(before: Sequence[Sample]) -> Toll:
     watts = {
         number: told
         for number in numbers
-        if (told := middle(g.power_watts for s in before for g in s.gpus if g.gpu == number)) is not None
+        if (told := of_gpu(before, number, lambda gpu: gpu.power_watts)) is not None
     }
     pairs = [
         (sum(known), sample.rate)

@@ -154,10 +154,10 @@ def case_of(watch: Watch, node: NodeSigns) -> Case:
 
 def _lacking(watch: Watch) -> float:
     """Return the share of what was due since the incident began that was not made."""
-    due, lost = watch.begun_tokens
-    if watch.gap.due_tokens <= due:
-        return watch.gap.share
-    return max(0.0, watch.gap.lost_tokens - lost) / (watch.gap.due_tokens - due)
+    (due, lost), books = watch.begun_tokens, watch.gap.reckoned
+    if books.due_tokens <= due:
+        return books.share
+    return max(0.0, books.lost_tokens - lost) / (books.due_tokens - due)
 
 
 def _judged(watch: Watch, unit: UnitSigns, node: NodeSigns) -> tuple[Watch, Incident | None]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.diagnose.case import Case, Explanation, gpu_numbers, of_gpu, share_of
-from agent.diagnose.free import BRAKE, CAP, THERMAL, held
+from agent.diagnose.free import BRAKE, CAP, EARLIER, THERMAL, held
 from agent.diagnose.signs import are_idle
 from agent.measure.incident import Cause, Evidence
 
@@ -24,8 +24,6 @@ ENOUGH = 0.8
 """What explains so much of what is missing explains it."""
 SURE, WITHOUT_REASON, HIDDEN = 0.95, 0.6, 0.5
 """How sure a reason is that the driver gives, none, and one that holds down only what another one does."""
-EARLIER = 0.7
-"""What held them down before the drop cost nothing then: something else is new."""
 MHZ = 1e6
 
 
